@@ -1,0 +1,159 @@
+"""Portable models: the types that every face can carry, checked when a tool is declared."""
+
+import enum
+import types
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import annotated_types
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, JsonValue
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+SCALARS: tuple[type, ...] = (str, int, float, bool, bytes, datetime, Decimal)
+
+
+class Model(BaseModel):
+    """The root of all request and result models: unknown fields are refused, integers fit 64 bits."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, ser_json_bytes="base64", val_json_bytes="base64", allow_inf_nan=False
+    )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        changed = False
+        for info in cls.model_fields.values():
+            if int in _alternatives(info.annotation) and bool not in _alternatives(info.annotation):
+                changed |= _bound_int(info.metadata)
+        if changed:
+            cls.model_rebuild(force=True)
+
+
+def _bound_int(metadata: list[Any]) -> bool:
+    lower = any(isinstance(item, (annotated_types.Ge, annotated_types.Gt)) for item in metadata)
+    upper = any(isinstance(item, (annotated_types.Le, annotated_types.Lt)) for item in metadata)
+    if not lower:
+        metadata.append(annotated_types.Ge(INT64_MIN))
+    if not upper:
+        metadata.append(annotated_types.Le(INT64_MAX))
+    return not (lower and upper)
+
+
+class Rows:
+    """A query's rows: JSON faces show a list of objects, gRPC faces carry `arrow_record_batch` bytes.
+
+    Both forms are made on demand, so a face pays only for the one it sends."""
+
+    __slots__ = ("_arrow", "_records")
+
+    def __init__(self, records: Callable[[], list[dict[str, Any]]], arrow: Callable[[str], bytes] | None = None):
+        self._records = records
+        self._arrow = arrow
+
+    def records(self) -> list[dict[str, Any]]:
+        """One JSON-ready dict per row, in column order."""
+        return self._records()
+
+    def arrow(self, compression: str = "lz4") -> bytes:
+        """One self-contained Arrow IPC stream; `compression` is `lz4`, `zstd` or `none`."""
+        if self._arrow is None:
+            raise ValueError("these rows were read back from JSON and have no Arrow form")
+        return self._arrow(compression)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        rows = handler.generate_schema(list[dict[str, JsonValue]])
+        from_json = core_schema.no_info_after_validator_function(lambda value: cls(lambda: value), rows)
+        return core_schema.json_or_python_schema(
+            json_schema=from_json,
+            python_schema=core_schema.union_schema([core_schema.is_instance_schema(cls), from_json]),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda value: value.records(), return_schema=rows
+            ),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "array", "items": {"type": "object", "additionalProperties": True}}
+
+
+class Refers:
+    """Marks a request field as the id of an object; the gate checks that the caller can see it."""
+
+    __slots__ = ("kind",)
+
+    def __init__(self, kind: str):
+        self.kind = kind
+
+
+def references(model: type[BaseModel]) -> dict[str, str]:
+    """Field name to kind of object, for every field marked with `Refers`."""
+    found = {}
+    for name, info in model.model_fields.items():
+        for item in info.metadata:
+            if isinstance(item, Refers):
+                found[name] = item.kind
+    return found
+
+
+def check_portable(model: type[BaseModel], *, path: str = "") -> None:
+    """Refuse a model that some face could not carry. Raises TypeError naming the field."""
+    where = path or model.__name__
+    if not (isinstance(model, type) and issubclass(model, Model)):
+        raise TypeError(f"{where}: models derive from core.portable.Model")
+    for name, info in model.model_fields.items():
+        if not info.description:
+            raise TypeError(f"{where}.{name}: every field has a description")
+        if info.alias is not None or info.serialization_alias is not None:
+            raise TypeError(f"{where}.{name}: aliases would give a field two names")
+        _check_type(info.annotation, f"{where}.{name}")
+
+
+def _check_type(annotation: Any, where: str) -> None:
+    options = _alternatives(annotation)
+    if annotation in (JsonValue, Rows) or options == [JsonValue]:
+        return
+    if len(options) != 1:
+        raise TypeError(f"{where}: a union other than `X | None` is not portable")
+    kind, (origin, args) = options[0], (get_origin(options[0]), get_args(options[0]))
+    if origin is list:
+        _check_type(args[0], f"{where}[]")
+    elif origin is dict and args[0] is str:
+        _check_type(args[1], f"{where}{{}}")
+    elif origin is Literal and all(isinstance(value, str) for value in args):
+        return
+    elif isinstance(kind, type) and issubclass(kind, BaseModel):
+        check_portable(kind, path=where)
+    elif isinstance(kind, type) and issubclass(kind, enum.Enum) and issubclass(kind, str):
+        return
+    elif kind not in SCALARS and kind is not Rows:
+        raise TypeError(f"{where}: {kind!r} is not portable")
+
+
+def _alternatives(annotation: Any) -> list[Any]:
+    """The types of an annotation without `Annotated` and `None`; JsonValue stays whole."""
+    if annotation is JsonValue:
+        return [annotation]
+    if get_origin(annotation) is Annotated:
+        return _alternatives(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        members = [member for member in get_args(annotation) if member is not type(None)]
+        return [kind for member in members for kind in _alternatives(member)]
+    return [annotation]
+
+
+def strings_in(value: Any) -> Iterator[str]:
+    """Every string inside a JSON-like value, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from strings_in(key)
+            yield from strings_in(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from strings_in(item)

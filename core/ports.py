@@ -1,0 +1,92 @@
+"""What the gate needs from the engine, stated as small interfaces. The engine implements them."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from pydantic import BaseModel
+
+from core.context import Emit, Principal
+from core.jobs import Job
+
+if TYPE_CHECKING:
+    from core.tool import Tool
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """One call as the audit keeps it: no argument values, no SQL literals, no row values."""
+
+    request_id: str
+    at: datetime
+    tenant: str
+    subject: str
+    via: str
+    credential_id: str
+    face: str
+    tool: str
+    effect: str
+    argument_digest: str
+    decision: str  # allowed, refused or failed
+    code: str  # OK or the error's code
+    resources: tuple[str, ...] = ()
+    result_digest: str = ""
+    duration_ms: float = 0.0
+    job_id: str = ""
+
+
+class Audit(Protocol):
+    def digest(self, tenant: str, data: bytes) -> str:
+        """A keyed digest, so that guessing the arguments from the log does not work."""
+        ...
+
+    async def record(self, record: AuditRecord, *, wait: bool) -> None:
+        """Queue a record; with `wait` return only when it is durable."""
+        ...
+
+
+class Limits(Protocol):
+    async def take(self, principal: Principal, tool: "Tool") -> None:
+        """Use one request of the tenant's tier, or raise RateLimited with `retry_after_s`."""
+        ...
+
+
+class Approvals(Protocol):
+    async def check(self, principal: Principal, tool: "Tool", request: BaseModel, argument_digest: str) -> None:
+        """Raise when this call needs a decision that it does not have."""
+        ...
+
+
+class Idempotency(Protocol):
+    async def begin(self, principal: Principal, tool: str, key: str, argument_digest: str) -> str | None:
+        """The stored result (JSON) of an earlier equal call, or None and the key is taken.
+
+        Raises Conflict when the key was used with other arguments or is still running."""
+        ...
+
+    async def finish(self, principal: Principal, tool: str, key: str, result_json: str | None) -> None:
+        """Keep the result under the key, or with None give the key back after a failure."""
+        ...
+
+
+class Visibility(Protocol):
+    async def check(self, principal: Principal, kind: str, object_id: str) -> None:
+        """Raise NotFound unless the caller can see the object."""
+        ...
+
+
+class Jobs(Protocol):
+    async def submit(
+        self, principal: Principal, tool: str, request_json: str, *, request_id: str, idempotency_key: str = ""
+    ) -> Job:
+        """Store the call for a worker; the same key with the same arguments gives the same job."""
+        ...
+
+    async def wait(self, principal: Principal, job_id: str, *, timeout_s: float, emit: Emit) -> Job:
+        """Follow the job until it ends or the time is over; events go to `emit`."""
+        ...
+
+
+Verifier = Callable[[str], Awaitable[Principal]]
+"""Turns a bearer token into a Principal, or raises Unauthenticated."""

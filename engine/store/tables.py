@@ -1,0 +1,290 @@
+"""Every table of the platform store. Each row has its tenant; times are UTC seconds since the epoch."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Id = String(64)
+Name = String(255)
+
+
+def _tenant(*, primary_key: bool = True) -> Column[str]:
+    return Column("tenant_id", Id, primary_key=primary_key, nullable=False)
+
+
+tenants = Table(
+    "tenant",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("name", Name, nullable=False),
+    Column("tier", String(32), nullable=False),
+    Column("max_requests_per_minute", Integer),  # null: the tier's own
+    Column("max_concurrent_queries", Integer),
+    Column("wrapped_key", LargeBinary, nullable=False),  # the tenant's data key, wrapped by the home's root key
+    Column("version", Integer, nullable=False),  # raised by every change of roles, users or clients
+    Column("created_at", Float, nullable=False),
+    Column("archived_at", Float),
+)
+
+users = Table(
+    "user",
+    metadata,
+    _tenant(),
+    Column("user_id", Id, primary_key=True),
+    Column("email", Name, nullable=False),
+    Column("name", Name, nullable=False),
+    Column("roles", Text, nullable=False),  # JSON list of role names
+    Column("attributes", Text, nullable=False),  # JSON object of strings
+    Column("issuer", Name, nullable=False),  # with external_subject: the linked external identity
+    Column("external_subject", Name, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("deactivated_at", Float),
+)
+Index("ix_user_external", users.c.tenant_id, users.c.issuer, users.c.external_subject)
+
+roles = Table(
+    "role",
+    metadata,
+    _tenant(),
+    Column("role", Id, primary_key=True),
+    Column("permissions", Text, nullable=False),  # JSON list
+    Column("description", Text, nullable=False),
+)
+
+clients = Table(
+    "client",
+    metadata,
+    Column("client_id", Id, primary_key=True),
+    _tenant(primary_key=False),
+    Column("name", Name, nullable=False),
+    Column("secret_hash", Text, nullable=False),
+    Column("roles", Text, nullable=False),  # JSON list of role names
+    Column("created_at", Float, nullable=False),
+    Column("disabled_at", Float),
+)
+
+tokens = Table(
+    "token",
+    metadata,
+    Column("token_id", Id, primary_key=True),
+    _tenant(primary_key=False),
+    Column("subject", Id, nullable=False),
+    Column("name", Name, nullable=False),
+    Column("token_hash", String(64), nullable=False, unique=True),
+    Column("permissions", Text),  # JSON list; null: all that the owner has
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("revoked_at", Float),
+    Column("last_used_at", Float),
+    Index(None, "tenant_id", "subject"),
+)
+
+keys = Table(
+    "signing_key",
+    metadata,
+    Column("kid", Id, primary_key=True),
+    Column("algorithm", String(16), nullable=False),
+    Column("public_jwk", Text, nullable=False),
+    Column("wrapped_private", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("retired_at", Float),  # no new tokens; still verifies until removed_at
+    Column("removed_at", Float),
+)
+
+connections = Table(
+    "connection",
+    metadata,
+    _tenant(),
+    Column("connection_id", Id, primary_key=True),
+    Column("name", Name, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("options", Text, nullable=False),  # JSON object, no secrets
+    Column("secret", LargeBinary),  # JSON object, sealed with the tenant's key
+    Column("description", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    UniqueConstraint("tenant_id", "name"),
+)
+
+column_tags = Table(
+    "column_tag",
+    metadata,
+    _tenant(),
+    Column("connection_id", Id, primary_key=True),
+    Column("table_name", String(512), primary_key=True),
+    Column("column_name", String(255), primary_key=True),
+    Column("tag", String(64), primary_key=True),
+    Column("created_at", Float, nullable=False),
+)
+
+descriptions = Table(
+    "description",
+    metadata,
+    _tenant(),
+    Column("connection_id", Id, primary_key=True),
+    Column("table_name", String(512), primary_key=True),
+    Column("column_name", String(255), primary_key=True),  # empty: the table itself
+    Column("text", Text, nullable=False),
+    Column("updated_at", Float, nullable=False),
+)
+
+catalog_configs = Table(
+    "catalog_config",
+    metadata,
+    _tenant(),
+    Column("config", Text, nullable=False),  # JSON
+    Column("secret", LargeBinary),
+    Column("updated_at", Float, nullable=False),
+)
+
+jobs = Table(
+    "job",
+    metadata,
+    _tenant(),
+    Column("job_id", Id, primary_key=True),
+    Column("tool", Id, nullable=False),
+    Column("owner", Id, nullable=False),
+    Column("principal", Text, nullable=False),  # JSON: who it runs as; rights are read again at start
+    Column("request_id", Id, nullable=False),
+    Column("request", Text, nullable=False),  # JSON
+    Column("idempotency_key", Name, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("cancel_requested", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("fence", BigInteger, nullable=False),  # raised by every claim; writes of an older holder are refused
+    Column("lease_until", Float),
+    Column("worker", Name, nullable=False),
+    Column("progress", Float),
+    Column("result", Text),
+    Column("error", Text),  # JSON
+    Column("run_after", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Index(None, "status", "run_after"),
+    Index(None, "tenant_id", "owner", "created_at"),
+)
+
+job_events = Table(
+    "job_event",
+    metadata,
+    _tenant(),
+    Column("job_id", Id, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Float, nullable=False),
+    Column("kind", Id, nullable=False),
+    Column("data", Text, nullable=False),  # JSON
+    ForeignKeyConstraint(["tenant_id", "job_id"], ["job.tenant_id", "job.job_id"], ondelete="CASCADE"),
+)
+
+job_steps = Table(
+    "job_step",
+    metadata,
+    _tenant(),
+    Column("job_id", Id, primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("output", Text, nullable=False),  # JSON
+    Column("fence", BigInteger, nullable=False),
+    Column("at", Float, nullable=False),
+    ForeignKeyConstraint(["tenant_id", "job_id"], ["job.tenant_id", "job.job_id"], ondelete="CASCADE"),
+)
+
+schedules = Table(
+    "schedule",
+    metadata,
+    _tenant(),
+    Column("schedule_id", Id, primary_key=True),
+    Column("name", Name, nullable=False),
+    Column("tool", Id, nullable=False),
+    Column("request", Text, nullable=False),  # JSON
+    Column("cron", Name, nullable=False),
+    Column("time_zone", String(64), nullable=False),
+    Column("principal", Text, nullable=False),  # JSON: who it runs as
+    Column("owner", Id, nullable=False),
+    Column("next_at", Float, nullable=False),
+    Column("last_at", Float),
+    Column("last_job_id", Id),
+    Column("last_error", Text),
+    Column("created_at", Float, nullable=False),
+    Index(None, "next_at"),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    _tenant(),
+    Column("subject", Id, primary_key=True),
+    Column("tool", Id, primary_key=True),
+    Column("key", Name, primary_key=True),
+    Column("argument_digest", String(128), nullable=False),
+    Column("result", Text),  # JSON; null while the first call still runs
+    Column("expires_at", Float, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    _tenant(),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Float, nullable=False),
+    Column("previous_hash", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),  # of previous_hash, seq and the sealed record
+    Column("record", LargeBinary, nullable=False),  # JSON, sealed with the tenant's key
+)
+
+buckets = Table(
+    "bucket",
+    metadata,
+    Column("bucket", Name, primary_key=True),  # tenant and purpose
+    _tenant(primary_key=False),
+    Column("level", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+)
+
+slots = Table(
+    "slot",
+    metadata,
+    _tenant(),
+    Column("slot_id", Id, primary_key=True),
+    Column("purpose", Id, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Index(None, "tenant_id", "purpose"),
+)
+
+queries = Table(
+    "query",
+    metadata,
+    _tenant(),
+    Column("query_id", Id, primary_key=True),
+    Column("owner", Id, nullable=False),
+    Column("connection_id", Id, nullable=False),
+    Column("sql_shape", Text, nullable=False),  # literals taken out
+    Column("status", String(16), nullable=False),
+    Column("cancel_requested", Integer, nullable=False),
+    Column("row_count", BigInteger),
+    Column("execution_time_ms", BigInteger),
+    Column("error_code", String(32)),
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Index(None, "tenant_id", "owner", "started_at"),
+)
