@@ -26,7 +26,6 @@ from core.errors import (
     Unauthorized,
     error_from,
 )
-from core.jobs import Job
 from core.portable import Model, Rows
 from core.ports import Approvals, Audit, AuditRecord, Idempotency, Jobs, Limits, Verifier, Visibility
 from core.registry import Registry
@@ -183,9 +182,7 @@ class Dispatcher(Generic[EngineT]):
                 trail.resources.append(f"{kind}:{value}")
                 await self._ports.visibility.check(principal, kind, value)
 
-    async def _submit(
-        self, call: Call, principal: Principal, tool: Tool, payload: str, trail: _Trail
-    ) -> BaseModel:
+    async def _submit(self, call: Call, principal: Principal, tool: Tool, payload: str, trail: _Trail) -> BaseModel:
         jobs = self._ports.jobs
         job = await jobs.submit(
             principal, tool.name, payload, request_id=call.request_id, idempotency_key=call.idempotency_key
@@ -202,9 +199,7 @@ class Dispatcher(Generic[EngineT]):
             raise Cancelled(f"Job {job.job_id} was cancelled.")
         return job
 
-    async def _run_once(
-        self, call: Call, principal: Principal, tool: Tool, request: Model, trail: _Trail
-    ) -> BaseModel:
+    async def _run_once(self, call: Call, principal: Principal, tool: Tool, request: Model, trail: _Trail) -> BaseModel:
         store, key = self._ports.idempotency, call.idempotency_key
         earlier = await store.begin(principal, tool.name, key, trail.argument_digest)
         if earlier is not None:
@@ -217,9 +212,7 @@ class Dispatcher(Generic[EngineT]):
         finally:
             await store.finish(principal, tool.name, key, kept)
 
-    async def _run(
-        self, call: Call, principal: Principal, tool: Tool, request: Model, trail: _Trail
-    ) -> BaseModel:
+    async def _run(self, call: Call, principal: Principal, tool: Tool, request: Model, trail: _Trail) -> BaseModel:
         limit_s = None if call.job is not None else self._limit_s(call)
         ctx = Context(
             principal=principal,
@@ -305,7 +298,13 @@ class _Nested(Caller):
 
 NOBODY = Principal(subject="", tenant="", via="anonymous")
 
-_DECISIONS = {"OK": "allowed", "INTERNAL": "failed", "TIMEOUT": "failed", "CANCELLED": "failed", "UNAVAILABLE": "failed"}
+_DECISIONS = {
+    "OK": "allowed",
+    "INTERNAL": "failed",
+    "TIMEOUT": "failed",
+    "CANCELLED": "failed",
+    "UNAVAILABLE": "failed",
+}
 
 
 def is_permitted(tool: Tool, principal: Principal) -> bool:

@@ -84,7 +84,7 @@ class JobSettings(Group):
 class EgressSettings(Group):
     """Outbound calls."""
 
-    allowed_private_hosts: list[str] = Field([], description="host or host:port in private networks that may be called.")
+    allowed_private_hosts: list[str] = Field([], description="host or host:port in private networks to allow.")
     timeout_s: float = Field(10.0, gt=0, description="Longest outbound call, in seconds.")
     max_response_kb: int = Field(1024, ge=1, description="Largest answer accepted, in kB.")
     ca_file: Path | None = Field(None, description="Extra certificate authorities (PEM).")

@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel
+
 from core.context import Emit, Principal
 from core.dispatch import Dispatcher, Ports
 from core.errors import NotFound, Unauthenticated
@@ -13,7 +15,6 @@ from core.jobs import Job
 from core.ports import AuditRecord
 from core.registry import Registry
 from core.tool import Tool
-from pydantic import BaseModel
 
 ALL = frozenset({"catalog.read", "catalog.manage", "query.run"})
 PRINCIPALS = {

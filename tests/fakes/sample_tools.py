@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
+from pydantic import Field, JsonValue
+
 from core.context import Context
 from core.errors import Conflict, NotFound, RateLimited
 from core.jobs import Progress
 from core.portable import Model, Refers, Rows
 from core.tool import ANYONE, SIGNED_IN, Empty, tool
-from pydantic import Field, JsonValue
 
 Ctx = Context[Any]
 

@@ -1,0 +1,137 @@
+"""The platform store: one relational database, SQLite by default, PostgreSQL by URL.
+
+Work is a function of a connection; it runs in a thread, inside one transaction, and may be called
+again after a serialisation failure, so it must have no effects outside the database."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from core.errors import Unavailable
+
+T = TypeVar("T")
+
+BUSY_TIMEOUT_MS = 15_000
+TRIES = 4
+RETRYABLE_STATES = frozenset({"40001", "40P01"})  # PostgreSQL: serialization_failure, deadlock_detected
+
+
+class Store:
+    """Read and write transactions on the platform's database."""
+
+    def __init__(self, url: str, *, pool_size: int = 8):
+        self.url = make_url(url)
+        self.dialect = self.url.get_backend_name()
+        self.engine = _open(url, pool_size)
+        self._threads = ThreadPoolExecutor(pool_size, thread_name_prefix="store")
+        # SQLite has one writer at a time: queueing here is fairer and cheaper than its busy loop.
+        self._writer = threading.Lock() if self.dialect == "sqlite" else None
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a thread, in a transaction that is rolled back afterwards."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self.read_now, work)
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a thread, in one transaction that commits when it returns."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self.write_now, work)
+
+    def read_now(self, work: Callable[[Connection], T]) -> T:
+        """`read` for code that is already in a thread of its own."""
+        with _translated(), self.engine.connect() as connection:
+            if self.dialect == "sqlite":
+                connection.exec_driver_sql("BEGIN")
+            return work(connection)
+
+    def write_now(self, work: Callable[[Connection], T]) -> T:
+        """`write` for code that is already in a thread of its own."""
+        for left in reversed(range(TRIES)):
+            try:
+                with self._turn(), self.engine.connect() as connection:
+                    return self._commit(connection, work)
+            except DBAPIError as error:
+                if not (left and _is_retryable(error)):
+                    raise _translate(error) from error
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self.engine.dispose()
+
+    def _commit(self, connection: Connection, work: Callable[[Connection], T]) -> T:
+        if self.dialect == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            result = work(connection)
+            connection.commit()
+            return result
+        except BaseException:
+            connection.rollback()
+            raise
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if self._writer is None:
+            yield
+        else:
+            with self._writer:
+                yield
+
+
+def sqlite_url(home: Path) -> str:
+    return f"sqlite:///{home / 'headwater.db'}"
+
+
+def _open(url: str, pool_size: int) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(
+            parsed,
+            pool_size=pool_size,
+            max_overflow=0,
+            connect_args={"check_same_thread": False, "isolation_level": None},
+        )
+        event.listen(engine, "connect", _prepare_sqlite)
+        return engine
+    return create_engine(
+        parsed.set(drivername="postgresql+psycopg"), pool_size=pool_size, max_overflow=0, pool_pre_ping=True
+    )
+
+
+def _prepare_sqlite(connection: Any, record: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout={BUSY_TIMEOUT_MS}",
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        "foreign_keys=ON",
+        "trusted_schema=OFF",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _is_retryable(error: DBAPIError) -> bool:
+    state = getattr(error.orig, "sqlstate", None)
+    return state in RETRYABLE_STATES or error.connection_invalidated
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise _translate(error) from error
+
+
+def _translate(error: DBAPIError) -> Exception:
+    """A lost or locked database is Unavailable; anything else is a defect and passes as it is."""
+    if isinstance(error, OperationalError) or error.connection_invalidated:
+        return Unavailable("The platform's store does not answer.", hint="Retry; if it lasts, run `headwater doctor`.")
+    return error
