@@ -1,0 +1,19 @@
+"""The `headwater` command."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; `headwater --version` imports nothing else."""
+    if sys.argv[1:] == ["--version"]:
+        from headwater import __version__
+
+        sys.stdout.write(f"headwater {__version__}\n")
+        return
+    from headwater.commands import cli  # lazily: `--version` must not import the platform
+
+    cli()
+
+
+if __name__ == "__main__":
+    main()
