@@ -252,6 +252,24 @@ audit = Table(
     Column("record", LargeBinary, nullable=False),  # JSON, sealed with the tenant's key
 )
 
+audit_heads = Table(
+    "audit_head",
+    metadata,
+    _tenant(),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("mac", LargeBinary, nullable=False),  # of tenant, seq and hash, under a key outside the store
+)
+
+windows = Table(
+    "limit_window",
+    metadata,
+    _tenant(),
+    Column("purpose", Id, primary_key=True),
+    Column("grants", Text, nullable=False),  # JSON list of [slice of time, tokens given out]
+    Column("updated_at", Float, nullable=False),
+)
+
 buckets = Table(
     "bucket",
     metadata,
