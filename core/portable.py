@@ -2,7 +2,7 @@
 
 import enum
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -146,14 +146,9 @@ def _alternatives(annotation: Any) -> list[Any]:
     return [annotation]
 
 
-def strings_in(value: Any) -> Iterator[str]:
-    """Every string inside a JSON-like value, keys included."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from strings_in(key)
-            yield from strings_in(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from strings_in(item)
+def plain_type(annotation: Any) -> tuple[Any, bool]:
+    """A field's type without `None` and `Annotated`, and whether it is a list of that type."""
+    kind = _alternatives(annotation)[0]
+    if get_origin(kind) is list:
+        return _alternatives(get_args(kind)[0])[0], True
+    return kind, False

@@ -1,0 +1,57 @@
+"""How the command line shows results: a table for people, JSON for programs."""
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+MAX_CELL = 60
+
+
+def show(console: Console, result: dict[str, Any]) -> None:
+    """Print a result: its list of objects as a table, then its other fields one to a line."""
+    rows_field = _rows_field(result)
+    if rows_field:
+        console.print(_table(result[rows_field]))
+    for name, value in result.items():
+        if name == rows_field or (name == "items" and rows_field) or value is None:
+            continue
+        if isinstance(value, dict) and value and all(_is_scalar(item) for item in value.values()):
+            value = ", ".join(f"{key} {item}" for key, item in value.items() if item is not None)
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        console.print(f"[dim]{name}[/dim] ", end="")
+        console.print(text, markup=False, highlight=False)
+    if not result:
+        console.print("done")
+
+
+def _rows_field(result: dict[str, Any]) -> str | None:
+    """The field to show as a table: the first list of objects."""
+    for name, value in result.items():
+        if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            return name
+    return None
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    for name in columns:
+        is_number = all(isinstance(row.get(name), (int, float, type(None))) for row in rows)
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(row.get(name)) for name in columns))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
+    return text.replace("[", r"\[")
+
+
+def _is_scalar(value: Any) -> bool:
+    return not isinstance(value, (dict, list))

@@ -1,0 +1,111 @@
+"""`headwater demo`: the main job on real data, asked through the same door that Claude uses."""
+
+import asyncio
+import signal
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.syntax import Syntax
+
+from api.cli_render import show
+from core.errors import Unavailable
+from core.settings import ServerSettings, Settings
+from headwater.announce import connect_lines
+from headwater.build import Platform
+from headwater.flights import load_flights
+from headwater.listeners import Ports, bind
+from headwater.serve import serving
+
+JOIN = """
+SELECT a.name AS airline, count(*) AS flights,
+       round(avg(f.dep_delay), 1) AS avg_departure_delay_min,
+       round(100.0 * count(*) FILTER (WHERE f.dep_time IS NULL) / count(*), 2) AS cancelled_percent
+FROM flights.flights f JOIN flights.airlines a ON a.carrier = f.carrier
+GROUP BY a.name ORDER BY flights DESC LIMIT 8
+""".strip()
+
+QUESTIONS: list[tuple[str, str, dict[str, Any]]] = [
+    ("What data is there?", "list_tables", {}),
+    ("What is in the flights table?", "get_table_schema", {"table": "flights.flights"}),
+    ("Which airlines fly most from New York, and how late do they leave?", "execute_query", {"sql": JOIN}),
+]
+
+
+async def run_demo(settings: Settings, *, keep_serving: bool) -> None:
+    """Load the data if needed, start every face, ask the questions, show how to connect."""
+    console = Console(highlight=False)
+    settings = _with_free_ports(console, settings)
+    console.print("[bold]1. The flights lakehouse[/bold]  Iceberg tables, loaded week by week")
+    await _load(console, settings)
+    console.print("\n[bold]2. Every face in one process[/bold]")
+    async with serving(settings) as (platform, ports):
+        for name in ("rest", "mcp", "grpc", "grpc_web"):
+            console.print(f"  {name.replace('_', '-'):9} {settings.server.host}:{getattr(ports, name)}")
+        token = await platform.engine.identity.mint(role="viewer")
+        await _ask(console, platform, ports, token)
+        console.print("\n[bold]4. Connect your own client[/bold]  (the token is a viewer's and lasts two hours)")
+        for title, text in connect_lines(platform, ports, token):
+            console.print(f"\n[cyan]{title}[/cyan]")
+            console.print(text, markup=False, soft_wrap=True)
+        if keep_serving:
+            console.print("\nServing until Ctrl-C.")
+            await _until_interrupted()
+
+
+async def _load(console: Console, settings: Settings) -> None:
+    started = time.monotonic()
+    with console.status("reading") as status:
+        loaded = await load_flights(settings, progress=status.update)
+    seconds = time.monotonic() - started
+    console.print(f"  loaded {loaded:,} rows in {seconds:.0f} s" if loaded else "  already there")
+
+
+async def _ask(console: Console, platform: Platform, ports: Ports, token: str) -> None:
+    from fastmcp import Client  # lazily: only the demo is a client
+
+    console.print("\n[bold]3. Three questions through MCP[/bold]")
+    url = f"http://{platform.settings.server.host}:{ports.mcp}/mcp"
+    async with Client(url, auth=token) as client:
+        for question, tool, arguments in QUESTIONS:
+            console.print(f"\n[bold cyan]{question}[/bold cyan]")
+            console.print(f"  {tool}", end="\n" if "sql" in arguments else f" {arguments or ''}\n", markup=False)
+            if "sql" in arguments:
+                console.print(Syntax(arguments["sql"], "sql", background_color="default"))
+            started = time.perf_counter()
+            answer = await client.call_tool(tool, arguments)
+            milliseconds = (time.perf_counter() - started) * 1000
+            show(console, _brief(answer.structured_content or {}))
+            console.print(f"[dim]{milliseconds:.0f} ms[/dim]")
+
+
+def _brief(result: dict[str, Any]) -> dict[str, Any]:
+    """What a person wants to see of a result: no bookkeeping, no column lists inside tables."""
+    hidden = {"items", "next_page_token", "success", "metadata"}
+    brief: dict[str, Any] = {}
+    for name, value in result.items():
+        if name in hidden:
+            continue
+        if isinstance(value, list):
+            value = [{key: cell for key, cell in row.items() if not isinstance(cell, (list, dict))} for row in value]
+        brief[name] = value
+    return brief
+
+
+def _with_free_ports(console: Console, settings: Settings) -> Settings:
+    """The settings as they are, or with free ports when something else uses the usual ones."""
+    try:
+        for opened in bind(settings.server).sockets.values():
+            opened.close()
+    except Unavailable as error:
+        console.print(f"[yellow]{error.message} Taking free ports instead.[/yellow]")
+        free = ServerSettings(rest_port=0, grpc_web_port=0, mcp_port=0, grpc_port=0, admin_port=0)
+        return settings.model_copy(update={"server": free})
+    return settings
+
+
+async def _until_interrupted() -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    await stopped.wait()
