@@ -55,6 +55,7 @@ class Call:
     cancelled: Cancellation = field(default_factory=Cancellation)
     job: JobRun | None = None
     is_nested: bool = False
+    confirm: Approvals | None = None  # asks the person behind the client; also before nested calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,8 @@ class Dispatcher(Generic[EngineT]):
         await self._check_objects(principal, tool, request, trail)
         if call.job is None:
             await self._ports.approvals.check(principal, tool, request, trail.argument_digest)
+            if call.confirm is not None:
+                await call.confirm.check(principal, tool, request, trail.argument_digest)
             if tool.job:
                 return await self._submit(call, principal, tool, payload, trail)
         if call.idempotency_key and tool.effect != "read" and call.job is None:
@@ -289,6 +292,7 @@ class _Nested(Caller):
                 idempotency_key=outer.idempotency_key,
                 cancelled=outer.cancelled,
                 is_nested=True,
+                confirm=outer.confirm,
             )
         )
 
