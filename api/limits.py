@@ -1,0 +1,55 @@
+"""How much a client may send: the body limit, enforced while the body streams in."""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import BodyTooLarge, request_id_of, send_error
+
+
+class BodyLimit:
+    """ASGI middleware: answers 413 as soon as a body passes the limit, whatever the app would do.
+
+    The app inside sees a disconnect, so it stops as for any client that went away."""
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int):
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if not declared.isdigit() or int(declared[:20]) > self._max_bytes:
+            return await self._refuse(scope, send)
+        if declared != b"0":  # the server stops reading at the declared length, so there is nothing to count
+            return await self._app(scope, receive, send)
+        await self._count(scope, receive, send)
+
+    async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
+        received, is_refused, has_answered = 0, False, False
+
+        async def receive_counted() -> Message:
+            nonlocal received, is_refused
+            if is_refused:
+                return {"type": "http.disconnect"}
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received <= self._max_bytes:
+                return message
+            is_refused = True
+            if not has_answered:
+                await self._refuse(scope, send)
+            return {"type": "http.disconnect"}
+
+        async def send_unless_refused(message: Message) -> None:
+            nonlocal has_answered
+            if not is_refused:
+                has_answered = True
+                await send(message)
+
+        await self._app(scope, receive_counted, send_unless_refused)
+
+    async def _refuse(self, scope: Scope, send: Send) -> None:
+        megabytes = self._max_bytes // 2**20
+        error = BodyTooLarge(f"The body is larger than {megabytes} MB.", hint="Send less, or in parts.")
+        extra = [(b"connection", b"close"), (b"x-request-id", request_id_of(scope).encode())]
+        await send_error(scope, send, error, extra)
