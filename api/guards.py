@@ -7,6 +7,7 @@ anything reads the request."""
 import ipaddress
 import re
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -49,18 +50,21 @@ class HostOriginGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
-            return await self._app(scope, receive, send)
+            await self._app(scope, receive, send)
+            return
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-        if len(hosts) != 1 or not self._answers_to(hosts[0]):
-            error = WrongHost(hint="Add the name to server.allowed_hosts, or set server.public_url.")
-            return await _refuse(scope, send, error)
         origin = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"), None)
-        if origin is None:
-            return await self._app(scope, receive, send)
-        if not self._may_call(origin, hosts[0]):
-            error = Unauthorized("Web pages of this origin may not call.", hint="Add it to server.cors_origins.")
-            return await _refuse(scope, send, error)
-        await self._pass_origin(origin.encode("latin-1"), scope, receive, send)
+        if len(hosts) != 1 or not self._answers_to(hosts[0]):
+            await _refuse(
+                scope, send, WrongHost(hint="Add the name to server.allowed_hosts, or set server.public_url.")
+            )
+        elif origin is None:
+            await self._app(scope, receive, send)
+        elif self._may_call(origin, hosts[0]):
+            await self._pass_origin(origin.encode("latin-1"), scope, receive, send)
+        else:
+            hint = "Add it to server.cors_origins."
+            await _refuse(scope, send, Unauthorized("Web pages of this origin may not call.", hint=hint))
 
     def _answers_to(self, host: str) -> bool:
         name = host_name(host)
@@ -83,7 +87,8 @@ class HostOriginGuard:
                 (b"access-control-allow-headers", wanted if _TOKENS.fullmatch(wanted) else b""),
                 (b"access-control-max-age", b"600"),
             ]
-            return await send_body(send, 204, b"", headers)
+            await send_body(send, 204, b"", headers)
+            return
         headers.append((b"access-control-expose-headers", self._exposed))
 
         async def send_shared(message: Message) -> None:
@@ -96,10 +101,12 @@ class HostOriginGuard:
 
 async def _refuse(scope: Scope, send: Send, error: WrongHost | Unauthorized) -> None:
     if scope["type"] == "websocket":
-        return await send({"type": "websocket.close", "code": 1008})
+        await send({"type": "websocket.close", "code": 1008})
+        return
     await send_error(scope, send, error, [(b"x-request-id", request_id_of(scope).encode())])
 
 
+@lru_cache(maxsize=256)
 def host_name(host: str) -> str:
     """The name in a Host header, lower case, without port, brackets and trailing dot; empty when malformed."""
     try:
@@ -111,6 +118,7 @@ def host_name(host: str) -> str:
     return (name or "").rstrip(".").lower() if is_plain else ""
 
 
+@lru_cache(maxsize=256)
 def is_loopback(name: str) -> bool:
     """Whether a host name can only mean this machine."""
     if name == "localhost" or name.endswith(".localhost"):

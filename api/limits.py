@@ -16,13 +16,16 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return await self._app(scope, receive, send)
-        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        declared = headers.get(b"content-length", b"0")
         if not declared.isdigit() or int(declared[:20]) > self._max_bytes:
-            return await self._refuse(scope, send)
-        if declared != b"0":  # the server stops reading at the declared length, so there is nothing to count
-            return await self._app(scope, receive, send)
-        await self._count(scope, receive, send)
+            await self._refuse(scope, send)
+        elif b"transfer-encoding" in headers:
+            await self._count(scope, receive, send)
+        else:  # the server stops reading at the declared length, so there is nothing to count
+            await self._app(scope, receive, send)
 
     async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
         received, is_refused, has_answered = 0, False, False
