@@ -1,0 +1,225 @@
+"""The one client for outbound calls: resolved address pinned, private networks refused, all bounded."""
+
+import asyncio
+import json
+import logging
+import ssl
+import zlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
+
+from core.errors import InvalidArgument, Unavailable
+from core.settings import EgressSettings
+from engine.egress.addresses import AddressRules, Refused, Target, parse_target
+from engine.egress.resolver import Resolve, resolve
+
+if TYPE_CHECKING:
+    from engine.egress.pinned import Wire
+
+log = logging.getLogger("headwater.egress")
+
+MAX_REDIRECTS = 3
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+KEPT_ACROSS_ORIGINS = frozenset({"accept", "content-type", "user-agent"})
+OWN_HEADERS = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "te"})
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer, read whole and decompressed; header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+
+    def json(self) -> Any:
+        """The body as JSON. Raises Unavailable when it is not."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            raise Unavailable("The other side did not answer with JSON.") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    target: Target
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+class EgressClient:
+    """Calls other servers. Nothing of a caller's request travels along: only the headers given here.
+
+    There are no cookies, no proxies from the environment and no stored credentials. Addresses that may
+    not be called are refused with one text for every cause; the log has the cause."""
+
+    def __init__(self, settings: EgressSettings, *, resolver: Resolve = resolve):
+        self._settings = settings
+        self._rules = AddressRules(settings.allowed_private_hosts)
+        self._resolve = resolver
+        self._wire: Wire | None = None
+
+    async def get(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        max_bytes: int | None = None,
+        timeout_s: float | None = None,
+    ) -> Response:
+        """GET a URL. Raises InvalidArgument when it may not be called, Unavailable when it fails."""
+        return await self._call("GET", url, headers or {}, b"", max_bytes=max_bytes, timeout_s=timeout_s)
+
+    async def post(
+        self,
+        url: str,
+        *,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        max_bytes: int | None = None,
+        timeout_s: float | None = None,
+    ) -> Response:
+        """POST a body. Raises InvalidArgument when it may not be called, Unavailable when it fails."""
+        return await self._call("POST", url, headers or {}, body, max_bytes=max_bytes, timeout_s=timeout_s)
+
+    def check(self, url: str) -> None:
+        """Refuse a URL whose text alone forbids calling it, for example when somebody stores it."""
+        try:
+            self._rules.check_target(parse_target(url))
+        except Refused as refused:
+            raise _refusal(refused) from None
+
+    async def aclose(self) -> None:
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            await wire.aclose()
+
+    async def _call(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        max_bytes: int | None,
+        timeout_s: float | None,
+    ) -> Response:
+        limit_bytes = max_bytes or self._settings.max_response_kb * 1024
+        try:
+            async with asyncio.timeout(timeout_s or self._settings.timeout_s):
+                request = _Request(method, parse_target(url), _own_headers(headers), body)
+                return await self._follow(request, limit_bytes)
+        except Refused as refused:
+            raise _refusal(refused) from None
+        except TimeoutError:
+            raise Unavailable("The other side did not answer in time.") from None
+
+    async def _follow(self, request: _Request, limit_bytes: int) -> Response:
+        for _ in range(MAX_REDIRECTS + 1):
+            self._rules.check_target(request.target)
+            response = await self._exchange(request, limit_bytes)
+            location = response.headers.get("location")
+            if response.status not in REDIRECTS or not location:
+                return response
+            request = _redirected(request, response.status, location)
+        raise Unavailable(f"The other side redirects more than {MAX_REDIRECTS} times.")
+
+    async def _exchange(self, request: _Request, limit_bytes: int) -> Response:
+        wire = self._open_wire()
+        async with AsyncExitStack() as stack:
+            answer = await wire.send(stack, request.method, request.target, request.headers, request.body)
+            if answer.status in REDIRECTS and "location" in answer.headers:
+                return Response(answer.status, answer.headers, b"", request.target.url)
+            encoding = answer.headers.get("content-encoding", "")
+            body = await _read(answer.chunks, encoding, limit_bytes)
+        return Response(answer.status, answer.headers, body, request.target.url)
+
+    def _open_wire(self) -> "Wire":
+        if self._wire is None:
+            from engine.egress.pinned import Wire  # lazily: httpcore costs 60 ms
+
+            self._wire = Wire(self._rules, self._resolve, _tls(self._settings))
+        return self._wire
+
+
+def _refusal(refused: Refused) -> InvalidArgument:
+    log.warning("an outbound call was refused: %s", refused)
+    return InvalidArgument(
+        "This address may not be called.",
+        hint="Use https and a public host, or let the operator add it to egress.allowed_private_hosts.",
+    )
+
+
+def _tls(settings: EgressSettings) -> ssl.SSLContext:
+    import certifi  # lazily, with the rest of the wire
+
+    context = ssl.create_default_context(cafile=certifi.where())
+    if settings.ca_file is not None:
+        context.load_verify_locations(settings.ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _own_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers of our own code, checked so that no value can start a second header or request."""
+    checked = {}
+    for name, value in headers.items():
+        lowered = name.lower()
+        is_clean = name.isascii() and name.replace("-", "").replace("_", "").isalnum() and value.isprintable()
+        if not is_clean or not value.isascii() or lowered in OWN_HEADERS:
+            raise InvalidArgument(f"The header {lowered[:64]!r} can not be sent.")
+        checked[lowered] = value
+    checked.setdefault("user-agent", "headwater")
+    checked.setdefault("accept", "*/*")
+    return checked
+
+
+def _redirected(request: _Request, status: int, location: str) -> _Request:
+    target = parse_target(urljoin(request.target.url, location).partition("#")[0])
+    if request.target.scheme == "https" and target.scheme != "https":
+        raise Refused("a redirect leaves https")
+    method, body, headers = request.method, request.body, request.headers
+    if method != "GET" and status in (301, 302, 303):
+        method, body = "GET", b""
+    if target.origin != request.target.origin:
+        if method != "GET":
+            raise Refused("a redirect would send the body to another host")
+        headers = {name: value for name, value in headers.items() if name in KEPT_ACROSS_ORIGINS}
+    return _Request(method, target, headers, body)
+
+
+async def _read(chunks: AsyncIterator[bytes], encoding: str, limit_bytes: int) -> bytes:
+    """The body within `limit_bytes`, counted after decompression, which never runs ahead of the limit."""
+    inflate = _inflater(encoding)
+    body = bytearray()
+    async for chunk in chunks:
+        body += chunk if inflate is None else _inflate(inflate, chunk, limit_bytes + 1 - len(body))
+        if len(body) > limit_bytes:
+            raise Unavailable(f"The other side's answer is larger than {limit_bytes} bytes.")
+    if inflate is not None and body and not inflate.eof:
+        raise Unavailable("The other side's answer breaks off.")
+    return bytes(body)
+
+
+def _inflater(encoding: str) -> "zlib._Decompress | None":
+    name = encoding.strip().lower()
+    if name in ("", "identity"):
+        return None
+    if name in ("gzip", "x-gzip"):
+        return zlib.decompressobj(16 + zlib.MAX_WBITS)
+    raise Unavailable("The other side answers in an encoding that was not asked for.")
+
+
+def _inflate(inflate: "zlib._Decompress", chunk: bytes, limit_bytes: int) -> bytes:
+    try:
+        plain = inflate.decompress(chunk, limit_bytes)
+    except zlib.error:
+        raise Unavailable("The other side's answer does not decompress.") from None
+    if inflate.unused_data:
+        raise Unavailable("The other side's answer goes on after its end.")
+    return plain
