@@ -13,12 +13,14 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from core.errors import Unavailable
 
 T = TypeVar("T")
 
-BUSY_TIMEOUT_MS = 15_000
+LOCK_WAIT_S = 15.0
+CONNECT_TIMEOUT_S = 5
 TRIES = 4
 RETRYABLE_STATES = frozenset({"40001", "40P01"})  # PostgreSQL: serialization_failure, deadlock_detected
 
@@ -26,10 +28,10 @@ RETRYABLE_STATES = frozenset({"40001", "40P01"})  # PostgreSQL: serialization_fa
 class Store:
     """Read and write transactions on the platform's database."""
 
-    def __init__(self, url: str, *, pool_size: int = 8):
+    def __init__(self, url: str, *, pool_size: int = 8, lock_wait_s: float = LOCK_WAIT_S):
         self.url = make_url(url)
         self.dialect = self.url.get_backend_name()
-        self.engine = _open(url, pool_size)
+        self.engine = open_engine(url, pool_size=pool_size, lock_wait_s=lock_wait_s)
         self._threads = ThreadPoolExecutor(pool_size, thread_name_prefix="store")
         # SQLite has one writer at a time: queueing here is fairer and cheaper than its busy loop.
         self._writer = threading.Lock() if self.dialect == "sqlite" else None
@@ -44,7 +46,7 @@ class Store:
 
     def read_now(self, work: Callable[[Connection], T]) -> T:
         """`read` for code that is already in a thread of its own."""
-        with _translated(), self.engine.connect() as connection:
+        with translated(), self.engine.connect() as connection:
             if self.dialect == "sqlite":
                 connection.exec_driver_sql("BEGIN")
             return work(connection)
@@ -55,7 +57,7 @@ class Store:
             try:
                 with self._turn(), self.engine.connect() as connection:
                     return self._commit(connection, work)
-            except DBAPIError as error:
+            except (DBAPIError, PoolTimeout) as error:
                 if not (left and _is_retryable(error)):
                     raise _translate(error) from error
         raise AssertionError("unreachable: the last try returns or raises")
@@ -88,26 +90,30 @@ def sqlite_url(home: Path) -> str:
     return f"sqlite:///{home / 'headwater.db'}"
 
 
-def _open(url: str, pool_size: int) -> Engine:
+def open_engine(url: str, *, pool_size: int = 1, lock_wait_s: float = LOCK_WAIT_S) -> Engine:
+    """SQLAlchemy's engine for a store's URL, with the pragmas and time limits that Headwater relies on."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         engine = create_engine(
             parsed,
             pool_size=pool_size,
             max_overflow=0,
-            connect_args={"check_same_thread": False, "isolation_level": None},
+            connect_args={"check_same_thread": False, "isolation_level": None, "timeout": lock_wait_s},
         )
         event.listen(engine, "connect", _prepare_sqlite)
         return engine
     return create_engine(
-        parsed.set(drivername="postgresql+psycopg"), pool_size=pool_size, max_overflow=0, pool_pre_ping=True
+        parsed.set(drivername="postgresql+psycopg"),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
     )
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:
     cursor = connection.cursor()
     for pragma in (
-        f"busy_timeout={BUSY_TIMEOUT_MS}",
         "journal_mode=WAL",
         "synchronous=NORMAL",
         "foreign_keys=ON",
@@ -117,21 +123,24 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
     cursor.close()
 
 
-def _is_retryable(error: DBAPIError) -> bool:
+def _is_retryable(error: DBAPIError | PoolTimeout) -> bool:
+    if isinstance(error, PoolTimeout):
+        return False
     state = getattr(error.orig, "sqlstate", None)
     return state in RETRYABLE_STATES or error.connection_invalidated
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Turn a lost or locked database into Unavailable."""
     try:
         yield
-    except DBAPIError as error:
+    except (DBAPIError, PoolTimeout) as error:
         raise _translate(error) from error
 
 
-def _translate(error: DBAPIError) -> Exception:
+def _translate(error: DBAPIError | PoolTimeout) -> Exception:
     """A lost or locked database is Unavailable; anything else is a defect and passes as it is."""
-    if isinstance(error, OperationalError) or error.connection_invalidated:
+    if isinstance(error, (OperationalError, PoolTimeout)) or error.connection_invalidated:
         return Unavailable("The platform's store does not answer.", hint="Retry; if it lasts, run `headwater doctor`.")
     return error

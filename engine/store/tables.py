@@ -173,16 +173,24 @@ jobs = Table(
     Column("cancel_requested", Integer, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("fence", BigInteger, nullable=False),  # raised by every claim; writes of an older holder are refused
-    Column("lease_until", Float),
+    Column("due_at", Float),  # when a worker may take it: its start, or the end of its lease; null once done
     Column("worker", Name, nullable=False),
     Column("progress", Float),
     Column("result", Text),
     Column("error", Text),  # JSON
-    Column("run_after", Float, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
-    Index(None, "status", "run_after"),
+    Index(None, "due_at"),
+    Index(None, "status", "updated_at"),
     Index(None, "tenant_id", "owner", "created_at"),
+)
+_has_key = jobs.c.idempotency_key != ""
+Index(
+    "uq_job_idempotency_key",
+    *(jobs.c.tenant_id, jobs.c.owner, jobs.c.tool, jobs.c.idempotency_key),
+    unique=True,
+    sqlite_where=_has_key,
+    postgresql_where=_has_key,
 )
 
 job_events = Table(
@@ -222,6 +230,7 @@ schedules = Table(
     Column("principal", Text, nullable=False),  # JSON: who it runs as
     Column("owner", Id, nullable=False),
     Column("next_at", Float, nullable=False),
+    Column("claimed_until", Float),  # one ticker at a time turns a due schedule into a job
     Column("last_at", Float),
     Column("last_job_id", Id),
     Column("last_error", Text),
@@ -238,7 +247,9 @@ idempotency = Table(
     Column("key", Name, primary_key=True),
     Column("argument_digest", String(128), nullable=False),
     Column("result", Text),  # JSON; null while the first call still runs
+    Column("holder", Id, nullable=False),  # the running call, so that one that was taken over cannot answer
     Column("expires_at", Float, nullable=False),
+    Index(None, "expires_at"),
 )
 
 audit = Table(
