@@ -1,0 +1,136 @@
+"""The command line's side of the wiring: tools run in this process on a home, or on a server."""
+
+import asyncio
+import contextlib
+import functools
+import json
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import click
+from pydantic import BaseModel
+
+from api.cli import Answer, Execute, Options
+from api.cli_progress import ProgressBar
+from core.dispatch import Call
+from core.errors import PlatformError
+from core.registry import Registry
+from core.settings import Settings
+from core.tool import Tool
+from headwater.build import TOOL_PACKAGES, Platform, build
+from headwater.settings import read_settings
+
+
+@functools.cache
+def registry() -> Registry:
+    return Registry.walk(TOOL_PACKAGES)
+
+
+def tool_names() -> list[str]:
+    return sorted(tool.name for tool in registry())
+
+
+def find_tool(name: str) -> Tool | None:
+    return registry().get(name) if name in registry() else None
+
+
+def executor(ctx: click.Context) -> Execute:
+    """How tool commands run: decided by `--server`, `--home` and `--token` once they are parsed."""
+
+    def execute(tool: str, arguments: dict[str, Any], options: Options) -> Answer:
+        meta = ctx.find_root().meta
+        token, server = meta.get("headwater.token"), meta.get("headwater.server")
+        if server:
+            from headwater.remote import call_server
+
+            return asyncio.run(call_server(server, token or "", registry().get(tool), arguments, options))
+        settings = read_settings(meta.get("headwater.home"))
+        return asyncio.run(_call_on_home(settings, token, tool, arguments, options))
+
+    return execute
+
+
+async def _call_on_home(
+    settings: Settings, token: str | None, tool: str, arguments: dict[str, Any], options: Options
+) -> Answer:
+    async with opened(settings) as platform:
+        if tool in platform.dispatcher.registry and platform.dispatcher.registry.get(tool).job:
+            await platform.start_workers()
+        return await call_once(platform, token, tool, arguments, options)
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Platform]:
+    """A platform without faces, closed in order when the block ends."""
+    platform = await build(settings)
+    try:
+        yield platform
+    finally:
+        await platform.close()
+
+
+async def call_once(
+    platform: Platform, token: str | None, tool: str, arguments: dict[str, Any], options: Options
+) -> Answer:
+    """Run one tool through the gate. `token` None acts as the owner of the home."""
+    request_id = f"req_{secrets.token_hex(8)}"
+    principal = await platform.engine.identity.local_owner() if token is None else None
+    with ProgressBar(options) as progress:
+        call = Call(
+            tool=tool,
+            arguments=arguments,
+            face="cli",
+            request_id=request_id,
+            token=token,
+            principal=principal,
+            emit=progress.emit,
+            timeout_s=options.timeout_s,
+            wait_s=options.wait_s,
+            idempotency_key=options.idempotency_key,
+        )
+        try:
+            result = await platform.dispatcher.call(call)
+        except PlatformError as error:
+            return Answer(request_id, error=error)
+    return Answer(request_id, result=as_json(result))
+
+
+def as_json(result: BaseModel) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(result.model_dump_json())
+    return value
+
+
+async def run_worker(settings: Settings, concurrency: int) -> None:
+    """Run jobs and schedules until SIGINT or SIGTERM, then finish the ones under way."""
+    stopped = _stop_event()
+    async with opened(settings) as platform:
+        await platform.start_workers(concurrency)
+        sys.stderr.write(f"worker ready: {concurrency} jobs at a time\n")
+        await stopped.wait()
+
+
+async def run_stdio(settings: Settings, token: str | None) -> None:
+    """MCP over standard input and output, as the token's owner or the owner of the home."""
+    from mcp_server.server import run_stdio as serve_stdio
+
+    async with opened(settings) as platform:
+        if token is None:
+            principal = await platform.engine.identity.local_owner()
+        else:
+            principal = await platform.dispatcher.authenticate(token)
+        await serve_stdio(platform.dispatcher, principal)
+
+
+async def mint_token(settings: Settings, role: str, tenant: str, lifetime_s: float) -> str:
+    async with opened(settings) as platform:
+        return await platform.engine.identity.mint(role=role, tenant=tenant, lifetime_s=lifetime_s)
+
+
+def _stop_event() -> asyncio.Event:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    return stopped

@@ -1,0 +1,20 @@
+"""Run by CI on the built wheel: `headwater` is its only top-level name, and every package is inside."""
+
+import sys
+import zipfile
+
+from hatch_build import PACKAGES
+
+
+def main(path: str) -> int:
+    names = zipfile.ZipFile(path).namelist()
+    top = {name.split("/")[0] for name in names if ".dist-info/" not in name}
+    missing = [
+        package for package in PACKAGES if not any(name.startswith(f"headwater/app/{package}/") for name in names)
+    ]
+    sys.stdout.write(f"{path}: top-level names {sorted(top)}, missing {missing}\n")
+    return int(top != {"headwater"} or bool(missing))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
