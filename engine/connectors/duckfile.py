@@ -1,0 +1,74 @@
+"""A DuckDB database file, attached read-only."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from core.context import Cancellation
+from engine.connectors.connector import ArrowStream, ColumnInfo, QueryLimits, RelationInfo
+from engine.connectors.duck import Duck, DuckPlan, quote_name
+from engine.connectors.opened import Opened
+from engine.connectors.stream import BatchStream, in_thread
+from engine.lake.names import join_name, split_name
+
+_RELATIONS = """
+SELECT schema_name, table_name, 'table', estimated_size, comment FROM duckdb_tables()
+WHERE database_name = 'source' AND NOT internal
+UNION ALL SELECT schema_name, view_name, 'view', NULL, comment FROM duckdb_views()
+WHERE database_name = 'source' AND NOT internal ORDER BY 1, 2"""
+_COLUMNS = """
+SELECT schema_name, table_name, column_name, lower(data_type), is_nullable, column_index, comment FROM duckdb_columns()
+WHERE database_name = 'source' AND NOT internal ORDER BY 1, 2, 6"""
+
+
+class DuckdbConnector:
+    """Tables of the default schema go by their name alone, others as schema.table."""
+
+    kind = "duckdb"
+    dialect = "duckdb"
+
+    def __init__(self, path: Path, plan: DuckPlan):
+        self.path = path
+        self._duck = Opened(lambda: Duck(plan), Duck.close)
+
+    async def schema(self) -> list[RelationInfo]:
+        duck = await self._duck.get()
+        return await in_thread(lambda: _relations(duck))
+
+    async def sources(self, names: Iterable[str]) -> Mapping[str, str]:
+        return {name: _quoted(name) for name in names}
+
+    async def execute(
+        self, sql: str, parameters: Mapping[str, str], *, limits: QueryLimits, cancelled: Cancellation
+    ) -> ArrowStream:
+        duck = await self._duck.get()
+        return await BatchStream.open(duck.statement(sql, parameters), limits, cancelled)
+
+    async def explain(self, sql: str) -> str:
+        duck = await self._duck.get()
+        return await in_thread(lambda: duck.explain(sql))
+
+    async def check(self) -> str:
+        duck = await self._duck.get()
+        return await in_thread(duck.version)
+
+    async def close(self) -> None:
+        await self._duck.close()
+
+
+def _relations(duck: Duck) -> list[RelationInfo]:
+    columns: dict[tuple[str, str], list[ColumnInfo]] = {}
+    for schema, table, name, data_type, is_nullable, ordinal, comment in duck.rows(_COLUMNS):
+        columns.setdefault((schema, table), []).append(ColumnInfo(name, data_type, is_nullable, ordinal, comment))
+    return [
+        RelationInfo(_name(schema, table), tuple(columns.get((schema, table), ())), kind, size, comment)
+        for schema, table, kind, size, comment in duck.rows(_RELATIONS)
+    ]
+
+
+def _name(schema: str, table: str) -> str:
+    return join_name((table,) if schema == "main" else (schema, table))
+
+
+def _quoted(name: str) -> str:
+    parts = split_name(name)
+    return ".".join(map(quote_name, ("source", *(("main", *parts) if len(parts) == 1 else parts))))

@@ -1,0 +1,95 @@
+"""What a table's metadata file says, read without pyiceberg: its import costs 66 MB that queries do not need."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import Unavailable
+
+TYPE_NAMES: Mapping[str, str] = {
+    "int": "integer",
+    "long": "bigint",
+    "float": "real",
+    "string": "varchar",
+    "binary": "blob",
+    "timestamptz": "timestamp with time zone",
+    "timestamp_ns": "timestamp_ns",
+    "timestamptz_ns": "timestamp with time zone",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TableColumn:
+    name: str
+    data_type: str
+    is_required: bool
+    field_id: int
+    comment: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TableMetadata:
+    """The parts of an Iceberg metadata file that catalog and queries use."""
+
+    metadata_location: str
+    location: str
+    columns: tuple[TableColumn, ...]
+    row_count: int | None
+    snapshot_id: int | None
+    snapshot_count: int
+    comment: str | None
+
+
+def read_metadata(metadata_location: str) -> TableMetadata:
+    """Raises Unavailable when the file is not there or is not a table's metadata."""
+    try:
+        raw = json.loads(local_path(metadata_location).read_bytes())
+        return _interpret(metadata_location, raw)
+    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+        raise Unavailable(
+            "A table's metadata cannot be read.", hint="`headwater doctor` checks the lakehouse."
+        ) from error
+
+
+def local_path(location: str) -> Path:
+    return Path(location.removeprefix("file://") if location.startswith("file://") else location.removeprefix("file:"))
+
+
+def _interpret(metadata_location: str, raw: dict[str, Any]) -> TableMetadata:
+    schema = next(item for item in raw["schemas"] if item["schema-id"] == raw["current-schema-id"])
+    snapshots = raw.get("snapshots") or []
+    current = raw.get("current-snapshot-id")
+    summary = next((item.get("summary", {}) for item in snapshots if item["snapshot-id"] == current), None)
+    if summary is None:
+        rows: int | None = 0
+    else:
+        # Rows that delete files take away are not in total-records: then the count is unknown.
+        has_deletes = int(summary.get("total-delete-files", 0)) > 0
+        rows = None if has_deletes or "total-records" not in summary else int(summary["total-records"])
+    return TableMetadata(
+        metadata_location=metadata_location,
+        location=raw["location"],
+        columns=tuple(_column(field) for field in schema["fields"]),
+        row_count=rows,
+        snapshot_id=current if summary is not None else None,
+        snapshot_count=len(snapshots),
+        comment=(raw.get("properties") or {}).get("comment"),
+    )
+
+
+def _column(field: dict[str, Any]) -> TableColumn:
+    return TableColumn(field["name"], type_name(field["type"]), field["required"], field["id"], field.get("doc"))
+
+
+def type_name(kind: str | dict[str, Any]) -> str:
+    """An Iceberg type in the words of SQL, as DuckDB writes it, in lower case."""
+    if isinstance(kind, str):
+        return TYPE_NAMES.get(kind, "blob" if kind.startswith("fixed[") else kind)
+    if kind["type"] == "list":
+        return f"{type_name(kind['element'])}[]"
+    if kind["type"] == "map":
+        return f"map({type_name(kind['key'])}, {type_name(kind['value'])})"
+    fields = ", ".join(f"{field['name']} {type_name(field['type'])}" for field in kind["fields"])
+    return f"struct({fields})"

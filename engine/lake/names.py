@@ -1,0 +1,72 @@
+"""Names of lakehouse tables: `namespace.table` or `headwater.namespace.table`, namespaces may be nested."""
+
+import re
+from dataclasses import dataclass
+
+from core.errors import InvalidArgument
+
+CATALOG = "headwater"
+MAX_PART = 128
+_PART = re.compile(r'"((?:[^"]|"")*)"|([^".]+)')
+
+
+@dataclass(frozen=True, slots=True)
+class TableName:
+    """A table's namespace and name, without the catalog."""
+
+    namespace: tuple[str, ...]
+    table: str
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return (*self.namespace, self.table)
+
+    def __str__(self) -> str:
+        return join_name(self.parts)
+
+
+def parse_table_name(text: str) -> TableName:
+    """Raises InvalidArgument when `text` is not a table's name."""
+    parts = split_name(text)
+    if len(parts) > 2 and parts[0].lower() == CATALOG:
+        parts = parts[1:]
+    if len(parts) < 2:
+        raise InvalidArgument(
+            f"{text[:80]!r} names no namespace.", hint="Write namespace.table, for example flights.airports."
+        )
+    return TableName(parts[:-1], parts[-1])
+
+
+def split_name(text: str) -> tuple[str, ...]:
+    """The parts of a dotted name; a part in double quotes may hold dots."""
+    parts, position = [], 0
+    while True:
+        match = _PART.match(text, position)
+        if match is None:
+            raise _wrong(text)
+        quoted, plain = match.groups()
+        parts.append(_checked(quoted.replace('""', '"') if quoted is not None else plain, text))
+        position = match.end()
+        if position == len(text):
+            return tuple(parts)
+        if text[position] != ".":
+            raise _wrong(text)
+        position += 1
+
+
+def join_name(parts: tuple[str, ...]) -> str:
+    """The parts as one dotted name; parts that would not read back are double-quoted."""
+    return ".".join(f'"{part.replace(chr(34), chr(34) * 2)}"' if re.search('[."]', part) else part for part in parts)
+
+
+def _checked(part: str, text: str) -> str:
+    if not part.strip() or len(part) > MAX_PART or part in (".", "..") or re.search(r"[/\\\x00-\x1f\x7f]", part):
+        raise _wrong(text)
+    return part
+
+
+def _wrong(text: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"{text[:80]!r} is not a table name.",
+        hint='Write namespace.table; a part with a dot goes in double quotes: sales."2013.q1".',
+    )

@@ -1,0 +1,173 @@
+"""The embedded lakehouse: one Iceberg catalog (SQLite) and one folder of tables per tenant.
+
+Readers go to the catalog's database and the metadata files directly; writers go through pyiceberg."""
+
+import asyncio
+import re
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from core.context import Principal
+from core.errors import Conflict, InvalidArgument, NotFound, Unavailable
+from engine.lake.metadata import TableMetadata, read_metadata
+from engine.lake.names import CATALOG, TableName, join_name, parse_table_name, split_name
+
+if TYPE_CHECKING:  # 66 MB and half a second: only writers load it
+    from pyiceberg.catalog.sql import SqlCatalog
+
+T = TypeVar("T")
+
+TABLE_DEFAULTS = {
+    "format-version": "2",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "20",
+    "write.parquet.compression-codec": "zstd",
+    "commit.manifest-merge.enabled": "true",
+    "commit.retry.num-retries": "12",
+}
+BUSY_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class LakeTable:
+    """A table as it is now: its name and its current metadata."""
+
+    name: TableName
+    metadata: TableMetadata
+
+
+class Lake:
+    """All tenants' lakehouses below one folder."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._catalogs: dict[str, SqlCatalog] = {}
+        self._opening = threading.Lock()
+        self._read: dict[str, TableMetadata] = {}
+
+    def tenant_folder(self, tenant: str) -> Path:
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", tenant):
+            raise InvalidArgument("That is not a tenant id.")
+        return self.folder / tenant
+
+    async def open(self, table: str, *, by: Principal) -> LakeTable:
+        """The table by that name. Raises NotFound, InvalidArgument."""
+        name = parse_table_name(table)
+        return await asyncio.to_thread(self.open_now, by.tenant, name)
+
+    def open_now(self, tenant: str, name: TableName) -> LakeTable:
+        for found, location in self._locations(tenant):
+            if tuple(part.lower() for part in found.parts) == tuple(part.lower() for part in name.parts):
+                return LakeTable(found, self._metadata(location))
+        raise NotFound(f"No table {str(name)!r}.", hint="list_tables shows the names you can use.")
+
+    def tables(self, tenant: str) -> list[LakeTable]:
+        """Every table of the tenant, with its metadata."""
+        return [LakeTable(name, self._metadata(location)) for name, location in self._locations(tenant)]
+
+    def locations(self, tenant: str) -> dict[str, str]:
+        """Name of each table and its current metadata file, in one read of the catalog."""
+        return {str(name): location for name, location in self._locations(tenant)}
+
+    def namespaces(self, tenant: str) -> list[str]:
+        query = "SELECT DISTINCT namespace FROM iceberg_namespace_properties WHERE catalog_name = ?"
+        named = {row[0] for row in self._select(tenant, query)}
+        used = {name.namespace for name, _ in self._locations(tenant)}
+        return sorted({join_name(tuple(text.split("."))) for text in named} | {join_name(parts) for parts in used})
+
+    async def commit(self, tenant: str, work: Callable[["SqlCatalog"], T]) -> T:
+        """Run `work` on the tenant's writable catalog, in a thread."""
+        return await asyncio.to_thread(self.commit_now, tenant, work)
+
+    def commit_now(self, tenant: str, work: Callable[["SqlCatalog"], T]) -> T:
+        """`commit` for code that is already in a thread of its own."""
+        catalog = self._catalog(tenant)
+        with _translated(catalog):
+            return work(catalog)
+
+    def create_namespace(self, tenant: str, namespace: str) -> None:
+        """Make a namespace if it is not there yet."""
+        parts = split_name(namespace)
+        self.commit_now(tenant, lambda catalog: catalog.create_namespace_if_not_exists(parts))
+
+    def close(self) -> None:
+        for catalog in self._catalogs.values():
+            catalog.engine.dispose()
+        self._catalogs.clear()
+
+    def _locations(self, tenant: str) -> Iterable[tuple[TableName, str]]:
+        query = (
+            "SELECT table_namespace, table_name, metadata_location FROM iceberg_tables "
+            "WHERE catalog_name = ? AND (iceberg_type = 'TABLE' OR iceberg_type IS NULL) ORDER BY 1, 2"
+        )
+        for namespace, table, location in self._select(tenant, query):
+            yield TableName(tuple(namespace.split(".")), table), location
+
+    def _select(self, tenant: str, query: str) -> list[tuple[str, ...]]:
+        database = self.tenant_folder(tenant) / "catalog.db"
+        if not database.exists():
+            return []
+        try:
+            connection = sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=BUSY_S)
+            try:
+                return connection.execute(query, (CATALOG,)).fetchall()
+            finally:
+                connection.close()
+        except sqlite3.Error as error:
+            if "no such table" in str(error):
+                return []
+            raise Unavailable("The lakehouse's catalog does not answer.", hint="Retry in a moment.") from error
+
+    def _metadata(self, location: str) -> TableMetadata:
+        """Metadata files never change, so each is read once."""
+        found = self._read.get(location)
+        if found is None:
+            if len(self._read) > 20_000:
+                self._read.clear()
+            found = self._read[location] = read_metadata(location)
+        return found
+
+    def _catalog(self, tenant: str) -> "SqlCatalog":
+        with self._opening:
+            if tenant not in self._catalogs:
+                self._catalogs[tenant] = _open_catalog(self.tenant_folder(tenant))
+            return self._catalogs[tenant]
+
+
+def _open_catalog(folder: Path) -> "SqlCatalog":
+    from pyiceberg.catalog.sql import SqlCatalog
+
+    folder.mkdir(parents=True, exist_ok=True)
+    database = (folder / "catalog.db").resolve()
+    # In rollback-journal mode one reader makes a commit fail and wedges every later one; WAL persists in the file.
+    connection = sqlite3.connect(database, timeout=BUSY_S)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.close()
+    return SqlCatalog(CATALOG, uri=f"sqlite:///{database}", warehouse=str(folder.resolve()))
+
+
+@contextmanager
+def _translated(catalog: "SqlCatalog") -> Iterator[None]:
+    from pyiceberg.exceptions import (
+        CommitFailedException,
+        NoSuchNamespaceError,
+        NoSuchTableError,
+        TableAlreadyExistsError,
+    )
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        yield
+    except OperationalError as error:
+        # A failed commit leaves its pooled connection inside a transaction that locks everyone out.
+        catalog.engine.dispose()
+        raise Unavailable("The lakehouse's catalog is busy.", hint="Retry in a moment.") from error
+    except (NoSuchTableError, NoSuchNamespaceError) as error:
+        raise NotFound("No such table.", hint="list_tables shows the names you can use.") from error
+    except (TableAlreadyExistsError, CommitFailedException) as error:
+        raise Conflict("Another writer was faster.", hint="Look at the table again, then retry.") from error
