@@ -1,0 +1,216 @@
+"""The audit log: one hash chain per tenant over sealed records, written by group commit.
+
+What it proves. Every record hangs on the one before it, so a changed, missing, re-ordered or
+re-sealed record breaks the chain from there on. The chain's end (head) is kept beside it under a
+MAC whose key is not in the store: rewriting all following hashes, cutting records off the end, or
+adding some, is found unless the writer also holds that key. A broken head is never sealed anew.
+What it cannot prove alone: that the records *and* the head were not both put back to an earlier
+state that was once real, or both removed. A running process notices that (it remembers the heads it
+wrote), and so does whoever noted a head outside the store and gives it to `verify`."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from datetime import datetime
+from hashlib import blake2b
+
+from pydantic_core import to_json
+from sqlalchemy import Connection
+
+from core.errors import NotFound, PlatformError
+from core.ports import AuditRecord
+from engine.audit import rows
+from engine.audit.chain import NO_MAC, AuditVerification, Head, extend, find_fault, is_sealed, seal_head
+from engine.audit.group import GroupCommit
+from engine.store.db import Store
+
+Transform = Callable[[str, bytes], bytes]
+"""Seals or opens bytes with the key of a tenant; the tenant "" stands for the platform itself."""
+
+PLATFORM = ""
+CHUNK = 2_000
+MAX_DIGEST_KEYS = 4_096
+FIELDS = tuple(field.name for field in fields(AuditRecord))
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One record read back; `record` is None when its tenant's key is gone."""
+
+    seq: int
+    at: float
+    record: AuditRecord | None
+
+
+class AuditLog:
+    """Implements the gate's `Audit`. `seal` runs in the writer's thread, so it may block.
+
+    `digest_key` is secret and the same in every process. `seal` raises NotFound for a tenant whose
+    key is gone; such late records go to the platform's own chain."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        seal: Transform,
+        unseal: Transform,
+        digest_key: bytes,
+    ):
+        self._store = store
+        self._seal = seal
+        self._unseal = unseal
+        self._digest_key = blake2b(b"digests", key=digest_key, digest_size=32).digest()
+        self._head_key = blake2b(b"heads", key=digest_key, digest_size=32).digest()
+        self._keyed: dict[str, blake2b] = {}
+        self._written: dict[str, Head] = {}
+        self._group: GroupCommit[AuditRecord] | None = None
+
+    @property
+    def backlog(self) -> int:
+        """Records that are not yet durable."""
+        return self._group.backlog if self._group else 0
+
+    def digest(self, tenant: str, data: bytes) -> str:
+        """A digest under the tenant's own key: equal data of two tenants differs."""
+        keyed = self._keyed.get(tenant) or self._key(tenant)
+        state = keyed.copy()
+        state.update(data)
+        return state.hexdigest()
+
+    async def record(self, record: AuditRecord, *, wait: bool) -> None:
+        """Queue a record (50 ms behind at most); with `wait` return only when it is durable."""
+        if self._group is None:
+            self._group = GroupCommit(self._commit)
+        await self._group.add(record, wait=wait)
+
+    async def close(self) -> None:
+        """Write what is queued. Later records are refused."""
+        if self._group is not None:
+            await self._group.close()
+
+    async def verify(self, tenant: str, *, noted: Head | None = None) -> AuditVerification:
+        """Walk a tenant's chain from its first record to its head.
+
+        `noted` is a head that somebody wrote down earlier: the chain must still pass through it."""
+        stored, last = await self._store.read(lambda c: (rows.read_head(c, tenant), rows.last_record(c, tenant)))
+        head, mac = stored or (Head(), NO_MAC)
+        at = Head()
+        while at.seq < head.seq:
+            at, seen, fault = await self._store.read(_walk(tenant, at, head, noted))
+            if fault is None and not seen:
+                fault = (at.seq + 1, "Records are missing at the end.")
+            if fault is not None:
+                return _found(at, head, *fault)
+        reason = self._doubt(tenant, stored, last, noted)
+        if reason is None and (head.seq or stored) and not is_sealed(self._head_key, tenant, head, mac):
+            reason = "The seal of the chain's end is broken."
+        if reason is None and at != head:
+            reason = "The last record is not the one that the chain's end names."
+        return _found(at, head, None, reason or "")
+
+    async def read(self, tenant: str, *, after_seq: int = 0, limit: int = 100) -> list[AuditEntry]:
+        """Opened records in the order of the chain."""
+        found = await self._store.read(lambda c: rows.read_records(c, tenant, after_seq=after_seq, limit=limit))
+        return await asyncio.to_thread(
+            lambda: [AuditEntry(row.seq, row.at, self._opened(tenant, row.record)) for row in found]
+        )
+
+    def _doubt(self, tenant: str, stored: rows.HeadRow | None, last: Head, noted: Head | None) -> str | None:
+        """Why the end of a chain is not where it must be, or None."""
+        head = stored[0] if stored else Head()
+        if stored is None and last.seq:
+            return "The chain's end was removed."
+        if last.seq > head.seq:
+            return "There are records after the chain's end."
+        written = self._written.get(tenant, Head())
+        if head.seq < max(written.seq, noted.seq if noted else 0):
+            return "The chain is shorter than it once was."
+        return None
+
+    def _key(self, tenant: str) -> "blake2b":
+        if len(self._keyed) >= MAX_DIGEST_KEYS:
+            self._keyed.clear()
+        key = blake2b(tenant.encode(), key=self._digest_key, digest_size=32).digest()
+        self._keyed[tenant] = blake2b(key=key, digest_size=32)
+        return self._keyed[tenant]
+
+    def _commit(self, records: list[AuditRecord]) -> None:
+        chains: dict[str, list[tuple[float, bytes]]] = {}
+        for record in records:
+            tenant, sealed = self._sealed(record)
+            chains.setdefault(tenant, []).append((record.at.timestamp(), sealed))
+        self._written.update(self._store.write_now(lambda connection: self._append(connection, chains)))
+
+    def _sealed(self, record: AuditRecord) -> tuple[str, bytes]:
+        data = to_json(record)
+        try:
+            return record.tenant, self._seal(record.tenant, data)
+        except NotFound:
+            return PLATFORM, self._seal(PLATFORM, data)
+
+    def _append(self, connection: Connection, chains: dict[str, list[tuple[float, bytes]]]) -> dict[str, Head]:
+        heads = {}
+        for tenant in sorted(chains):  # one order everywhere, so that two processes cannot deadlock
+            head, is_sound = self._take_head(connection, tenant)
+            added = extend(tenant, head, chains[tenant])
+            rows.insert_records(connection, tenant, added)
+            heads[tenant] = Head(added[-1].seq, added[-1].hash)
+            mac = seal_head(self._head_key, tenant, heads[tenant]) if is_sound else NO_MAC
+            rows.update_head(connection, tenant, heads[tenant], mac)
+        return heads
+
+    def _take_head(self, connection: Connection, tenant: str) -> tuple[Head, bool]:
+        """Lock the end of a chain. Says whether it is as it was left; if not, it stays unsealed.
+
+        New records always go after all that is there, never over it."""
+        stored = rows.lock_head(connection, tenant)
+        last = rows.last_record(connection, tenant)
+        if stored is None:
+            rows.insert_head(connection, tenant, last, NO_MAC if last.seq else seal_head(self._head_key, tenant, last))
+            return self._take_head(connection, tenant)  # another process may have been first: take the lock
+        head, mac = stored
+        is_sound = (
+            is_sealed(self._head_key, tenant, head, mac)
+            and last.seq <= head.seq
+            and self._written.get(tenant, head).seq <= head.seq
+        )
+        return (last if last.seq > head.seq else head), is_sound
+
+    def _opened(self, tenant: str, sealed: bytes) -> AuditRecord | None:
+        try:
+            values = json.loads(self._unseal(tenant, sealed))
+        except PlatformError:
+            return None
+        values["at"] = datetime.fromisoformat(values["at"])
+        values["resources"] = tuple(values["resources"])
+        return AuditRecord(**{name: values[name] for name in FIELDS if name in values})
+
+
+def _walk(
+    tenant: str, at: Head, head: Head, noted: Head | None
+) -> Callable[[Connection], tuple[Head, int, tuple[int, str] | None]]:
+    """Check the next chunk in the store's thread: how far it held, rows seen, and the fault if any."""
+
+    def work(connection: Connection) -> tuple[Head, int, tuple[int, str] | None]:
+        limit = min(CHUNK, head.seq - at.seq)
+        found = rows.read_records(connection, tenant, after_seq=at.seq, limit=limit)
+        reached, fault = find_fault(tenant, at, found)
+        if noted and fault is None:
+            for row in found:
+                if row.seq == noted.seq and row.hash != noted.hash:
+                    return reached, len(found), (row.seq, "The record is not the one noted earlier.")
+        return reached, len(found), fault
+
+    return work
+
+
+def _found(at: Head, head: Head, first_bad_seq: int | None, reason: str) -> AuditVerification:
+    return AuditVerification(
+        is_valid=not reason,
+        checked=at.seq,
+        first_bad_seq=first_bad_seq,
+        head_seq=head.seq,
+        head_hash=head.hash.hex(),
+        reason=reason,
+    )

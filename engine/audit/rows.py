@@ -1,0 +1,85 @@
+"""Statements on the chains and their heads."""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Connection, bindparam, insert, select, text, update
+
+from engine.audit.chain import Head, SealedRecord
+from engine.store.tables import audit, audit_heads
+
+HeadRow = tuple[Head, bytes]
+
+INSERT_RECORD = insert(audit)
+INSERT_HEAD = text(
+    "INSERT INTO audit_head (tenant_id, seq, hash, mac) VALUES (:tenant_id, :seq, :hash, :mac) ON CONFLICT DO NOTHING"
+)
+UPDATE_HEAD = (
+    update(audit_heads)
+    .where(audit_heads.c.tenant_id == bindparam("of_tenant"))
+    .values(seq=bindparam("new_seq"), hash=bindparam("new_hash"), mac=bindparam("new_mac"))
+)
+# The lock that serialises appends of several processes to one chain; on SQLite the whole transaction is one.
+SELECT_HEAD = (
+    select(audit_heads.c.seq, audit_heads.c.hash, audit_heads.c.mac)
+    .where(audit_heads.c.tenant_id == bindparam("of_tenant"))
+    .with_for_update()
+)
+
+
+def lock_head(connection: Connection, tenant: str) -> HeadRow | None:
+    """The stored head and its MAC, locked until the transaction ends."""
+    row = connection.execute(SELECT_HEAD, {"of_tenant": tenant}).one_or_none()
+    return None if row is None else (Head(row.seq, bytes(row.hash)), bytes(row.mac))
+
+
+def read_head(connection: Connection, tenant: str) -> HeadRow | None:
+    statement = select(audit_heads.c.seq, audit_heads.c.hash, audit_heads.c.mac)
+    row = connection.execute(statement.where(audit_heads.c.tenant_id == tenant)).one_or_none()
+    return None if row is None else (Head(row.seq, bytes(row.hash)), bytes(row.mac))
+
+
+def insert_head(connection: Connection, tenant: str, head: Head, mac: bytes) -> None:
+    """Add a head unless another process has just done so."""
+    connection.execute(INSERT_HEAD, {"tenant_id": tenant, "seq": head.seq, "hash": head.hash, "mac": mac})
+
+
+def update_head(connection: Connection, tenant: str, head: Head, mac: bytes) -> None:
+    values = {"of_tenant": tenant, "new_seq": head.seq, "new_hash": head.hash, "new_mac": mac}
+    connection.execute(UPDATE_HEAD, values)
+
+
+def insert_records(connection: Connection, tenant: str, rows: Iterable[SealedRecord]) -> None:
+    connection.execute(
+        INSERT_RECORD,
+        [
+            {
+                "tenant_id": tenant,
+                "seq": row.seq,
+                "at": row.at,
+                "previous_hash": row.previous_hash,
+                "hash": row.hash,
+                "record": row.record,
+            }
+            for row in rows
+        ],
+    )
+
+
+def last_record(connection: Connection, tenant: str) -> Head:
+    """The newest record by number, whatever the head says."""
+    statement = select(audit.c.seq, audit.c.hash).where(audit.c.tenant_id == tenant)
+    row = connection.execute(statement.order_by(audit.c.seq.desc()).limit(1)).one_or_none()
+    return Head() if row is None else Head(row.seq, bytes(row.hash))
+
+
+def read_records(connection: Connection, tenant: str, *, after_seq: int, limit: int) -> Sequence[SealedRecord]:
+    statement = (
+        select(audit.c.seq, audit.c.at, audit.c.previous_hash, audit.c.hash, audit.c.record)
+        .where(audit.c.tenant_id == tenant, audit.c.seq > after_seq)
+        .order_by(audit.c.seq)
+        .limit(limit)
+    )
+    return [
+        SealedRecord(seq, at, bytes(previous), bytes(digest), bytes(record))
+        for seq, at, previous, digest, record in connection.execute(statement)
+    ]
