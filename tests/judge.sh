@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Runs conformance suites that we did not write on a running demo. They live outside the repository, in
+# HEADWATER_JUDGES (default ../shared/judges); where that folder is missing everything is skipped, and said so.
+# usage: tests/judge.sh [mcp|inspector|buf|grpc|grpc-web|schemathesis ...]     all of them when none is named
+set -u
+cd "$(dirname "$0")/.."
+judges=${HEADWATER_JUDGES:-../shared/judges}
+if [ ! -d "$judges" ]; then
+  echo "judges skipped: no folder $judges (set HEADWATER_JUDGES)"
+  exit 0
+fi
+wanted=${*:-mcp inspector buf grpc grpc-web schemathesis}
+home=${JUDGE_HOME:-.headwater-judge}
+export HEADWATER_HOME=$home
+.venv/bin/headwater demo --no-serve > /dev/null || { echo "judges: the demo does not run"; exit 1; }
+.venv/bin/headwater serve --rest-port 0 --grpc-web-port 0 --mcp-port 0 --grpc-port 0 > "$home/judge.log" 2>&1 &
+server=$!
+trap 'kill $server 2> /dev/null; wait $server 2> /dev/null' EXIT
+for _ in $(seq 200); do [ -s "$home/serve.json" ] && grep -q "\"pid\": $server" "$home/serve.json" && break; sleep 0.1; done
+port() { .venv/bin/python -c "import json,sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])" "$home/serve.json" "$1"; }
+rest=http://127.0.0.1:$(port rest) mcp=http://127.0.0.1:$(port mcp)/mcp grpc=127.0.0.1:$(port grpc) web=http://127.0.0.1:$(port grpc_web)
+token() { .venv/bin/headwater token --role "$1"; }
+list=headwater.v1.CatalogService/ListTables
+failed=0
+run() { echo "== $1"; shift; "$@" || failed=1; }
+for name in $wanted; do
+  case $name in
+    mcp) run "MCP conformance, core scenarios" env MCP_MODE=core bash "$judges/mcp-conformance.sh" "$mcp" "$(token viewer)" ;;
+    inspector) run "MCP Inspector" env MCP_LOAD=200 bash "$judges/mcp-inspector.sh" "$mcp" "$(token viewer)" list_tables '{}' flights ;;
+    buf) run "buf lint" bash "$judges/buf.sh" . ;;
+    grpc) run "gRPC" bash "$judges/grpcurl.sh" "$grpc" "$(token viewer)" "$list" '{}' flights ;;
+    grpc-web) run "gRPC-Web" node "$judges/grpc-web.mjs" "$web" "$(token viewer)" "$list" '{}' proto flights ;;
+    schemathesis) run "schemathesis" bash "$judges/schemathesis.sh" "$rest" "$(token admin)" ;;
+    *) echo "no judge is named $name"; failed=1 ;;
+  esac
+done
+exit $failed
