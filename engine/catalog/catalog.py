@@ -8,12 +8,12 @@ from pathlib import Path
 from core.context import Principal
 from core.errors import NotFound
 from engine.catalog.annotations import NO_NOTES, Annotations, TableNotes
-from engine.catalog.config import CatalogConfigs
+from engine.catalog.config import CatalogConfig, CatalogConfigs
 from engine.catalog.connections import Connections
 from engine.catalog.search import Search
 from engine.catalog.snapshots import Connectors, Snapshot, Snapshots
 from engine.catalog.visibility import visible, visible_names
-from engine.connectors.connector import ColumnInfo, ConnectionSpec, Connector, RelationInfo
+from engine.connectors.connector import ColumnInfo, Connector, RelationInfo
 from engine.lake.names import split_name
 from engine.store.db import Store
 
@@ -60,7 +60,6 @@ class Catalog:
         connectors: Connectors,
         seal: Callable[[str, bytes], bytes],
         open: Callable[[str, bytes], bytes],  # noqa: A002 - the counterpart of seal
-        validate: Callable[[ConnectionSpec], None],
         home: Path,
         allowed_roots: Sequence[Path],
         own_folder: Callable[[str], Path],
@@ -68,7 +67,7 @@ class Catalog:
         clock: Callable[[], float] = time.time,
     ):
         self.connectors = connectors
-        self.connections = Connections(store, seal=seal, open=open, validate=validate, clock=clock)
+        self.connections = Connections(store, seal=seal, open=open, validate=connectors.build, clock=clock)
         self.configs = CatalogConfigs(
             store, seal=seal, open=open, home=home, allowed_roots=allowed_roots, own_folder=own_folder, clock=clock
         )
@@ -84,6 +83,18 @@ class Catalog:
     async def connector(self, principal: Principal, connection_id: str) -> Connector:
         """The open connection. Raises NotFound, Unavailable."""
         return await self.connectors.get(await self.connections.spec(principal.tenant, connection_id))
+
+    async def delete_connection(self, principal: Principal, connection_id: str) -> None:
+        """Delete a connection and close it. Raises NotFound, Conflict."""
+        await self.connections.delete(principal.tenant, connection_id)
+        await self.connectors.drop(principal.tenant, connection_id)
+
+    async def set_config(self, principal: Principal, config: CatalogConfig) -> CatalogConfig:
+        """Raises InvalidArgument, Conflict."""
+        try:
+            return await self.configs.set(principal.tenant, config)
+        finally:
+            self.connections.forget(principal.tenant)
 
     async def tables(self, principal: Principal, connection_id: str, *, namespace: str = "") -> "Tables":
         """The relations that the caller sees, in order of name, below `namespace` where one is given."""

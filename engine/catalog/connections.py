@@ -1,5 +1,6 @@
 """Connections: where a tenant's data is. Options lie open in the store, secrets under the tenant's key."""
 
+import asyncio
 import json
 import re
 import secrets
@@ -56,7 +57,7 @@ class Connections:
         *,
         seal: Seal,
         open: Seal,  # noqa: A002 - the counterpart of seal
-        validate: Callable[[ConnectionSpec], None],
+        validate: Callable[[ConnectionSpec], object],
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: f"conn_{secrets.token_hex(8)}",
         ttl_s: float = DEFAULT_TTL_S,
@@ -109,7 +110,7 @@ class Connections:
             updated_at=self._clock(),
             has_secret=bool(secret),
         )
-        self._validate(_spec(tenant, stored, secret))
+        await asyncio.to_thread(self._validate, _spec(tenant, stored, secret))
         sealed = self._sealed(tenant, secret)
 
         def work(connection: Connection) -> None:
@@ -130,31 +131,31 @@ class Connections:
     ) -> StoredConnection:
         """Change what is given; `options` are replaced as a whole, secrets with them."""
         _refuse_built_in(connection_id)
+        row = await self._store.read(lambda connection: _row_of(connection, tenant, connection_id))
+        old, secret = _stored(row), self._unseal(tenant, row["secret"])
+        plain = old.options
+        if options is not None:
+            plain, secret = _replaced(old, secret, options)
+        new = replace(
+            old,
+            name=old.name if name is None else _checked_name(name),
+            options=plain,
+            description=old.description if description is None else description,
+            version=old.version + 1,
+            updated_at=self._clock(),
+            has_secret=bool(secret),
+        )
+        await asyncio.to_thread(self._validate, _spec(tenant, new, secret))
+        values = {**_row(new), "secret": self._sealed(tenant, secret)}
 
-        def work(connection: Connection) -> StoredConnection:
-            row = _locked_row(connection, tenant, connection_id)
-            old = _stored(row)
-            secret = self._unseal(tenant, row["secret"])
-            plain = old.options
-            if options is not None:
-                plain, secret = _replaced(old, secret, options)
-            new = replace(
-                old,
-                name=old.name if name is None else _checked_name(name),
-                options=plain,
-                description=old.description if description is None else description,
-                version=old.version + 1,
-                updated_at=self._clock(),
-                has_secret=bool(secret),
-            )
-            self._validate(_spec(tenant, new, secret))
+        def work(connection: Connection) -> None:
             _refuse_duplicates(connection, tenant, new, also_id=False)
-            values = {**_row(new), "secret": self._sealed(tenant, secret)}
-            connection.execute(_where(update(connections), tenant, connection_id).values(**values))
-            return new
+            statement = _where(update(connections), tenant, connection_id).where(connections.c.version == old.version)
+            if connection.execute(statement.values(**values)).rowcount == 0:
+                raise Conflict("The connection was changed meanwhile.", hint="Look at it again, then retry.")
 
-        changed: StoredConnection = await self._change(tenant, work)
-        return changed
+        await self._change(tenant, work)
+        return new
 
     async def touch(self, tenant: str, connection_id: str) -> None:
         """Raise the version, so that every process reads the source's schema again."""
@@ -162,9 +163,8 @@ class Connections:
             return
 
         def work(connection: Connection) -> None:
-            row = _locked_row(connection, tenant, connection_id)
             statement = _where(update(connections), tenant, connection_id)
-            connection.execute(statement.values(version=row["version"] + 1))
+            connection.execute(statement.values(version=connections.c.version + 1))
 
         await self._change(tenant, work)
 
@@ -173,7 +173,7 @@ class Connections:
         _refuse_built_in(connection_id)
 
         def work(connection: Connection) -> None:
-            _locked_row(connection, tenant, connection_id)
+            _row_of(connection, tenant, connection_id)
             for table in (connections, column_tags, descriptions):
                 connection.execute(
                     delete(table).where(table.c.tenant_id == tenant, table.c.connection_id == connection_id)
@@ -251,9 +251,7 @@ def _pick(loaded: _Loaded, connection_id: str) -> StoredConnection:
     try:
         return loaded.stored[connection_id]
     except KeyError:
-        raise NotFound(
-            f"No connection {connection_id[:64]!r}.", hint="list_connections shows the connections you can use."
-        ) from None
+        raise _unknown(connection_id) from None
 
 
 def _spec(tenant: str, stored: StoredConnection, secret: Mapping[str, str]) -> ConnectionSpec:
@@ -299,11 +297,17 @@ def _where(statement: Any, tenant: str, connection_id: str) -> Any:
     return statement.where(connections.c.tenant_id == tenant, connections.c.connection_id == connection_id)
 
 
-def _locked_row(connection: Connection, tenant: str, connection_id: str) -> Mapping[Any, Any]:
-    row = connection.execute(_where(select(connections), tenant, connection_id).with_for_update()).mappings().first()
+def _row_of(connection: Connection, tenant: str, connection_id: str) -> Mapping[Any, Any]:
+    row = connection.execute(_where(select(connections), tenant, connection_id)).mappings().first()
     if row is None:
-        raise NotFound(f"No connection {connection_id[:64]!r}.", hint="list_connections shows the connections.")
+        raise _unknown(connection_id)
     return row
+
+
+def _unknown(connection_id: str) -> NotFound:
+    return NotFound(
+        f"No connection {connection_id[:64]!r}.", hint="list_connections shows the connections you can use."
+    )
 
 
 def _refuse_duplicates(connection: Connection, tenant: str, stored: StoredConnection, *, also_id: bool) -> None:

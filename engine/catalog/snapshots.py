@@ -24,12 +24,20 @@ class Connectors(Protocol):
 
     async def get(self, spec: ConnectionSpec) -> Connector: ...
 
+    async def drop(self, tenant: str, connection_id: str) -> None: ...
+
+    def build(self, spec: ConnectionSpec) -> Connector:
+        """Check a connection's options and where they point. Raises InvalidArgument, Unavailable."""
+        ...
+
 
 @runtime_checkable
-class Versioned(Protocol):
+class Watched(Protocol):
     """A connector that says cheaply whether its schema has changed."""
 
-    async def version(self) -> str: ...
+    async def schema_token(self) -> str:
+        """Another text whenever the schema may be another."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +141,7 @@ class Snapshots:
     async def _current(self, tenant: str, stored: StoredConnection, kept: _Kept | None) -> Snapshot:
         spec = await self._connections.spec(tenant, stored.connection_id)
         connector = await self._connectors.get(spec)
-        token = await connector.version() if isinstance(connector, Versioned) else None
+        token = await connector.schema_token() if isinstance(connector, Watched) else None
         if kept is not None and kept.token == token:
             self._kept.move_to_end((tenant, stored.connection_id))
             return kept.snapshot

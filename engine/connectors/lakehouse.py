@@ -26,8 +26,16 @@ class LakehouseConnector:
         tables = await asyncio.to_thread(self._lake.tables, self._tenant)
         return [_relation(table) for table in tables]
 
+    async def version(self) -> str:
+        """Changes with every commit to any table."""
+        return self._lake.version(self._tenant)
+
+    async def schema_token(self) -> str:
+        """Another text whenever the schema may be another; the catalog checks it before it uses what it kept."""
+        return self._lake.token(self._tenant)
+
     async def sources(self, names: Iterable[str]) -> Mapping[str, str]:
-        # One indexed read of SQLite, shorter than a hop to a thread.
+        # Two stat calls unless a table changed: shorter than a hop to a thread.
         locations = self._lake.locations(self._tenant)
         return {name: f"iceberg_scan({quote(locations[name])})" for name in names if name in locations}
 

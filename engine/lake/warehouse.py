@@ -6,7 +6,7 @@ import asyncio
 import re
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from core.context import Principal
 from core.errors import Conflict, InvalidArgument, NotFound, Unavailable
 from engine.lake.metadata import TableMetadata, read_metadata
 from engine.lake.names import CATALOG, TableName, join_name, parse_table_name, split_name
+from engine.lake.watch import CommitWatch
 
 if TYPE_CHECKING:  # 66 MB and half a second: only writers load it
     from pyiceberg.catalog.sql import SqlCatalog
@@ -49,6 +50,8 @@ class Lake:
         self._catalogs: dict[str, SqlCatalog] = {}
         self._opening = threading.Lock()
         self._read: dict[str, TableMetadata] = {}
+        self._watch = CommitWatch()
+        self._located: dict[str, tuple[str, list[tuple[TableName, str]]]] = {}
 
     def tenant_folder(self, tenant: str) -> Path:
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", tenant):
@@ -71,8 +74,17 @@ class Lake:
         return [LakeTable(name, self._metadata(location)) for name, location in self._locations(tenant)]
 
     def locations(self, tenant: str) -> dict[str, str]:
-        """Name of each table and its current metadata file, in one read of the catalog."""
+        """Name of each table and its current metadata file."""
         return {str(name): location for name, location in self._locations(tenant)}
+
+    def version(self, tenant: str) -> str:
+        """Changes whenever the tenant's catalog may have changed."""
+        folder = self.tenant_folder(tenant)
+        return "/".join(_stamp(folder / name) for name in ("catalog.db", "catalog.db-wal"))
+
+    def token(self, tenant: str) -> str:
+        """Another text whenever a table of the tenant may have changed."""
+        return self._watch.token(self.tenant_folder(tenant) / "catalog.db")
 
     def namespaces(self, tenant: str) -> list[str]:
         query = "SELECT DISTINCT namespace FROM iceberg_namespace_properties WHERE catalog_name = ?"
@@ -96,11 +108,19 @@ class Lake:
         self.commit_now(tenant, lambda catalog: catalog.create_namespace_if_not_exists(parts))
 
     def close(self) -> None:
+        self._watch.close()
         for catalog in self._catalogs.values():
             catalog.engine.dispose()
         self._catalogs.clear()
 
-    def _locations(self, tenant: str) -> Iterable[tuple[TableName, str]]:
+    def _locations(self, tenant: str) -> list[tuple[TableName, str]]:
+        version = self.version(tenant)  # taken first: a change while reading is seen the next time
+        known = self._located.get(tenant)
+        if known is None or known[0] != version:
+            known = self._located[tenant] = (version, list(self._read_locations(tenant)))
+        return known[1]
+
+    def _read_locations(self, tenant: str) -> Iterator[tuple[TableName, str]]:
         query = (
             "SELECT table_namespace, table_name, metadata_location FROM iceberg_tables "
             "WHERE catalog_name = ? AND (iceberg_type = 'TABLE' OR iceberg_type IS NULL) ORDER BY 1, 2"
@@ -137,6 +157,14 @@ class Lake:
             if tenant not in self._catalogs:
                 self._catalogs[tenant] = _open_catalog(self.tenant_folder(tenant))
             return self._catalogs[tenant]
+
+
+def _stamp(file: Path) -> str:
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return "-"
+    return f"{found.st_mtime_ns}:{found.st_size}:{found.st_ino}"
 
 
 def _open_catalog(folder: Path) -> "SqlCatalog":
