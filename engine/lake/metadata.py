@@ -39,7 +39,11 @@ class TableMetadata:
     row_count: int | None
     snapshot_id: int | None
     snapshot_count: int
-    comment: str | None
+    properties: Mapping[str, str]
+
+    @property
+    def comment(self) -> str | None:
+        return self.properties.get("comment")
 
 
 def read_metadata(metadata_location: str) -> TableMetadata:
@@ -75,7 +79,7 @@ def _interpret(metadata_location: str, raw: dict[str, Any]) -> TableMetadata:
         row_count=rows,
         snapshot_id=current if summary is not None else None,
         snapshot_count=len(snapshots),
-        comment=(raw.get("properties") or {}).get("comment"),
+        properties=raw.get("properties") or {},
     )
 
 
