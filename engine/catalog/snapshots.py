@@ -35,7 +35,7 @@ class Connectors(Protocol):
 class Watched(Protocol):
     """A connector that says cheaply whether its schema has changed."""
 
-    async def schema_token(self) -> str:
+    async def version(self) -> str:
         """Another text whenever the schema may be another."""
         ...
 
@@ -141,7 +141,7 @@ class Snapshots:
     async def _current(self, tenant: str, stored: StoredConnection, kept: _Kept | None) -> Snapshot:
         spec = await self._connections.spec(tenant, stored.connection_id)
         connector = await self._connectors.get(spec)
-        token = await connector.schema_token() if isinstance(connector, Watched) else None
+        token = await connector.version() if isinstance(connector, Watched) else None
         if kept is not None and kept.token == token:
             self._kept.move_to_end((tenant, stored.connection_id))
             return kept.snapshot

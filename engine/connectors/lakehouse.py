@@ -30,10 +30,6 @@ class LakehouseConnector:
         """Changes with every commit to any table."""
         return self._lake.version(self._tenant)
 
-    async def schema_token(self) -> str:
-        """Another text whenever the schema may be another; the catalog checks it before it uses what it kept."""
-        return self._lake.token(self._tenant)
-
     async def sources(self, names: Iterable[str]) -> Mapping[str, str]:
         # Two stat calls unless a table changed: shorter than a hop to a thread.
         locations = self._lake.locations(self._tenant)

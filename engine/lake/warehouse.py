@@ -78,12 +78,7 @@ class Lake:
         return {str(name): location for name, location in self._locations(tenant)}
 
     def version(self, tenant: str) -> str:
-        """Changes whenever the tenant's catalog may have changed."""
-        folder = self.tenant_folder(tenant)
-        return "/".join(_stamp(folder / name) for name in ("catalog.db", "catalog.db-wal"))
-
-    def token(self, tenant: str) -> str:
-        """Another text whenever a table of the tenant may have changed."""
+        """Changes with every commit to the tenant's catalog."""
         return self._watch.token(self.tenant_folder(tenant) / "catalog.db")
 
     def namespaces(self, tenant: str) -> list[str]:
@@ -157,14 +152,6 @@ class Lake:
             if tenant not in self._catalogs:
                 self._catalogs[tenant] = _open_catalog(self.tenant_folder(tenant))
             return self._catalogs[tenant]
-
-
-def _stamp(file: Path) -> str:
-    try:
-        found = file.stat()
-    except FileNotFoundError:
-        return "-"
-    return f"{found.st_mtime_ns}:{found.st_size}:{found.st_ino}"
 
 
 def _open_catalog(folder: Path) -> "SqlCatalog":
