@@ -1,0 +1,114 @@
+"""Arguments for every tool, made from its request model, so that a new tool joins the parity table by itself."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import JsonValue
+from pydantic.fields import FieldInfo
+
+from core.portable import Model, Refers, plain_type
+from core.tool import Tool
+
+SAMPLES: dict[str, Any] = {
+    "sql": "SELECT region, count(*) AS n, sum(amount) AS total FROM shop.orders GROUP BY region ORDER BY region",
+    "table": "shop.orders",
+    "column": "region",
+    "tag": "pii",
+    "q": "orders",
+    "query": "orders",
+    "id": "table:lakehouse/shop.orders",
+    "kind": "sqlite",
+    "options": {"path": "{data}/side.sqlite"},
+    "cron": "0 3 * * *",
+    "name": "parity",
+    "email": "parity@example.com",
+    "catalog_type": "sql",
+    "warehouse": "{data}",
+}
+"""What a field of this name is given, where its type alone does not tell."""
+
+BY_TOOL: dict[str, dict[str, Any]] = {
+    "create_schedule": {"tool": "refresh_schema", "arguments": {"connection_id": "lakehouse"}},
+    "call_tool": {"name": "list_tables", "arguments": {}},
+    "call_write_tool": {"name": "describe_table", "arguments": {"table": "shop.orders", "description": "Orders."}},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One set of arguments, and the faces that can send it at all."""
+
+    name: str
+    arguments: dict[str, Any]
+    is_typed: bool = True  # False: a typed face (gRPC) cannot even encode it
+    is_admin_only: bool = False  # tried as one principal: it is refused before rights matter
+
+
+def cases(tool: Tool, ids: dict[str, str], data: str) -> Iterator[Case]:
+    """The valid call and the wrong ones."""
+    valid = sample(tool, ids, data)
+    yield Case("valid", valid)
+    if tool.references:
+        yield Case("invisible", {**valid, **dict.fromkeys(tool.references, "no-such-id")})
+        yield Case("foreign", {**valid, **{name: f"foreign-{kind}" for name, kind in tool.references.items()}})
+    in_path = set(tool.routes[0].parameters) if tool.routes else set()
+    required = [name for name, info in tool.request.model_fields.items() if info.is_required() and name not in in_path]
+    if required:
+        missing = {name: value for name, value in valid.items() if name != required[0]}
+        yield Case("missing", missing, is_admin_only=True)
+    yield Case("unknown", {**valid, "no_such_field": "x"}, is_typed=False, is_admin_only=True)
+    for name, info in tool.request.model_fields.items():
+        if plain_type(info.annotation) in ((int, False), (bool, False)) and name not in in_path:
+            yield Case("wrong_type", {**valid, name: "not a number"}, is_typed=False, is_admin_only=True)
+            break
+    for name, info in tool.request.model_fields.items():
+        if plain_type(info.annotation) == (str, False) and name not in in_path:
+            yield Case("nul", {**valid, name: "a\0b"}, is_admin_only=True)
+            break
+
+
+def sample(tool: Tool, ids: dict[str, str], data: str) -> dict[str, Any]:
+    """Arguments that a tool accepts."""
+    given = BY_TOOL.get(tool.name, {})
+    made = {
+        name: _value(name, info, ids)
+        for name, info in tool.request.model_fields.items()
+        if info.is_required() or (name in SAMPLES and name not in ("name", "id"))
+    }
+    return _filled({**made, **given}, data)
+
+
+def _filled(value: Any, data: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _filled(item, data) for key, item in value.items()}
+    return value.replace("{data}", data) if isinstance(value, str) else value
+
+
+def _value(name: str, info: FieldInfo, ids: dict[str, str]) -> Any:
+    for item in info.metadata:
+        if isinstance(item, Refers):
+            return ids.get(item.kind, "no-such-id")
+    if name in SAMPLES:
+        return SAMPLES[name]
+    if info.examples:
+        return info.examples[0]
+    kind, is_list = plain_type(info.annotation)
+    value = _by_type(kind)
+    return [value] if is_list else value
+
+
+def _by_type(kind: Any) -> Any:
+    if get_origin(kind) is Literal:
+        return get_args(kind)[0]
+    if get_origin(kind) is dict or kind is JsonValue:
+        return {}
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return next(iter(kind)).value
+    if isinstance(kind, type) and issubclass(kind, Model):
+        return {name: _value(name, info, {}) for name, info in kind.model_fields.items() if info.is_required()}
+    simple = {str: "sample", int: 1, float: 1.0, bool: True, bytes: "", Decimal: "1", datetime: "2026-01-01T00:00:00Z"}
+    return simple.get(kind, "sample")
