@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from api.grpc_errors import status_code, status_of
 from api.protolock import shipped_lock
-from api.rpc import REQUEST_ID_KEY, Gate, Metadata, Rpc, Rpcs, build_rpcs
+from api.rpc import REQUEST_ID_KEY, Gate, Metadata, Rpc, Rpcs, build_rpcs, own_timeout_s
 from core.errors import PlatformError, Unavailable
 from core.registry import Registry
 from core.settings import ServerSettings
@@ -26,8 +26,6 @@ GRACE_S = 10.0
 SERVING = health_pb2.HealthCheckResponse.SERVING
 # Headers of up to 16 KB: tokens of external issuers are long.
 MAX_METADATA_BYTES = 16 * 1024
-# Left of the caller's deadline for saying that it has passed, instead of being cut off.
-DEADLINE_MARGIN = 0.05
 
 
 class GrpcServer:
@@ -153,7 +151,7 @@ def _stream(gate: Gate, rpc: Rpc) -> Callable[[bytes, "Servicer"], Awaitable[Non
 
 def _timeout_s(context: "Servicer") -> float | None:
     remaining = context.time_remaining()
-    return None if remaining is None else max(remaining * (1 - DEADLINE_MARGIN), 0.001)
+    return None if remaining is None else own_timeout_s(remaining)
 
 
 async def _abort(context: "Servicer", error: PlatformError, request_id: str) -> NoReturn:
