@@ -53,9 +53,9 @@ class Snapshot:
     by_last_part: Mapping[str, tuple[str, ...]]
 
     def key(self, parts: tuple[str, ...]) -> str | None:
-        """The key of the relation that `parts` name: in full, without the catalog, or its last part alone."""
+        """The key of the relation that `parts` name: in full, less a catalog or default schema, or its last part."""
         found = self._exact(parts)
-        if found is None and len(parts) > 1 and parts[0].lower() in self.catalog_names:
+        if found is None and len(parts) > 1 and parts[0].lower() in (*self.catalog_names, *DEFAULT_SCHEMAS):
             found = self._exact(parts[1:])
         if found is None and len(parts) == 1:
             return self._unqualified(parts[0])
