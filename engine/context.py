@@ -1,0 +1,50 @@
+"""What a tool finds behind `ctx.engine`: every part of the engine, put together by the wiring."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from core.context import Context
+from core.pages import PageSigner
+from core.settings import Settings
+from engine.audit.log import AuditLog
+from engine.catalog.catalog import Catalog
+from engine.connectors.pool import Connectors
+from engine.egress.client import EgressClient
+from engine.identity.identity import Identity
+from engine.identity.vault import Vault
+from engine.jobs.queue import JobQueue
+from engine.lake.warehouse import Lake
+from engine.quotas.quotas import Quotas
+from engine.results.kept import KeptResults
+from engine.schedules.schedules import Schedules
+from engine.sql.run import SqlService
+from engine.store.db import Store
+
+Check = Callable[[], Awaitable[None]]
+"""Raises Unavailable when a part does not work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """All parts. None of them knows a protocol."""
+
+    settings: Settings
+    version: str
+    store: Store
+    vault: Vault
+    egress: EgressClient
+    identity: Identity
+    audit: AuditLog
+    quotas: Quotas
+    jobs: JobQueue
+    schedules: Schedules
+    lake: Lake
+    connectors: Connectors
+    catalog: Catalog
+    sql: SqlService
+    results: KeptResults
+    pages: PageSigner
+    checks: Mapping[str, Check]
+
+
+Ctx = Context[Engine]
