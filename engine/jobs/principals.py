@@ -1,0 +1,26 @@
+"""Who a job or schedule runs as, as it is stored: the rights of that moment, which later can only shrink."""
+
+import json
+
+from core.context import Principal
+
+
+def dump_principal(principal: Principal) -> str:
+    return json.dumps(
+        {
+            "subject": principal.subject,
+            "tenant": principal.tenant,
+            "roles": sorted(principal.roles),
+            "permissions": sorted(principal.permissions),
+            "via": principal.via,
+            "credential_id": principal.credential_id,
+            "attributes": dict(principal.attributes),
+        }
+    )
+
+
+def load_principal(text: str) -> Principal:
+    stored = json.loads(text)
+    stored["roles"] = frozenset(stored["roles"])
+    stored["permissions"] = frozenset(stored["permissions"])
+    return Principal(**stored)
