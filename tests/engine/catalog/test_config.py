@@ -45,10 +45,17 @@ async def test_two_tenants_cannot_share_a_folder(catalog: Catalog, roots: Path) 
             await catalog.set_config(BOB, CatalogConfig(warehouse=str(folder)))
 
 
-@pytest.mark.parametrize("wrong", [{"catalog_type": "glue"}, {"catalog_type": "rest", "uri": "http://x"}, {"uri": "x"}])
-async def test_catalogs_elsewhere_are_refused_saying_what_is_supported(catalog: Catalog, wrong: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        CatalogConfig(catalog_type="glue"),
+        CatalogConfig(catalog_type="rest", uri="http://x"),
+        CatalogConfig(uri="x"),
+    ],
+)
+async def test_catalogs_elsewhere_are_refused_saying_what_is_supported(catalog: Catalog, wrong: CatalogConfig) -> None:
     with pytest.raises(InvalidArgument, match="sql"):
-        await catalog.set_config(ADA, CatalogConfig(**wrong))
+        await catalog.set_config(ADA, wrong)
 
 
 async def test_secret_properties_are_masked_and_survive_being_sent_back(catalog: Catalog) -> None:
