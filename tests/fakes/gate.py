@@ -71,6 +71,11 @@ class _NoApprovals:
 
 
 def sample_dispatcher() -> tuple[Dispatcher[None], FakeGate]:
+    return dispatcher_over(Registry.walk(["tests.fakes.sample_tools"]))
+
+
+def dispatcher_over(registry: Registry) -> tuple[Dispatcher[None], FakeGate]:
+    """The fake gate over any registry."""
     gate = FakeGate()
     ports = Ports(gate.verify, gate, _Objects(), _NoApprovals(), gate, gate, gate)
-    return Dispatcher(Registry.walk(["tests.fakes.sample_tools"]), None, ports, timeout_s=2.0), gate
+    return Dispatcher(registry, None, ports, timeout_s=2.0), gate

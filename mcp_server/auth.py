@@ -1,0 +1,160 @@
+"""Who is calling over HTTP: one check per request, before MCP; the raw token goes on to the gate."""
+
+import json
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from core.context import Principal
+from core.dispatch import NOBODY, Call, Dispatcher
+from core.errors import InvalidArgument, PlatformError, Unauthenticated
+from core.tool import ANYONE
+
+SCOPE_KEY = "headwater.credentials"
+BODY_KEY = "headwater.body"
+STATUS = {"UNAUTHENTICATED": 401, "INVALID_ARGUMENT": 400, "RATE_LIMITED": 429}
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The verified principal, and the token that the gate verifies again; without one, it is local."""
+
+    principal: Principal
+    token: str | None = None
+    is_local: bool = False
+
+
+def new_request_id() -> str:
+    return secrets.token_hex(16)
+
+
+def bearer_token(headers: Headers) -> str | None:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+class Admission:
+    """ASGI: reads the body within its limit, verifies the token, and lets the request on to MCP."""
+
+    def __init__(self, app: ASGIApp, dispatcher: Dispatcher[Any], *, max_body_bytes: int):
+        self._app = app
+        self._dispatcher = dispatcher
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        token = bearer_token(Headers(scope=scope))
+        try:
+            credentials = Credentials(await self._dispatcher.authenticate(token), token)
+        except PlatformError as error:
+            await self._stop(error, token, scope, receive, send)
+            return
+        try:
+            body = await read_body(receive, self._max_body_bytes)
+        except InvalidArgument as error:
+            await refuse(error, scope, receive, send, status=413)
+            return
+        if body is not None:
+            await self._enter(credentials, body, scope, receive, send)
+
+    async def _enter(self, credentials: Credentials, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[SCOPE_KEY] = credentials
+        scope[BODY_KEY] = body
+        await self._app(scope, replayed(body, receive), send)
+
+    async def _stop(self, error: PlatformError, token: str | None, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse; a call of a tool passes the gate first, so that it is audited, or let in if it is for anyone."""
+        try:
+            body = await read_body(receive, min(self._max_body_bytes, 1 << 20))
+        except InvalidArgument:
+            body = b""
+        if body is None:
+            return
+        call = called_tool(body)
+        request_id = new_request_id()
+        if call is not None and isinstance(error, Unauthenticated):
+            name, arguments = call
+            registry = self._dispatcher.registry
+            if name in registry and registry.get(name).needs == ANYONE:
+                await self._enter(Credentials(NOBODY, token), body, scope, receive, send)
+                return
+            error = await self._audited(Call(name, arguments, "mcp", request_id, token=token), error)
+        await refuse(error, scope, receive, send, request_id=request_id, is_token_bad=token is not None)
+
+    async def _audited(self, call: Call, error: PlatformError) -> PlatformError:
+        try:
+            await self._dispatcher.call(call)
+        except PlatformError as refused:
+            return refused
+        return error
+
+
+async def read_body(receive: Receive, limit: int) -> bytes | None:
+    """The whole body, or None when the client left. Raises InvalidArgument beyond the limit."""
+    chunks, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise InvalidArgument(f"The request is larger than {limit} bytes.", hint="Send less at a time.")
+        chunks.append(chunk)
+        if not message.get("more_body"):
+            return b"".join(chunks)
+
+
+def replayed(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives the body again, and then what really comes."""
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def next_message() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return next_message
+
+
+def called_tool(body: bytes) -> tuple[str, dict[str, Any]] | None:
+    """Name and arguments when the body calls a tool."""
+    try:
+        message = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(message, dict) or message.get("method") != "tools/call":
+        return None
+    params = message.get("params")
+    name = params.get("name") if isinstance(params, dict) else None
+    arguments = params.get("arguments") if isinstance(params, dict) else None
+    return (name, arguments if isinstance(arguments, dict) else {}) if isinstance(name, str) else None
+
+
+async def refuse(
+    error: PlatformError,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    *,
+    request_id: str = "",
+    status: int | None = None,
+    is_token_bad: bool = False,
+) -> None:
+    """Answer outside MCP, in the shape that every face uses."""
+    request_id = request_id or new_request_id()
+    headers = {"x-request-id": request_id}
+    if isinstance(error, Unauthenticated):
+        headers["www-authenticate"] = 'Bearer realm="headwater"'
+        if is_token_bad:
+            text = re.sub(r"[^\x20-\x7e]|[\"\\]", "", error.message)[:200]
+            headers["www-authenticate"] += f', error="invalid_token", error_description="{text}"'
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(max(1, round(error.retry_after_s)))
+    code = status or STATUS.get(error.code, 503)
+    await JSONResponse({"error": error.body(request_id)}, code, headers)(scope, receive, send)
