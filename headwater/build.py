@@ -1,14 +1,14 @@
 """The wiring: settings -> store -> engine -> registry -> gate, in one readable place."""
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from core.context import Cancellation, Emit, JobRun, Principal
-from core.dispatch import Call, Dispatcher, Ports
-from core.errors import NotFound
+from core.dispatch import Call, Dispatcher, Ports, is_permitted
+from core.errors import Unauthorized
 from core.pages import PageSigner
 from core.registry import Registry
 from core.settings import Settings
@@ -27,10 +27,8 @@ from engine.jobs.leases import Claim
 from engine.jobs.queue import JobQueue
 from engine.jobs.worker import Worker
 from engine.lake.warehouse import Lake
-from engine.quotas.quotas import Quotas
 from engine.results.kept import KeptResults
 from engine.schedules.schedules import Schedules
-from engine.schedules.ticker import Ticker
 from engine.sql.run import SqlService
 from engine.store.db import Store, sqlite_url
 from engine.store.migrate import upgrade
@@ -83,11 +81,125 @@ async def build(settings: Settings) -> Platform:
     registry = Registry.walk(TOOL_PACKAGES)
     engine = build_engine(settings, Store(url, pool_size=settings.store.pool_size), registry)
     made = await engine.identity.bootstrap()
-    dispatcher = Dispatcher(
-        registry, engine, build_ports(engine), timeout_s=settings.server.timeout_s, observe=observe
-    )
+    dispatcher = Dispatcher(registry, engine, build_ports(engine), timeout_s=settings.server.timeout_s, observe=observe)
     return Platform(settings, engine, dispatcher, first_start=made)
 
 
 def store_url(settings: Settings) -> str:
     return settings.store.url.get_secret_value() or sqlite_url(settings.home)
+
+
+def build_engine(settings: Settings, store: Store, registry: Registry) -> Engine:
+    """Every part of the engine, lowest first."""
+    home, query = settings.home, settings.query
+    vault = Vault(load_root_key(home))
+    seals = TenantSeals(store, vault)
+    egress = EgressClient(settings.egress)
+    lake = Lake(home / "warehouse")
+    places = Places(home=home, roots=query.allowed_roots, private_hosts=settings.egress.allowed_private_hosts)
+    connectors = Connectors(lake=lake, places=places, settings=query, temp_directory=home / "tmp")
+    catalog = Catalog(
+        store=store,
+        connectors=connectors,
+        seal=partial(seals.seal, "connections"),
+        open=partial(seals.open, "connections"),
+        validate=connectors.validate,
+        home=home,
+        allowed_roots=query.allowed_roots,
+        own_folder=lake.tenant_folder,
+        schema_ttl_s=query.schema_ttl_s,
+    )
+    return Engine(
+        settings=settings,
+        version=__version__,
+        store=store,
+        vault=vault,
+        egress=egress,
+        identity=Identity(store=store, vault=vault, egress=egress, settings=settings.auth, home=home),
+        audit=AuditLog(
+            store,
+            seal=partial(seals.seal, "audit"),
+            unseal=partial(seals.open, "audit"),
+            digest_key=vault.purpose_key("audit"),
+        ),
+        quotas=open_quotas(store, settings.limits),
+        jobs=JobQueue(store, part_of=lambda name: registry.get(name).emits),
+        schedules=Schedules(store),
+        lake=lake,
+        connectors=connectors,
+        catalog=catalog,
+        sql=SqlService(catalog=catalog, store=store, settings=query),
+        results=KeptResults(
+            home / "results", seal=partial(seals.seal, "results"), unseal=partial(seals.open, "results")
+        ),
+        pages=PageSigner(vault.purpose_key("pages")),
+        checks={"store": store_check(store)},
+    )
+
+
+def store_check(store: Store) -> Check:
+    async def check() -> None:
+        await store.read(lambda connection: connection.exec_driver_sql("SELECT 1"))
+
+    return check
+
+
+def build_ports(engine: Engine) -> Ports:
+    """The engine's side of the gate."""
+    return Ports(
+        verify=engine.identity.verify if engine.settings.auth.enabled else _everyone_is_owner(engine.identity),
+        limits=engine.quotas,
+        visibility=ObjectVisibility(
+            {
+                "connection": lambda by, name: engine.catalog.connections.get(by.tenant, name),
+                "job": engine.jobs.get,
+                "schedule": engine.schedules.get,
+                "query": engine.sql.queries.get,
+            }
+        ),
+        approvals=NoApprovals(),
+        idempotency=IdempotencyKeys(engine.store),
+        jobs=engine.jobs,
+        audit=engine.audit,
+        is_open=not engine.settings.auth.enabled,
+    )
+
+
+def _everyone_is_owner(identity: Identity) -> Callable[[str], Awaitable[Principal]]:
+    async def verify(token: str) -> Principal:
+        return await identity.local_owner()
+
+    return verify
+
+
+def make_worker(platform: Platform, concurrency: int) -> Worker:
+    """A worker whose jobs pass the gate like any other call, with rights read afresh."""
+    engine, jobs = platform.engine, platform.settings.jobs
+
+    async def run(claim: Claim, job: JobRun, emit: Emit, cancelled: Cancellation) -> str:
+        call = Call(
+            tool=claim.tool,
+            arguments=json.loads(claim.request),
+            face="job",
+            request_id=claim.request_id,
+            principal=await present_rights(engine.identity, claim.principal),
+            emit=emit,
+            cancelled=cancelled,
+            job=job,
+        )
+        return (await platform.dispatcher.call(call)).model_dump_json()
+
+    async def admit(claim: Claim) -> None:
+        now = await present_rights(engine.identity, claim.principal)
+        if not is_permitted(platform.dispatcher.registry.get(claim.tool), now):
+            raise Unauthorized(f"{claim.principal.subject} may no longer call {claim.tool}.")
+
+    return Worker(
+        engine.jobs, run, concurrency=concurrency, lease_s=jobs.lease_s, max_attempts=jobs.max_attempts, admit=admit
+    )
+
+
+async def present_rights(identity: Identity, then: Principal) -> Principal:
+    """What somebody may do now, and at most what they could when they asked. Raises Unauthorized when gone."""
+    now = await identity.principal_of(then.tenant, then.subject, then.via, then.credential_id)
+    return replace(now, permissions=now.permissions & then.permissions)
