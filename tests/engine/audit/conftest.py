@@ -1,21 +1,17 @@
 """An audit log over each database, sealing with a real cipher and keys that can be shredded."""
 
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
 
 from core.errors import NotFound
-from core.ports import AuditRecord
 from engine.audit.log import AuditLog
 from engine.store.db import Store
+from tests.engine.audit.records import DIGEST_KEY
 from tests.fixtures_store import store, store_url
 
 __all__ = ["store", "store_url"]
-
-DIGEST_KEY = bytes(range(32))
 
 
 class Keys:
@@ -38,25 +34,6 @@ class Keys:
 
     def shred(self, tenant: str) -> None:
         self._keys[tenant] = None
-
-
-def make_record(tenant: str = "acme", **changes: Any) -> AuditRecord:
-    values: dict[str, Any] = {
-        "request_id": "req_1",
-        "at": datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC),
-        "tenant": tenant,
-        "subject": "alice",
-        "via": "client",
-        "credential_id": "analytics",
-        "face": "mcp",
-        "tool": "execute_query",
-        "effect": "read",
-        "argument_digest": "00",
-        "decision": "allowed",
-        "code": "OK",
-        "resources": ("table:db.events",),
-    }
-    return AuditRecord(**(values | changes))
 
 
 @pytest.fixture

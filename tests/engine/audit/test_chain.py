@@ -10,7 +10,8 @@ from engine.audit.log import AuditLog
 from engine.audit.rows import insert_records, read_head, read_records, update_head
 from engine.store.db import Store
 from engine.store.tables import audit, audit_heads
-from tests.engine.audit.conftest import Keys, make_record
+from tests.engine.audit.conftest import Keys
+from tests.engine.audit.records import make_record
 
 Open = Callable[[], AuditLog]
 SQLITE_ONLY = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)

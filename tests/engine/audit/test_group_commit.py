@@ -18,7 +18,7 @@ from engine.audit.group import GroupCommit
 from engine.audit.log import AuditLog
 from engine.audit.rows import read_records
 from engine.store.db import Store
-from tests.engine.audit.conftest import make_record
+from tests.engine.audit.records import make_record
 
 
 class Ledger:
@@ -140,7 +140,7 @@ WRITER = """
 import asyncio, sys
 from engine.audit.log import AuditLog
 from engine.store.db import Store
-from tests.engine.audit.conftest import DIGEST_KEY, make_record
+from tests.engine.audit.records import DIGEST_KEY, make_record
 
 async def main():
     plain = lambda tenant, data: data
