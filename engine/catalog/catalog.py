@@ -13,7 +13,7 @@ from engine.catalog.connections import Connections
 from engine.catalog.search import Search
 from engine.catalog.snapshots import Connectors, Snapshot, Snapshots
 from engine.catalog.visibility import visible, visible_names
-from engine.connectors.connector import ColumnInfo, Connector, RelationInfo
+from engine.connectors.connector import ColumnInfo, ConnectionSpec, Connector, RelationInfo
 from engine.lake.names import split_name
 from engine.store.db import Store
 
@@ -51,7 +51,9 @@ class TableView:
 
 
 class Catalog:
-    """Everything that tools and SQL ask about data sources."""
+    """Everything that tools and SQL ask about data sources.
+
+    `validate` checks a connection before it is stored: its options, and where they point."""
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class Catalog:
         connectors: Connectors,
         seal: Callable[[str, bytes], bytes],
         open: Callable[[str, bytes], bytes],  # noqa: A002 - the counterpart of seal
+        validate: Callable[[ConnectionSpec], object],
         home: Path,
         allowed_roots: Sequence[Path],
         own_folder: Callable[[str], Path],
@@ -67,7 +70,7 @@ class Catalog:
         clock: Callable[[], float] = time.time,
     ):
         self.connectors = connectors
-        self.connections = Connections(store, seal=seal, open=open, validate=connectors.build, clock=clock)
+        self.connections = Connections(store, seal=seal, open=open, validate=validate, clock=clock)
         self.configs = CatalogConfigs(
             store, seal=seal, open=open, home=home, allowed_roots=allowed_roots, own_folder=own_folder, clock=clock
         )
@@ -115,6 +118,24 @@ class Catalog:
             raise NotFound(f"No table {name[:80]!r} in {connection_id}.", hint=_similar(principal, snapshot, parts))
         notes = (await self.annotations.notes(principal.tenant)).of(connection_id)
         return TableView(connection_id, key, snapshot.relations[key], notes.get(key, NO_NOTES))
+
+    async def tag(
+        self, principal: Principal, connection_id: str, table: str, column: str, tag: str, *, is_set: bool
+    ) -> TableView:
+        """Tag a column, or with `is_set` false take the tag off. Raises NotFound."""
+        view = await self.table(principal, connection_id, table)
+        change = self.annotations.tag if is_set else self.annotations.untag
+        await change(principal.tenant, connection_id, view.key, view.column(column).name, tag)
+        return await self.table(principal, connection_id, table)
+
+    async def describe(
+        self, principal: Principal, connection_id: str, table: str, text: str, *, column: str | None = None
+    ) -> TableView:
+        """Describe a table or a column of it; an empty text gives back the source's own words. Raises NotFound."""
+        view = await self.table(principal, connection_id, table)
+        name = "" if column is None else view.column(column).name
+        await self.annotations.describe(principal.tenant, connection_id, view.key, name, text)
+        return await self.table(principal, connection_id, table)
 
 
 @dataclass(frozen=True, slots=True)

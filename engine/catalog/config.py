@@ -67,29 +67,27 @@ class CatalogConfigs:
     async def set(self, tenant: str, config: CatalogConfig) -> CatalogConfig:
         """Raises InvalidArgument saying what is supported, Conflict when another lakehouse lies there."""
         warehouse = self._checked_warehouse(tenant, config)
+        row = await self._store.read(lambda connection: _row(connection, tenant))
+        earlier = json.loads(self._open(tenant, row["secret"])) if row and row["secret"] else {}
+        open_props, secret_props = _split(config.extra_props, earlier)
+        kept = {
+            "catalog_type": config.catalog_type,
+            "warehouse": warehouse,
+            "catalog_name": config.catalog_name,
+            "uri": None,
+            "extra_props": open_props,
+        }
+        values = {
+            "config": json.dumps(kept),
+            "secret": self._seal(tenant, json.dumps(secret_props).encode()) if secret_props else None,
+            "updated_at": self._clock(),
+        }
 
         def work(connection: Connection) -> None:
             if warehouse is not None:
                 _refuse_shared(connection, tenant, Path(warehouse))
-            row = _row(connection, tenant)
-            earlier = json.loads(self._open(tenant, row["secret"])) if row and row["secret"] else {}
-            open_props, secret_props = _split(config.extra_props, earlier)
-            kept = {
-                "catalog_type": config.catalog_type,
-                "warehouse": warehouse,
-                "catalog_name": config.catalog_name,
-                "uri": None,
-                "extra_props": open_props,
-            }
             connection.execute(delete(catalog_configs).where(catalog_configs.c.tenant_id == tenant))
-            connection.execute(
-                insert(catalog_configs).values(
-                    tenant_id=tenant,
-                    config=json.dumps(kept),
-                    secret=self._seal(tenant, json.dumps(secret_props).encode()) if secret_props else None,
-                    updated_at=self._clock(),
-                )
-            )
+            connection.execute(insert(catalog_configs).values(tenant_id=tenant, **values))
 
         await self._store.write(work)
         return await self.get(tenant)

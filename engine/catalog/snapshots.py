@@ -26,10 +26,6 @@ class Connectors(Protocol):
 
     async def drop(self, tenant: str, connection_id: str) -> None: ...
 
-    def build(self, spec: ConnectionSpec) -> Connector:
-        """Check a connection's options and where they point. Raises InvalidArgument, Unavailable."""
-        ...
-
 
 @runtime_checkable
 class Watched(Protocol):

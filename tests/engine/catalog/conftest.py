@@ -73,6 +73,7 @@ async def open_catalog(store: Store, lake: Lake, roots: Path, home: Path) -> Asy
             connectors=connectors,
             seal=seal,
             open=open_sealed,
+            validate=connectors.build,
             home=home,
             allowed_roots=[roots],
             own_folder=lake.tenant_folder,

@@ -1,0 +1,65 @@
+"""The catalog's configuration: where the tenant's lakehouse lies."""
+
+from pydantic import Field
+
+from core.portable import Model
+from core.tool import Empty, tool
+from engine.catalog.config import CatalogConfig
+from engine.context import Ctx
+
+
+class CatalogSettings(Model):
+    """Where the lakehouse lies."""
+
+    configured: bool = Field(description="Whether it was set; false shows the built-in values.")
+    catalog_type: str = Field(description="`sql` or `hadoop`; both name the embedded catalog.")
+    warehouse: str | None = Field(description="Folder of new tables; null is the built-in place.")
+    catalog_name: str = Field(description="Name that tables may be prefixed with, beside `headwater`.")
+    uri: str | None = Field(description="Address of a catalog elsewhere; null for the embedded one.")
+    extra_props: dict[str, str] = Field(description="Further properties; secrets are shown as `***`.")
+
+
+class SetCatalogConfig(Model):
+    """A new configuration, as a whole."""
+
+    catalog_type: str = Field("sql", max_length=32, description="`sql` or `hadoop`: the embedded catalog.")
+    warehouse: str | None = Field(
+        None, max_length=4096, description="Absolute folder for tables, under a root that the operator allows."
+    )
+    catalog_name: str = Field(
+        "headwater", max_length=64, description="Name that tables may be prefixed with: letters, digits and `_`."
+    )
+    uri: str | None = Field(None, max_length=2048, description="Leave out: catalogs elsewhere are not supported yet.")
+    extra_props: dict[str, str] = Field({}, description="Further properties; `***` keeps a stored secret.")
+
+
+@tool("GET /config", needs="catalog.read", effect="read")
+async def get_catalog_config(ctx: Ctx, request: Empty) -> CatalogSettings:
+    """Show where the lakehouse lies. Secrets are masked."""
+    return show(await ctx.engine.catalog.configs.get(ctx.principal.tenant))
+
+
+@tool("PUT /config", needs="tenant.manage", effect="write")
+async def set_catalog_config(ctx: Ctx, request: SetCatalogConfig) -> CatalogSettings:
+    """Set where the lakehouse lies. Only the embedded catalog is supported now.
+
+    The warehouse must be under a root that the operator allows; tables that exist stay where they are."""
+    asked = CatalogConfig(
+        catalog_type=request.catalog_type,
+        warehouse=request.warehouse,
+        catalog_name=request.catalog_name,
+        uri=request.uri,
+        extra_props=request.extra_props,
+    )
+    return show(await ctx.engine.catalog.set_config(ctx.principal, asked))
+
+
+def show(config: CatalogConfig) -> CatalogSettings:
+    return CatalogSettings(
+        configured=config.is_configured,
+        catalog_type=config.catalog_type,
+        warehouse=config.warehouse,
+        catalog_name=config.catalog_name,
+        uri=config.uri,
+        extra_props=dict(config.extra_props),
+    )
