@@ -157,7 +157,8 @@ class Encoder:
 
 def _writer(field: FieldSpec, messages: Mapping[str, MessageSpec]) -> Convert | None:
     model = field.type.model
-    one = _model_writer(messages[field.type.name], messages) if model else _WRITERS.get(field.type.form)
+    writers = _MAP_WRITERS if field.shape == "map" else _WRITERS
+    one = _model_writer(messages[field.type.name], messages) if model else writers.get(field.type.form)
     if field.shape == "one" or one:
         return _shaped(field, one)
     return None  # protobuf takes lists and dicts of plain values as they are
@@ -175,6 +176,11 @@ def _model_writer(spec: MessageSpec, messages: Mapping[str, MessageSpec]) -> Con
         }
 
     return write
+
+
+def write_timestamp(value: datetime) -> dict[str, int]:
+    since = (value if value.tzinfo else value.replace(tzinfo=UTC)) - EPOCH
+    return {"seconds": since.days * 86_400 + since.seconds, "nanos": since.microseconds * 1000}
 
 
 def write_value(value: Any) -> dict[str, Any]:
@@ -224,4 +230,10 @@ _WRITERS: dict[Form, Convert] = {
     Form.VALUE: write_value,
     Form.STRUCT: write_json,
     Form.LIST: write_json,
+}
+# The constructor takes datetimes, dicts and lists for the well-known types, but not as values of a map.
+_MAP_WRITERS = _WRITERS | {
+    Form.TIMESTAMP: write_timestamp,
+    Form.STRUCT: lambda value: {"fields": {key: write_value(item) for key, item in value.items()}},
+    Form.LIST: lambda value: {"values": [write_value(item) for item in value]},
 }
