@@ -96,7 +96,7 @@ class SigningKeys:
             loaded = self._store.read_now(self._load)
         if self._is_due(loaded):
             self._rotate_now()
-            loaded = self._store.read_now(self._load)
+            loaded = self._loaded
         usable = [key for key in loaded.keys.values() if key.retired_at is None or key.retired_at > now]
         settled = [key for key in usable if key.created_at <= now - SETTLE_S]
         return max(settled or usable, key=lambda key: key.created_at)
@@ -121,7 +121,9 @@ class SigningKeys:
             connection.execute(insert(keys).values(row))
             return True
 
-        return self._store.write_now(work)
+        has_made = self._store.write_now(work)
+        self._store.read_now(self._load)
+        return has_made
 
     def _new_row(self) -> dict[str, Any]:
         private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
