@@ -130,7 +130,7 @@ def _extra_parameters(tool: Tool) -> list[Schema]:
             {
                 "name": "wait_s",
                 "in": "query",
-                "description": f"Seconds to wait for the result, {DEFAULT_WAIT_S:g} unless told; then 202 with the job.",
+                "description": f"Seconds to wait for the result ({DEFAULT_WAIT_S:g}); after that 202 with the job.",
                 "schema": {"type": "number", "minimum": 0, "maximum": MAX_WAIT_S},
             }
         )

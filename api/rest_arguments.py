@@ -4,8 +4,10 @@ Reading is lazy: the gate asks for the arguments once it knows who is calling, s
 malformed request is refused as a stranger's, and every refusal is audited in the usual order."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any, NoReturn
 from urllib.parse import unquote_to_bytes
@@ -17,6 +19,7 @@ from core.errors import InvalidArgument
 from core.portable import Model, plain_type
 
 MAX_QUERY_FIELDS = 1000
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ def merge(model: type[Model], sent: Sent, taken: frozenset[str]) -> dict[str, An
         _check_type(sent.content_type)
         for name, value in read_body(model, sent.body).items():
             _add(merged, name, value)
+    for name in time_fields(model) & merged.keys():
+        _check_times(name, merged[name])
     return merged
 
 
@@ -94,6 +99,18 @@ def _single(name: str, values: list[str]) -> str:
 @cache
 def list_fields(model: type[Model]) -> frozenset[str]:
     return frozenset(name for name, info in model.model_fields.items() if plain_type(info.annotation)[1])
+
+
+@cache
+def time_fields(model: type[Model]) -> frozenset[str]:
+    return frozenset(name for name, info in model.model_fields.items() if plain_type(info.annotation)[0] is datetime)
+
+
+def _check_times(name: str, value: Any) -> None:
+    """Pydantic takes `0.5` for a time, as seconds of 1970; the schema says RFC 3339, and so do we."""
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, str) and not _TIME.match(item):
+            raise InvalidArgument(f"{name}: {item[:40]!r} is not a time.", hint="Send 2026-01-31T12:00:00Z.")
 
 
 def read_query(query: bytes) -> dict[str, list[str]]:
@@ -150,11 +167,16 @@ def _refuse_mistyped(error: ValidationError) -> None:
     """What is missing may come with path or query; the gate checks all once merged."""
     wrong = [
         f"{'.'.join(map(str, item['loc']))[:128] or 'body'}: {item['msg']}"
-        for item in error.errors(include_input=False, include_url=False)
-        if item["type"] != "missing"
+        for item in error.errors(include_url=False)
+        if item["type"] != "missing" and not _is_whole(item["type"], item["input"])
     ]
     if wrong:
         raise InvalidArgument("; ".join(wrong[:5]), hint="Send one JSON object with fields of the documented types.")
+
+
+def _is_whole(kind: str, value: Any) -> bool:
+    """JSON has one kind of number: 15.0 is an integer too, though strict pydantic says no."""
+    return kind == "int_type" and isinstance(value, float) and value.is_integer()
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

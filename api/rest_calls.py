@@ -22,6 +22,7 @@ from core.tool import ANYONE, Tool
 WATCH_AFTER_S = 0.05
 MAX_WAIT_S = 300.0
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,400})?([eE][-+]?[0-9]{1,3})?")
 _WAIT = frozenset({"wait_s"})
 
 
@@ -87,7 +88,7 @@ def _wait(query: bytes, prefer: str) -> tuple[float | None, str]:
     """Seconds to wait for a job, and the preference that said so. Raises InvalidArgument."""
     asked = read_query(query).get("wait_s", []) if query else []
     if asked:
-        if len(asked) > 1 or not re.fullmatch(r"\d{1,3}(\.\d{1,6})?", asked[0]) or float(asked[0]) > MAX_WAIT_S:
+        if len(asked) > 1 or not _NUMBER.fullmatch(asked[0]) or not 0 <= float(asked[0]) <= MAX_WAIT_S:
             raise InvalidArgument(f"wait_s is not a number from 0 to {MAX_WAIT_S:g}.", hint="Send wait_s=0 for a job.")
         return float(asked[0]), ""
     preferences = [item.strip().lower() for item in prefer.split(",")]

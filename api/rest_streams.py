@@ -25,6 +25,8 @@ async def stream(
     media_type: str,
     watched: AbstractAsyncContextManager[None],
     send: Send,
+    *,
+    keep_alive_s: float = KEEP_ALIVE_S,
 ) -> None:
     """Run a call and send its parts. An error before the first part is raised, so it has its real status."""
     parts: Parts = asyncio.Queue(PARTS_AHEAD)
@@ -35,7 +37,10 @@ async def stream(
     runner = asyncio.create_task(_run(dispatcher, replace(call, emit=emit), parts))
     try:
         async with watched:
-            await (_send_arrow if media_type == ARROW else _send_events)(parts, call, send)
+            if media_type == ARROW:
+                await _send_arrow(parts, send)
+            else:
+                await _send_events(parts, send, request_id=call.request_id, keep_alive_s=keep_alive_s)
     finally:
         runner.cancel()
         with suppress(asyncio.CancelledError):
@@ -72,11 +77,11 @@ class _Response:
         await self._send({"type": "http.response.body", "body": b""})
 
 
-async def _send_events(parts: Parts, call: Call, send: Send) -> None:
+async def _send_events(parts: Parts, send: Send, *, request_id: str, keep_alive_s: float) -> None:
     response, number = _Response(send, f"{SSE}; charset=utf-8"), 0
     while True:
         try:
-            async with asyncio.timeout(KEEP_ALIVE_S):
+            async with asyncio.timeout(keep_alive_s):
                 kind, part = await parts.get()
         except TimeoutError:
             await response.write(KEEP_ALIVE)
@@ -85,7 +90,7 @@ async def _send_events(parts: Parts, call: Call, send: Send) -> None:
         if isinstance(part, PlatformError):
             if not response.has_started:
                 raise part
-            await response.write(sse_event("error", error_body(part, call.request_id).decode(), number))
+            await response.write(sse_event("error", error_body(part, request_id).decode(), number))
             break
         is_result = kind == "result" and not isinstance(part, Job)
         await response.write(sse_event("result" if is_result else event_name(part), part.model_dump_json(), number))
@@ -94,7 +99,7 @@ async def _send_events(parts: Parts, call: Call, send: Send) -> None:
     await response.end()
 
 
-async def _send_arrow(parts: Parts, call: Call, send: Send) -> None:
+async def _send_arrow(parts: Parts, send: Send) -> None:
     response, join = _Response(send, ARROW), ArrowJoin()
     while True:
         kind, part = await parts.get()
