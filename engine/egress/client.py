@@ -73,7 +73,7 @@ class EgressClient:
         timeout_s: float | None = None,
     ) -> Response:
         """GET a URL. Raises InvalidArgument when it may not be called, Unavailable when it fails."""
-        return await self._call("GET", url, headers or {}, b"", max_bytes=max_bytes, timeout_s=timeout_s)
+        return await self.request("GET", url, headers=headers, max_bytes=max_bytes, timeout_s=timeout_s)
 
     async def post(
         self,
@@ -85,7 +85,7 @@ class EgressClient:
         timeout_s: float | None = None,
     ) -> Response:
         """POST a body. Raises InvalidArgument when it may not be called, Unavailable when it fails."""
-        return await self._call("POST", url, headers or {}, body, max_bytes=max_bytes, timeout_s=timeout_s)
+        return await self.request("POST", url, body=body, headers=headers, max_bytes=max_bytes, timeout_s=timeout_s)
 
     def check(self, url: str) -> None:
         """Refuse a URL whose text alone forbids calling it, for example when somebody stores it."""
@@ -99,20 +99,21 @@ class EgressClient:
         if wire is not None:
             await wire.aclose()
 
-    async def _call(
+    async def request(
         self,
         method: str,
         url: str,
-        headers: Mapping[str, str],
-        body: bytes,
         *,
-        max_bytes: int | None,
-        timeout_s: float | None,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        max_bytes: int | None = None,
+        timeout_s: float | None = None,
     ) -> Response:
+        """Call a URL. Raises InvalidArgument when it may not be called, Unavailable when it fails."""
         limit_bytes = max_bytes or self._settings.max_response_kb * 1024
         try:
             async with asyncio.timeout(timeout_s or self._settings.timeout_s):
-                request = _Request(method, parse_target(url), _own_headers(headers), body)
+                request = _Request(method, parse_target(url), _own_headers(headers or {}), body)
                 return await self._follow(request, limit_bytes)
         except Refused as refused:
             raise _refusal(refused) from None

@@ -1,0 +1,62 @@
+"""The faces of a platform, each imported only when it is opened."""
+
+from typing import TYPE_CHECKING, Any
+
+from headwater import __version__
+from headwater.build import Platform
+
+if TYPE_CHECKING:
+    from api.grpc import GrpcServer
+
+
+def rest_face(platform: Platform) -> Any:
+    from api.rest import rest_app
+
+    return rest_app(
+        platform.dispatcher, settings=platform.settings.server, auth=platform.engine.identity, version=__version__
+    )
+
+
+def mcp_face(platform: Platform) -> Any:
+    from mcp_server.server import mcp_app
+
+    return mcp_app(
+        platform.dispatcher,
+        settings=platform.settings.server,
+        version=__version__,
+        results=platform.engine.results,
+        state_key=platform.engine.vault.purpose_key("mcp request state"),
+    )
+
+
+def grpc_server(platform: Platform, *, shared: bool) -> "GrpcServer":
+    from api import grpc
+
+    return grpc.grpc_server(
+        platform.dispatcher, platform.dispatcher.registry, settings=platform.settings.server, shared=shared
+    )
+
+
+def grpc_web_face(platform: Platform) -> Any:
+    from api.grpc_web import grpc_web_app
+    from api.protolock import shipped_lock
+    from api.rpc import build_rpcs
+
+    rpcs = build_rpcs(platform.dispatcher.registry, shipped_lock())
+    return grpc_web_app(platform.dispatcher, rpcs, settings=platform.settings.server)
+
+
+def metrics_page(platform: Platform) -> Any:
+    """The Prometheus page, for the loopback admin port."""
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    from engine.telemetry.metrics import render_metrics
+
+    async def metrics(request: Request) -> Response:
+        body, media_type = render_metrics()
+        return Response(body, media_type=media_type)
+
+    return Starlette(routes=[Route("/metrics", metrics)])
