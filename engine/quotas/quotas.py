@@ -6,11 +6,9 @@ from contextlib import asynccontextmanager
 
 from core.context import Principal
 from core.errors import RateLimited
-from core.settings import LimitSettings
 from core.tool import Tool
 from engine.quotas.leases import Leases
-from engine.quotas.ledger import Ledger, SqlLedger
-from engine.quotas.redis import RedisLedger
+from engine.quotas.ledger import Ledger
 from engine.quotas.slots import Slots
 from engine.quotas.tiers import Tier, Tiers
 from engine.quotas.windows import Window
@@ -69,9 +67,3 @@ class Quotas:
         await self._leases.close()
         await self._slots.close()
         await self._ledger.close()
-
-
-def open_quotas(store: Store, settings: LimitSettings) -> Quotas:
-    """Quotas kept in Redis where one is configured, else in the store."""
-    url = settings.redis_url.get_secret_value()
-    return Quotas(store, RedisLedger(url) if url else SqlLedger(store))

@@ -11,16 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 from pytest import raises
 from sqlalchemy import insert, select, update
 
 from core.context import Principal
 from core.errors import RateLimited
-from core.settings import LimitSettings
 from engine.quotas.ledger import SqlLedger
-from engine.quotas.quotas import Quotas, open_quotas
-from engine.quotas.redis import RedisLedger
+from engine.quotas.quotas import Quotas
 from engine.quotas.slots import Slots
 from engine.quotas.tiers import Tier, Tiers
 from engine.store.db import Store, sqlite_url
@@ -40,7 +37,7 @@ def store(tmp_path: Path) -> Any:
 
 @pytest.fixture
 async def quotas(store: Store) -> AsyncIterator[Quotas]:
-    opened = open_quotas(store, LimitSettings())
+    opened = Quotas(store, SqlLedger(store))
     yield opened
     await opened.close()
 
@@ -177,9 +174,3 @@ async def test_the_heartbeat_ends_when_nothing_is_held(store: Store) -> None:
     names = {task.get_name() for task in asyncio.all_tasks()}
     assert "slots' heartbeat" not in names
     await slots.close()
-
-
-@pytest.mark.redis
-def test_redis_is_used_where_it_is_configured(store: Store) -> None:
-    quotas = open_quotas(store, LimitSettings(redis_url=SecretStr("redis://127.0.0.1:1/0")))
-    assert isinstance(quotas._ledger, RedisLedger)
