@@ -11,6 +11,11 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+// Descriptions mark names with backticks.
+function prose(text) {
+  return (text || "").split("`").map((part, index) => index % 2 ? make("code", {}, part) : part);
+}
+
 let api;
 
 function resolve(value) {
@@ -32,9 +37,10 @@ function typeOf(schema) {
 
 function limitsOf(schema) {
   const said = [["minimum", "≥ "], ["exclusiveMinimum", "> "], ["maxLength", "length ≤ "], ["default", "default "]];
-  const parts = said.filter(([name]) => schema[name] !== undefined && schema[name] !== null)
+  const isWorthSaying = (value) => value !== undefined && value !== null && !(Math.abs(value) > Number.MAX_SAFE_INTEGER);
+  const parts = said.filter(([name]) => isWorthSaying(schema[name]))
     .map(([name, words]) => words + JSON.stringify(schema[name]));
-  if (schema.maximum !== undefined && Math.abs(schema.maximum) < Number.MAX_SAFE_INTEGER) parts.push(`≤ ${schema.maximum}`);
+  if (isWorthSaying(schema.maximum)) parts.push(`≤ ${schema.maximum}`);
   return parts.join(", ");
 }
 
@@ -44,7 +50,7 @@ function fieldTable(rows) {
   return make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows.map((row) => make("tr", {},
     make("td", {}, make("code", {}, row.name), row.required ? " *" : ""),
     make("td", {}, typeOf(row.schema), make("div", { class: "dim" }, limitsOf(row.schema))),
-    make("td", {}, row.description || row.schema.description || "")))));
+    make("td", {}, ...prose(row.description || row.schema.description))))));
 }
 
 function fieldsOf(schema) {
@@ -132,7 +138,7 @@ function fill(box, path, method, operation) {
   const result = done && resolve(done[1]).content && resolve(done[1]).content["application/json"];
   const needs = operation["x-headwater-permission"];
   box.append(
-    ...operation.description.split("\n\n").map((text) => make("p", {}, text)),
+    ...operation.description.split("\n\n").map((text) => make("p", {}, ...prose(text))),
     make("p", { class: "dim" }, `operation ${operation.operationId}`, needs ? `, needs: ${needs}` : ""),
     make("h3", {}, "Takes"),
     fieldTable([...(operation.parameters || []), ...(content ? fieldsOf(content.schema) : [])]),
