@@ -11,7 +11,7 @@ from core.dispatch import Call, Dispatcher, Ports, is_permitted
 from core.errors import Unauthorized
 from core.pages import PageSigner
 from core.registry import Registry
-from core.settings import Settings
+from core.settings import LimitSettings, Settings
 from engine.approvals.none import NoApprovals
 from engine.audit.log import AuditLog
 from engine.catalog.catalog import Catalog
@@ -19,7 +19,7 @@ from engine.connectors.places import Places
 from engine.connectors.pool import Connectors
 from engine.context import Check, Engine
 from engine.egress.client import EgressClient
-from engine.identity.identity import Identity
+from engine.identity.identity import FirstStart, Identity
 from engine.identity.seals import TenantSeals
 from engine.identity.vault import Vault, load_root_key
 from engine.jobs.idempotency import IdempotencyKeys
@@ -27,13 +27,16 @@ from engine.jobs.leases import Claim
 from engine.jobs.queue import JobQueue
 from engine.jobs.worker import Worker
 from engine.lake.warehouse import Lake
+from engine.quotas.ledger import Ledger, SqlLedger
+from engine.quotas.quotas import Quotas
+from engine.quotas.redis import RedisLedger
 from engine.results.kept import KeptResults
 from engine.schedules.schedules import Schedules
 from engine.sql.run import SqlService
 from engine.store.db import Store, sqlite_url
 from engine.store.migrate import upgrade
-from engine.telemetry.metrics import observe
-from engine.visibility import ObjectVisibility
+from engine.telemetry.metrics import Metrics
+from engine.visibility.objects import ObjectVisibility
 from headwater import __version__
 
 TOOL_PACKAGES = ("tools",)
@@ -46,6 +49,7 @@ class Platform:
     settings: Settings
     engine: Engine
     dispatcher: Dispatcher[Engine]
+    metrics: Metrics
     first_start: list[str]
     _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
     _stops: list[Callable[[], None]] = field(default_factory=list)
@@ -66,10 +70,12 @@ class Platform:
             stop()
         await asyncio.gather(*self._tasks)
         engine = self.engine
+        await engine.sql.queries.close()
         await engine.connectors.close()
         await engine.quotas.close()
         await engine.egress.aclose()
         await engine.audit.close()
+        engine.identity.close()
         engine.store.close()
 
 
@@ -81,8 +87,18 @@ async def build(settings: Settings) -> Platform:
     registry = Registry.walk(TOOL_PACKAGES)
     engine = build_engine(settings, Store(url, pool_size=settings.store.pool_size), registry)
     made = await engine.identity.bootstrap()
-    dispatcher = Dispatcher(registry, engine, build_ports(engine), timeout_s=settings.server.timeout_s, observe=observe)
-    return Platform(settings, engine, dispatcher, first_start=made)
+    metrics = Metrics()
+    dispatcher = Dispatcher(
+        registry, engine, build_ports(engine), timeout_s=settings.server.timeout_s, observe=metrics.observe
+    )
+    return Platform(settings, engine, dispatcher, metrics, first_start=_describe(made))
+
+
+def _describe(made: FirstStart) -> list[str]:
+    """What the person who started the platform for the first time should know."""
+    if not made.made_tenant:
+        return []
+    return ["First start: made the tenant `default`, its administrator `admin` and signing keys."]
 
 
 def store_url(settings: Settings) -> str:
@@ -103,7 +119,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry) -> Engine
         connectors=connectors,
         seal=partial(seals.seal, "connections"),
         open=partial(seals.open, "connections"),
-        validate=connectors.validate,
+        validate=connectors.build,
         home=home,
         allowed_roots=query.allowed_roots,
         own_folder=lake.tenant_folder,
@@ -122,7 +138,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry) -> Engine
             unseal=partial(seals.open, "audit"),
             digest_key=vault.purpose_key("audit"),
         ),
-        quotas=open_quotas(store, settings.limits),
+        quotas=Quotas(store, open_ledger(store, settings.limits)),
         jobs=JobQueue(store, part_of=lambda name: registry.get(name).emits),
         schedules=Schedules(store),
         lake=lake,
@@ -135,6 +151,12 @@ def build_engine(settings: Settings, store: Store, registry: Registry) -> Engine
         pages=PageSigner(vault.purpose_key("pages")),
         checks={"store": store_check(store)},
     )
+
+
+def open_ledger(store: Store, limits: LimitSettings) -> Ledger:
+    """Where limits are counted: Redis where the settings name one, else the store."""
+    url = limits.redis_url.get_secret_value()
+    return RedisLedger(url) if url else SqlLedger(store)
 
 
 def store_check(store: Store) -> Check:

@@ -53,10 +53,8 @@ def metrics_page(platform: Platform) -> Any:
     from starlette.responses import Response
     from starlette.routing import Route
 
-    from engine.telemetry.metrics import render_metrics
-
     async def metrics(request: Request) -> Response:
-        body, media_type = render_metrics()
+        body, media_type = platform.metrics.render()
         return Response(body, media_type=media_type)
 
     return Starlette(routes=[Route("/metrics", metrics)])
