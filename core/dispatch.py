@@ -9,6 +9,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
@@ -55,6 +56,7 @@ class Call:
     cancelled: Cancellation = field(default_factory=Cancellation)
     job: JobRun | None = None
     is_nested: bool = False
+    traceparent: str = ""  # W3C trace context of the caller, where the face was given one
     confirm: Approvals | None = None  # asks the person behind the client; also before nested calls
 
 
@@ -97,12 +99,14 @@ class Dispatcher(Generic[EngineT]):
         *,
         timeout_s: float = 60.0,
         observe: Callable[[AuditRecord], None] = lambda record: None,
+        scope: Callable[[Call], AbstractContextManager[None]] = lambda call: nullcontext(),
     ):
         self.registry = registry
         self._engine = engine
         self._ports = ports
         self._timeout_s = timeout_s
         self._observe = observe
+        self._scope = scope
 
     async def authenticate(self, token: str | None) -> Principal:
         """The principal of a bearer token. Raises Unauthenticated."""
@@ -118,6 +122,10 @@ class Dispatcher(Generic[EngineT]):
         """Run one call. Returns the tool's result, or a `Job` when a job outlasts `wait_s`.
 
         Raises only PlatformError (and asyncio.CancelledError when the caller goes away)."""
+        with self._scope(call):
+            return await self._recorded(call)
+
+    async def _recorded(self, call: Call) -> BaseModel:
         trail = _Trail(started=time.perf_counter())
         try:
             result = await self._pass(call, trail)
