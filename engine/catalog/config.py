@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from core.errors import Conflict, InvalidArgument
 from engine.lake.names import CATALOG
@@ -89,7 +90,10 @@ class CatalogConfigs:
             connection.execute(delete(catalog_configs).where(catalog_configs.c.tenant_id == tenant))
             connection.execute(insert(catalog_configs).values(tenant_id=tenant, **values))
 
-        await self._store.write(work)
+        try:
+            await self._store.write(work)
+        except IntegrityError:  # another writer of this tenant came between
+            raise Conflict("The configuration was set by someone else just now.", hint="Look, then retry.") from None
         return await self.get(tenant)
 
     def _checked_warehouse(self, tenant: str, config: CatalogConfig) -> str | None:

@@ -18,7 +18,7 @@ PREFIX_FACTOR = 0.6
 K1, B = 1.2, 0.4
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def split_words(text: str) -> tuple[str, ...]:
     """The words of a name or a sentence: `lineItems_2` gives line, item, 2. Plurals become singular."""
     plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
