@@ -104,8 +104,8 @@ class Connector(Protocol):
         """Start one statement that was already checked; `parameters` are bound by name, never printed into it."""
         ...
 
-    async def explain(self, sql: str) -> str:
-        """The engine's plan for a checked statement, as text."""
+    async def explain(self, sql: str, parameters: Mapping[str, str]) -> str:
+        """The engine's plan for a checked statement, as text without paths."""
         ...
 
     async def check(self) -> str:

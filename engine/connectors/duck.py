@@ -75,13 +75,13 @@ class Duck:
     def statement(self, sql: str, parameters: Mapping[str, str]) -> "DuckStatement":
         return DuckStatement(self._connection.cursor(), sql, parameters)
 
-    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def rows(self, sql: str, parameters: Mapping[str, str] | None = None) -> list[tuple[Any, ...]]:
         """All rows of a statement of our own."""
         with translated(), self._connection.cursor() as cursor:
-            return cursor.execute(sql, list(parameters)).fetchall()
+            return cursor.execute(sql, dict(parameters) if parameters else None).fetchall()
 
-    def explain(self, sql: str) -> str:
-        return "\n".join(str(row[-1]) for row in self.rows(f"EXPLAIN {sql}"))
+    def explain(self, sql: str, parameters: Mapping[str, str]) -> str:
+        return "\n".join(str(row[-1]) for row in self.rows(f"EXPLAIN {sql}", parameters))
 
     def version(self) -> str:
         return f"DuckDB {self.rows('SELECT version()')[0][0]}"

@@ -43,9 +43,9 @@ class DuckdbConnector:
         duck = await self._duck.get()
         return await BatchStream.open(duck.statement(sql, parameters), limits, cancelled)
 
-    async def explain(self, sql: str) -> str:
+    async def explain(self, sql: str, parameters: Mapping[str, str]) -> str:
         duck = await self._duck.get()
-        return await in_thread(lambda: duck.explain(sql))
+        return await in_thread(lambda: duck.explain(sql, parameters))
 
     async def check(self) -> str:
         duck = await self._duck.get()

@@ -60,6 +60,9 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
 def failure(text: str) -> PlatformError:
     """The error that stands for an engine's message."""
     first_line = text.partition("\n")[0][:2000]
+    planned = re.match(r"Binder Error: ([^/]{1,300})$", first_line)
+    if planned:  # said before any row was read: it names only what the caller wrote and may see
+        return InvalidArgument(f"The engine cannot plan the query: {planned[1]}", hint="Correct it and run it again.")
     for pattern, message, hint in _KNOWN:
         if re.search(pattern, first_line, re.IGNORECASE):
             return InvalidArgument(message, hint=hint)

@@ -56,8 +56,10 @@ class PostgresConnector:
     ) -> ArrowStream:
         return await BatchStream.open(PostgresStatement(self, sql, parameters, limits), limits, cancelled)
 
-    async def explain(self, sql: str) -> str:
-        return await in_thread(lambda: "\n".join(str(row[0]) for row in self._rows(f"EXPLAIN {sql}")))
+    async def explain(self, sql: str, parameters: Mapping[str, str]) -> str:
+        limits = QueryLimits(max_rows=10_000, max_bytes=10**7, timeout_s=10.0)
+        stream = await self.execute(f"EXPLAIN {sql}", parameters, limits=limits, cancelled=Cancellation())
+        return "\n".join([str(line) for batch in [b async for b in stream] for line in batch.column(0).to_pylist()])
 
     async def check(self) -> str:
         rows = await in_thread(lambda: self._rows("SELECT current_setting('server_version')"))

@@ -43,10 +43,11 @@ class SqliteConnector:
     ) -> ArrowStream:
         return await BatchStream.open(SqliteStatement(self.path, sql, parameters), limits, cancelled)
 
-    async def explain(self, sql: str) -> str:
+    async def explain(self, sql: str, parameters: Mapping[str, str]) -> str:
         def plan() -> str:
             with translated(), closing(_open(self.path)) as connection:
-                return "\n".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}"))
+                rows = connection.execute(f"EXPLAIN QUERY PLAN {sql}", dict(parameters))
+                return "\n".join(row[3] for row in rows)
 
         return await in_thread(plan)
 

@@ -1,0 +1,116 @@
+"""A checked query as text for the engine, each base relation replaced, at its leaf, by what the caller may see."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlglot import exp
+from sqlglot.errors import UnsupportedError
+
+from core.errors import InvalidArgument
+from engine.connectors.connector import RelationInfo
+from engine.sql.classify import check_kind
+from engine.sql.dialects import print_sql
+from engine.sql.expressions import Leaf, Resolved, unresolved
+from engine.sql.parse import parse, too_complex
+from engine.sql.resolve import Visible, resolve
+
+MAX_PUSHED_LIMIT = 1_000_001  # a larger LIMIT would make the engine collect what it could stream
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A query that was checked and printed, with a marker in the place of each base relation."""
+
+    template: str
+    markers: Mapping[str, RelationInfo]
+    parameters: frozenset[str]
+    columns: frozenset[str]
+    shape: str
+    dialect: str
+
+    @property
+    def tables(self) -> list[str]:
+        return sorted({relation.name for relation in self.markers.values()})
+
+
+def prepare(sql: str, visible: Visible, dialect: str, *, max_rows: int) -> Prepared:
+    """Parse, classify, resolve and print. Raises InvalidArgument, QueryUnauthorized."""
+    parsed = parse(sql, dialect)
+    query = check_kind(parsed.tree)
+    found = resolve(query, visible, dialect)
+    markers = _mark(found.leaves)
+    _limit(query, max_rows + 1)
+    if dialect == "postgres":
+        _number(query, found)
+    try:
+        template = print_sql(query, dialect)
+    except RecursionError:
+        raise too_complex() from None
+    except UnsupportedError:
+        raise InvalidArgument(
+            "The query uses a form that cannot be carried over safely.", hint="Write that part in plain SQL."
+        ) from None
+    return Prepared(template, markers, frozenset(found.parameters), frozenset(found.columns), parsed.shape, dialect)
+
+
+def fill(prepared: Prepared, sources: Mapping[str, str]) -> str:
+    """The statement to run, given the FROM item of each relation. Raises QueryUnauthorized when one is gone."""
+    sql = prepared.template
+    for marker, relation in prepared.markers.items():
+        source = sources.get(relation.name)
+        if source is None:
+            raise unresolved()
+        sql = sql.replace(marker, govern(relation, source))
+    return sql
+
+
+def govern(relation: RelationInfo, source: str) -> str:
+    """What a query reads in the place of a relation: the visible columns and nothing else.
+
+    The one place for policies: masks replace columns in this list, row filters become its WHERE. All
+    that the query does happens outside, so it sees only what comes out of here."""
+    if not relation.columns:
+        raise unresolved()
+    columns = ", ".join(quote_name(column.name) for column in relation.columns)
+    return f"(SELECT {columns} FROM {source})"  # noqa: S608 - names are quoted, the source is the connector's
+
+
+def quote_name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _mark(leaves: list[Leaf]) -> dict[str, RelationInfo]:
+    """Put a name that no query can contain, because nobody can guess it, in the place of each leaf."""
+    batch = secrets.token_hex(8)
+    markers = {}
+    for number, leaf in enumerate(leaves):
+        marker = f"leaf_{batch}_{number}_"
+        if not leaf.node.args.get("alias"):
+            leaf.node.set("alias", exp.TableAlias(this=leaf.node.this.copy()))
+        leaf.node.set("this", exp.Identifier(this=marker, quoted=False))
+        leaf.node.set("db", None)
+        leaf.node.set("catalog", None)
+        markers[marker] = leaf.relation
+    return markers
+
+
+def _limit(query: exp.Query, most: int) -> None:
+    """At most `most` rows; a query's own smaller limit stays, and computed ones are cut while streaming."""
+    limit = query.args.get("limit")
+    if most > MAX_PUSHED_LIMIT or (limit is not None and not _is_above(limit, most)):
+        return
+    query.set("limit", exp.Limit(expression=exp.Literal.number(most)))
+
+
+def _is_above(limit: exp.Expr, most: int) -> bool:
+    value = limit.args.get("expression")
+    is_plain = isinstance(limit, exp.Limit) and isinstance(value, exp.Literal) and not limit.args.get("limit_options")
+    return is_plain and isinstance(value, exp.Literal) and value.is_int and int(value.this) > most
+
+
+def _number(query: exp.Query, found: Resolved) -> None:
+    """PostgreSQL's parameters are numbered: in the order of their sorted names."""
+    numbers = {name: number for number, name in enumerate(sorted(found.parameters), start=1)}
+    for node in list(query.find_all(exp.Placeholder)):
+        node.replace(exp.Parameter(this=exp.Literal.number(numbers[node.this])))

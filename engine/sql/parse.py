@@ -1,0 +1,87 @@
+"""SQL text to a tree: one statement, of bounded size, in the connection's dialect."""
+
+from dataclasses import dataclass
+
+from sqlglot import exp
+from sqlglot.errors import ParseError, TokenError
+from sqlglot.tokenizer_core import Token, TokenType
+
+from core.errors import InvalidArgument, QueryUnauthorized
+from engine.sql.dialects import dialect_of
+
+MAX_SQL_BYTES = 256 * 1024
+MAX_TOKENS = 20_000
+MAX_DEPTH = 48
+MAX_SHAPE = 4000
+_LITERALS = frozenset(
+    {
+        *(TokenType.STRING, TokenType.NUMBER, TokenType.HEREDOC_STRING, TokenType.RAW_STRING, TokenType.HEX_STRING),
+        *(TokenType.NATIONAL_STRING, TokenType.BYTE_STRING, TokenType.BIT_STRING, TokenType.UNICODE_STRING),
+    }
+)
+_OPENING = frozenset({TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE})
+_CLOSING = frozenset({TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END})
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A statement's tree, and its text with the literals taken out."""
+
+    tree: exp.Expr
+    shape: str
+
+
+def parse(sql: str, dialect: str) -> Parsed:
+    """The only statement in `sql`. Raises InvalidArgument for its form, QueryUnauthorized for a second one."""
+    if len(sql) > MAX_SQL_BYTES or len(sql.encode("utf-8", "surrogatepass")) > MAX_SQL_BYTES:
+        raise InvalidArgument(f"The statement is longer than {MAX_SQL_BYTES // 1024} kB.", hint="Send a shorter one.")
+    if "\0" in sql or any("\ud800" <= character <= "\udfff" for character in sql):
+        raise InvalidArgument("The statement holds characters that are not text.")
+    tokens = _tokens(sql, dialect)
+    try:
+        found = [tree for tree in dialect_of(dialect).parser().parse(tokens, sql) if tree is not None]
+    except ParseError as error:
+        where = error.errors[0] if error.errors else {}
+        raise _syntax_error(where.get("line"), where.get("col")) from None
+    except (RecursionError, ValueError):  # ValueError: numbers that no integer can hold
+        raise too_complex() from None
+    if not found:
+        raise InvalidArgument("There is no statement.", hint="Write one SELECT.")
+    if len(found) > 1:
+        raise QueryUnauthorized(
+            "Access denied: exactly one statement runs at a time.", hint="Send each SELECT as a call of its own."
+        )
+    return Parsed(found[0], _shape(tokens))
+
+
+def too_complex() -> InvalidArgument:
+    return InvalidArgument("The statement is too complex.", hint="Nest less, or write long lists as a join.")
+
+
+def _tokens(sql: str, dialect: str) -> list[Token]:
+    try:
+        tokens = dialect_of(dialect).tokenize(sql)
+    except TokenError:
+        raise InvalidArgument("The statement has a quote or comment that does not end.") from None
+    if len(tokens) > MAX_TOKENS:
+        raise too_complex()
+    depth = 0
+    for token in tokens:
+        if token.token_type in _OPENING:
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise too_complex()
+        elif token.token_type in _CLOSING:
+            depth = max(0, depth - 1)
+    return tokens
+
+
+def _shape(tokens: list[Token]) -> str:
+    """The statement without values: what logs and the list of queries may keep."""
+    words = ("?" if token.token_type in _LITERALS else token.text for token in tokens)
+    return " ".join(words)[:MAX_SHAPE]
+
+
+def _syntax_error(line: int | None, column: int | None) -> InvalidArgument:
+    place = f" at line {line}, column {column}" if line and column else ""
+    return InvalidArgument(f"Syntax error{place}.", hint="Write one SELECT in the dialect of the connection.")
