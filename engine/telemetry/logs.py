@@ -85,16 +85,20 @@ def configure_logging(settings: TelemetrySettings, *, stream: TextIO | None = No
     """Send all logging of the process to `stream` (stderr), and take other libraries' handlers away."""
     output = logging.StreamHandler(stream or sys.stderr)
     output.setFormatter(JsonLines() if settings.log_json else TextLines())
-    level = settings.log_level.upper()
-    root = logging.getLogger()
-    root.handlers[:] = [output]
-    root.setLevel(level)
+    logging.root.handlers[:] = [output]
+    logging.root.setLevel(settings.log_level.upper())
     logging.captureWarnings(True)
-    for name in list(root.manager.loggerDict):
+    take_over(settings)
+
+
+def take_over(settings: TelemetrySettings) -> None:
+    """Send what other libraries log our way. Again after importing one that brings handlers of its own."""
+    loud = settings.log_level == "debug"
+    for name in list(logging.root.manager.loggerDict):
         other = logging.getLogger(name)
         other.handlers.clear()
         other.propagate = True
     for name in QUIET:
-        logging.getLogger(name).setLevel("DEBUG" if level == "DEBUG" else "WARNING")
+        logging.getLogger(name).setLevel("DEBUG" if loud else "WARNING")
     for name in NEVER_BELOW_WARNING:
         logging.getLogger(name).setLevel("WARNING")

@@ -3,6 +3,7 @@
 import re
 
 MASK = "[redacted]"
+MAX_LENGTH = 16_384  # bounds the time that a line made to be slow can take
 
 _NAMES = (
     r"password|passwd|pwd|passphrase|secret|client_secret|api[-_]?key|private[-_]?key|access[-_]?token"
@@ -15,9 +16,9 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\beyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]*)?"), MASK),  # JWT
     (re.compile(r"\bhw[st]_[A-Za-z0-9_-]+"), MASK),  # our personal tokens and client secrets
     (re.compile(r"\b(Bearer|Basic|Negotiate|Digest)\s+[^\s'\",;]+", re.I), rf"\1 {MASK}"),
-    (re.compile(r"([a-z][a-z0-9+.-]*://[^\s:/@'\"]*):[^\s'\"<>]*@", re.I), rf"\1:{MASK}@"),  # user:password@host
+    (re.compile(r"(://[^\s:/@'\"]*):[^\s'\"<>]*@"), rf"\1:{MASK}@"),  # user:password@host
     (
-        re.compile(rf"(\b[\w-]*(?:{_NAMES})['\"]?\s*[=:]\s*)(b?'[^']*'|b?\"[^\"]*\"|[^\s,;&'\")\]}}]+)", re.I),
+        re.compile(rf"((?:{_NAMES})(?:[-_][\w-]+)?['\"]?\s*[=:]\s*)(b?'[^']*'|b?\"[^\"]*\"|[^\s,;&'\")\]}}]+)", re.I),
         rf"\1{MASK}",
     ),
 )
@@ -28,7 +29,9 @@ _HINT = re.compile(
 
 
 def redact(text: str) -> str:
-    """The text without tokens, passwords, keys and statement parameters."""
+    """The text without tokens, passwords, keys and statement parameters, cut where it is very long."""
+    if len(text) > MAX_LENGTH:
+        text = text[:MAX_LENGTH] + " [cut]"
     if _HINT.search(text) is None:
         return text
     for pattern, replacement in _RULES:
