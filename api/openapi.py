@@ -9,14 +9,16 @@ from api.openapi_errors import (
     TOKEN_PATHS,
     error_responses,
 )
-from api.openapi_schemas import Schema, Schemas
+from api.openapi_schemas import BY_SKIP, Schema, Schemas
 from api.rest_calls import MAX_WAIT_S
 from api.streams import ARROW, ARROW_FIELD, SSE
 from core.dispatch import DEFAULT_WAIT_S
 from core.jobs import Job
+from core.pages import Paged
 from core.registry import Registry
 from core.tool import ANYONE, Route, Tool
 
+_OTHER_STYLE = " Or send `skip` and `limit` instead of both paging parameters."
 WITHOUT_BODY = ("GET", "DELETE")
 
 
@@ -101,21 +103,29 @@ def _operation(tool: Tool, route: Route, schemas: Schemas, operation_id: str) ->
 def _parameters(tool: Tool, route: Route, schemas: Schemas) -> list[Schema]:
     request = schemas.request(tool.request)
     fields, required = request.get("properties", {}), request.get("required", ())
-    found = []
+    is_paged, found = bool(_untold(tool)), []
     for name, field in fields.items():
         in_path = name in route.parameters
-        if not in_path and route.method not in WITHOUT_BODY:
+        if not in_path and (route.method not in WITHOUT_BODY or name in _untold(tool)):
             continue
         found.append(
             {
                 "name": name,
                 "in": "path" if in_path else "query",
                 "required": in_path or name in required,
-                "description": field.get("description", ""),
+                "description": field.get("description", "")
+                + (_OTHER_STYLE if is_paged and name == "page_size" else ""),
                 "schema": _path_schema(schemas.parameter(field)) if in_path else schemas.parameter(field),
             }
         )
     return found + _extra_parameters(tool)
+
+
+def _untold(tool: Tool) -> tuple[str, ...]:
+    """OpenAPI cannot say that query parameters exclude each other, so listings show one of their paging styles.
+
+    The other is taken all the same; in bodies, where a schema can say it, both are shown."""
+    return BY_SKIP if issubclass(tool.request, Paged) else ()
 
 
 def _path_schema(schema: Schema) -> Schema:

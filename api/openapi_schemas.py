@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue, models_json_schema
 from pydantic_core import CoreSchema, core_schema
 
+from core.pages import Paged
 from core.tool import Route, Tool
 
 REF = "#/components/schemas/"
@@ -15,6 +16,7 @@ NO_NUL = r"^[^\u0000]*$"
 DECIMAL = r"^-?[0-9]{1,40}(\.[0-9]{1,40})?$"
 Schema = dict[str, Any]
 
+BY_SKIP, BY_TOKEN = ("skip", "limit"), ("page_size", "page_token")
 JSON_VALUE: Schema = {
     "description": "Any JSON value.",
     "anyOf": [
@@ -76,6 +78,8 @@ class Schemas:
             list(wanted), ref_template=REF + "{model}", schema_generator=PortableSchemas
         )
         self.components: dict[str, Schema] = _without_titles(definitions.get("$defs", {}))
+        for model in {model for model, mode in wanted if issubclass(model, Paged) and mode == "validation"}:
+            self.request(model)["not"] = {"allOf": [_any_given(BY_SKIP), _any_given(BY_TOKEN)]}
         if "JsonValue" in self.components:
             self.components["JsonValue"] = JSON_VALUE
 
@@ -120,6 +124,11 @@ class Schemas:
                 waiting |= _references_in(self.components[name])
         for name in set(self.components) - used:
             del self.components[name]
+
+
+def _any_given(names: Iterable[str]) -> Schema:
+    given = {"type": ["integer", "string"]}
+    return {"anyOf": [{"required": [name], "properties": {name: given}} for name in names]}
 
 
 def _references_in(value: Any) -> set[str]:

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +22,8 @@ from core.tool import ANYONE, Tool
 
 WATCH_AFTER_S = 0.05
 MAX_WAIT_S = 300.0
+CURSOR = "after_seq"  # where a reconnecting EventSource goes on, by Last-Event-ID
+_EVENT_ID = re.compile(r"[0-9]{1,18}")
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,400})?([eE][-+]?[0-9]{1,3})?")
 _WAIT = frozenset({"wait_s"})
@@ -72,6 +75,10 @@ def _read_call(
 ) -> tuple[Call, list[tuple[bytes, bytes]]]:
     """The call, and the headers that say which preference was followed."""
     wait_s, applied, key, problem = None, "", headers.get(b"idempotency-key", ""), None
+    taken = _WAIT if tool.job else frozenset[str]()
+    last_event = headers.get(b"last-event-id", "")
+    if CURSOR in tool.request.model_fields and _EVENT_ID.fullmatch(last_event):
+        sent, taken = replace(sent, path={**sent.path, CURSOR: last_event}), taken | {CURSOR}
     try:
         if b"idempotency-key" in headers and not _KEY.fullmatch(key):
             raise InvalidArgument("Idempotency-Key is not 1 to 255 visible ASCII characters.", hint="Send a UUID.")
@@ -79,7 +86,7 @@ def _read_call(
             wait_s, applied = _wait(sent.query, headers.get(b"prefer", ""))
     except InvalidArgument as error:
         problem = error
-    arguments = Arguments(tool.request, sent, taken=_WAIT if tool.job else frozenset(), problem=problem)
+    arguments = Arguments(tool.request, sent, taken=taken, problem=problem)
     call = Call(tool.name, arguments, "rest", request_id, token=token, wait_s=wait_s, idempotency_key=key)
     return call, [(b"preference-applied", applied.encode())] if applied else []
 

@@ -15,7 +15,7 @@ from core.errors import PlatformError
 from core.jobs import Job
 
 KEEP_ALIVE_S = 15.0
-PARTS_AHEAD = 8
+PARTS_AHEAD = 4
 Parts = asyncio.Queue[tuple[str, BaseModel | PlatformError]]
 
 

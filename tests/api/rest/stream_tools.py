@@ -1,13 +1,15 @@
 """Tools that stream, wait and fail midway, for tests of REST alone."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import Field
 
 from core.context import Context
 from core.errors import Conflict, NotFound, RateLimited, Unavailable
-from core.jobs import Progress
+from core.jobs import JobEvent, Progress
+from core.pages import Listing, Paged
 from core.portable import Model
 from core.tool import tool
 
@@ -36,6 +38,18 @@ class CountUntil(Model):
 
 class Sleep(Model):
     name: str = Field("sleeper", description="Under which name to note what happened.")
+
+
+class WatchEvents(Model):
+    after_seq: int = Field(0, ge=0, description="Events after this one.")
+
+
+class Pages(Paged):
+    word: str = Field("", description="What to find.")
+
+
+class Page(Listing):
+    items: list[str] = Field(description="What was found.")
 
 
 class Refuse(Model):
@@ -77,3 +91,17 @@ async def sleep_long(ctx: Ctx, request: Sleep) -> StreamedRows:
 async def refuse_call(ctx: Ctx, request: Refuse) -> StreamedRows:
     """Refuse with a time to come back."""
     raise (RateLimited if request.kind == "rate" else Unavailable)("Later.", retry_after_s=1.2)
+
+
+@tool("GET /rows/events", needs="query.run", effect="read", emits=JobEvent)
+async def watch_events(ctx: Ctx, request: WatchEvents) -> StreamedRows:
+    """Send three numbered events from a cursor on."""
+    for seq in range(request.after_seq + 1, 4):
+        await ctx.emit(JobEvent(seq=seq, at=datetime(2026, 1, 2, tzinfo=UTC), kind="status"))
+    return StreamedRows(parts=3 - request.after_seq)
+
+
+@tool("GET /pages", "POST /pages", needs="query.run", effect="read")
+async def list_pages(ctx: Ctx, request: Pages) -> Page:
+    """List nothing, by pages."""
+    return Page(items=[f"{request.skip} {request.limit}"], total_count=0)

@@ -62,6 +62,14 @@ async def test_a_body_leaves_out_what_the_path_says(client: httpx.AsyncClient) -
     assert body["additionalProperties"] is False
 
 
+async def test_listings_show_one_paging_style_and_take_both(client: httpx.AsyncClient) -> None:
+    found = await operations(client)
+    names = [parameter["name"] for parameter in found["list_pages"]["parameters"]]  # type: ignore[attr-defined]
+    assert names == ["page_size", "page_token", "word"]
+    assert "not" in (await client.get("/openapi.json")).json()["components"]["schemas"]["Pages"]
+    assert (await client.get("/v1/pages?skip=5&limit=2")).json()["items"] == ["5 2"]
+
+
 async def test_jobs_document_202_and_their_waiting(client: httpx.AsyncClient) -> None:
     operation = (await operations(client))["rebuild_things"]
     assert "202" in operation["responses"]  # type: ignore[operator]

@@ -1,6 +1,7 @@
 """Server-Sent Events and Arrow streams, over a real port where the wire matters."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any, Literal
@@ -121,6 +122,13 @@ async def test_an_error_amid_events_is_an_event(client: httpx.AsyncClient) -> No
     response = await client.post("/v1/rows/until", json={"stop_at": 1}, headers=EVENTS)
     assert response.status_code == 200
     assert "event: error" in response.text and '"code": "NOT_FOUND"' in response.text
+
+
+async def test_a_browser_that_reconnects_goes_on_where_it_was(client: httpx.AsyncClient) -> None:
+    first = await client.get("/v1/rows/events?after_seq=0", headers=EVENTS)
+    again = await client.get("/v1/rows/events?after_seq=0", headers={**EVENTS, "Last-Event-ID": "2"})
+    assert re.findall(r"id: (\d+)", first.text) == ["1", "2", "3", "4"]
+    assert re.findall(r"id: (\d+)", again.text) == ["3", "4"]
 
 
 async def test_a_job_that_lasts_ends_its_events_as_a_job(client: httpx.AsyncClient) -> None:
