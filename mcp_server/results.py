@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from fastmcp.tools.base import ToolResult
 from mcp_types import CallToolResult, TextContent
 from pydantic import BaseModel, PrivateAttr
-from pydantic_core import to_json
+from pydantic_core import from_json
 
 from core.context import Principal
 from core.errors import PlatformError
@@ -66,8 +66,9 @@ async def tool_result(
     `structuredContent` is complete up to 24,000 characters (more with a larger budget); beyond that
     lists and texts are cut, which every schema of ours allows, `truncated` is set where the result has
     such a field, and `_meta` says so. The text has its own, smaller budget."""
-    data: dict[str, Any] = result.model_dump(mode="json")
-    size = len(to_json(data))
+    whole = result.model_dump_json().encode()
+    data: dict[str, Any] = from_json(whole)
+    size = len(whole)
     page = compose(data, tokens * CHARS_PER_TOKEN)
     structured_room = max(STRUCTURED_CHARS, tokens * CHARS_PER_TOKEN)
     meta: dict[str, Any] = {"headwater/request_id": request_id}
@@ -75,7 +76,7 @@ async def tool_result(
     if not page.is_whole or size > structured_room:
         meta["headwater/truncated"] = size > structured_room
         meta["headwater/rows"] = {name: list(counts) for name, counts in page.cut_lists.items()}
-        where = await _keep(result, tool, by, results)
+        where = await _keep(whole, tool, by, results)
         if where:
             meta["headwater/result"] = where
     text = marked(page.text) if has_text(data) else page.text
@@ -86,11 +87,11 @@ async def tool_result(
     return wire_result(text, data, meta)
 
 
-async def _keep(result: BaseModel, tool: str, by: Principal | None, results: ResultsPort | None) -> str:
+async def _keep(result_json: bytes, tool: str, by: Principal | None, results: ResultsPort | None) -> str:
     if results is None or by is None:
         return ""
     try:
-        return handle(await results.save(by, tool, result.model_dump_json().encode()))
+        return handle(await results.save(by, tool, result_json))
     except PlatformError:  # the answer itself is there; without a handle the note names other ways
         return ""
 

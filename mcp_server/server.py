@@ -14,6 +14,7 @@ from fastmcp.resources.template import ResourceTemplate
 from fastmcp.tools.base import Tool
 from fastmcp.utilities.versions import VersionSpec
 from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel import NotificationOptions
 from mcp.server.request_state import RequestStateSecurity
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
@@ -64,6 +65,7 @@ class HeadwaterMCP(FastMCP[Any]):
         # Without this hook the SDK lists all tools before each call, in search of `x-mcp-header` marks.
         # No schema of ours has one, so there is nothing to look up.
         self._mcp_server.get_tool_input_schema = no_marked_headers
+        self._mcp_server.notification_options = NotificationOptions()  # no list changes are announced
         if resources.completion_source(calls) is not None:
             self.add_completion_handler(self._complete)
 
@@ -166,7 +168,9 @@ async def run_stdio(
 
 
 def leave_logging_to_the_platform() -> None:
-    """FastMCP brings handlers of its own, which know nothing of our formats."""
-    logger = logging.getLogger("fastmcp")
-    logger.handlers.clear()
-    logger.propagate = True
+    """FastMCP brings handlers of its own, and both libraries write arguments into their debug lines."""
+    for name in ("fastmcp", "mcp"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(max(logger.level, logging.INFO))

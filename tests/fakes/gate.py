@@ -74,8 +74,8 @@ def sample_dispatcher() -> tuple[Dispatcher[None], FakeGate]:
     return dispatcher_over(Registry.walk(["tests.fakes.sample_tools"]))
 
 
-def dispatcher_over(registry: Registry) -> tuple[Dispatcher[None], FakeGate]:
+def dispatcher_over(registry: Registry, gate: FakeGate | None = None) -> tuple[Dispatcher[None], FakeGate]:
     """The fake gate over any registry."""
-    gate = FakeGate()
+    gate = gate or FakeGate()
     ports = Ports(gate.verify, gate, _Objects(), _NoApprovals(), gate, gate, gate)
     return Dispatcher(registry, None, ports, timeout_s=2.0), gate
