@@ -60,6 +60,7 @@ class Connections:
         validate: Callable[[ConnectionSpec], object],
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: f"conn_{secrets.token_hex(8)}",
+        first_version: Callable[[], int] = lambda: 1 + secrets.randbelow(2**30),
         ttl_s: float = DEFAULT_TTL_S,
     ):
         self._store = store
@@ -68,6 +69,8 @@ class Connections:
         self._validate = validate
         self._clock = clock
         self._new_id = new_id
+        # Random, or a connection that was deleted and made again would look unchanged to other processes.
+        self._first_version = first_version
         self._cache: TenantCache[_Loaded] = TenantCache(self._load, ttl_s=ttl_s)
 
     async def listing(self, tenant: str) -> list[StoredConnection]:
@@ -105,7 +108,7 @@ class Connections:
             kind=kind,
             options=plain,
             description=description,
-            version=1,
+            version=self._first_version(),
             created_at=self._clock(),
             updated_at=self._clock(),
             has_secret=bool(secret),

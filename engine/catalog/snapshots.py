@@ -156,7 +156,7 @@ class Snapshots:
     def _keep(self, kept: _Kept) -> None:
         key = (kept.snapshot.spec.tenant, kept.snapshot.spec.connection_id)
         earlier = self._kept.get(key)
-        if earlier is not None and (earlier.version, earlier.read_at) > (kept.version, kept.read_at):
+        if earlier is not None and earlier.version == kept.version and earlier.read_at > kept.read_at:
             return
         self._kept[key] = kept
         self._kept.move_to_end(key)

@@ -11,7 +11,7 @@ from core.tool import tool
 from engine.catalog.catalog import TableView
 from engine.context import Ctx
 
-TABLES_PER_TURN = 250  # a large schema is built in turns, so that other calls are not kept waiting
+TABLES_PER_TURN = 100  # a large schema is built in turns, so that other calls are not kept waiting
 
 
 class GetSchema(Model):
@@ -65,7 +65,7 @@ async def get_schema(ctx: Ctx, request: GetSchema) -> Schema:
     for offset in range(0, len(found), TABLES_PER_TURN):
         tables += [show(view) for view in found.slice(offset, TABLES_PER_TURN)]
         await asyncio.sleep(0)
-    return Schema.model_construct(connection_id=request.connection_id, tables=tables)
+    return Schema(connection_id=request.connection_id, tables=tables)
 
 
 @tool("POST /catalog/schemas/{connection_id}/refresh", needs="catalog.manage", effect="write", job=True)
@@ -84,9 +84,9 @@ async def refresh_schema(ctx: Ctx, request: GetSchema) -> RefreshedSchema:
 
 def show(view: TableView) -> TableSchema:
     columns = [
-        ColumnSchema.model_construct(
+        ColumnSchema(
             name=column.name, data_type=column.data_type, nullable=column.nullable, tags=view.column_tags(column)
         )
         for column in view.relation.columns
     ]
-    return TableSchema.model_construct(name=view.relation.name, columns=columns, row_count=view.relation.row_count)
+    return TableSchema(name=view.relation.name, columns=columns, row_count=view.relation.row_count)

@@ -9,7 +9,7 @@ from core.errors import Conflict, InvalidArgument, NotFound
 from engine.catalog.catalog import Catalog
 from engine.store.db import Store
 from engine.store.tables import column_tags, connections
-from tests.engine.catalog.conftest import ADA
+from tests.engine.catalog.conftest import ADA, run_sql
 
 PG = {"host": "8.8.8.8", "database": "shop", "user": "reader", "password": "tops3cret"}
 
@@ -89,7 +89,7 @@ async def test_options_sent_back_unchanged_keep_the_password(catalog: Catalog) -
     created = await catalog.connections.create("acme", name="PG", kind="postgresql", options=PG)
     await catalog.connections.update("acme", created.connection_id, name="PG 2", options=created.options)
     spec = await catalog.connections.spec("acme", created.connection_id)
-    assert (spec.name, spec.secret, spec.version) == ("PG 2", {"password": "tops3cret"}, 2)
+    assert (spec.name, spec.secret, spec.version) == ("PG 2", {"password": "tops3cret"}, created.version + 1)
 
 
 async def test_a_change_in_one_process_is_seen_in_another_after_the_ttl(
@@ -111,6 +111,20 @@ async def test_a_deleted_connection_takes_its_tags_with_it(catalog: Catalog, sto
     with pytest.raises(NotFound):
         await catalog.connections.get("acme", "shop")
     assert await store.read(lambda connection: connection.execute(select(column_tags)).all()) == []
+
+
+async def test_a_connection_made_again_is_another_one_to_every_process(
+    open_catalog: Callable[[], Catalog], shop: Path, roots: Path
+) -> None:
+    one, two = open_catalog(), open_catalog()
+    two.connections._cache._ttl_s = 0.0
+    await add_shop(one, shop)
+    assert "customers" in (await two.snapshot(ADA, "shop")).relations
+    await one.delete_connection(ADA, "shop")
+    run_sql(roots / "else.db", "CREATE TABLE parcels (id INTEGER)")
+    await add_shop(one, roots / "else.db")
+    for catalog in (one, two):
+        assert list((await catalog.snapshot(ADA, "shop")).relations) == ["parcels"]
 
 
 async def test_another_tenants_connection_does_not_exist(catalog: Catalog, shop: Path) -> None:
