@@ -27,11 +27,10 @@ CASES: dict[str, tuple[str, str, object]] = {
 }
 
 
-EchoBody: Any = create_model(
-    "EchoBody",
-    __base__=Model,
-    **{name: (info.annotation, info) for name, info in sample.EchoThing.model_fields.items() if name != "thing_id"},
-)
+FIELDS: dict[str, Any] = {
+    name: (info.annotation, info) for name, info in sample.EchoThing.model_fields.items() if name != "thing_id"
+}
+EchoBody: Any = create_model("EchoBody", __base__=Model, **FIELDS)
 
 
 def bare_app() -> Any:
