@@ -4,6 +4,7 @@ Work is a function of a connection; it runs in a thread, inside one transaction,
 again after a serialisation failure, so it must have no effects outside the database."""
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -141,6 +142,12 @@ def translated() -> Iterator[None]:
 
 def _translate(error: DBAPIError | PoolTimeout) -> Exception:
     """A lost or locked database is Unavailable; anything else is a defect and passes as it is."""
-    if isinstance(error, (OperationalError, PoolTimeout)) or error.connection_invalidated:
+    if isinstance(error, PoolTimeout) or error.connection_invalidated or _is_outage(error):
         return Unavailable("The platform's store does not answer.", hint="Retry; if it lasts, run `headwater doctor`.")
     return error
+
+
+def _is_outage(error: DBAPIError) -> bool:
+    # SQLite reports a statement that it cannot read, and a missing table, as operational too.
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return isinstance(error, OperationalError) and code != sqlite3.SQLITE_ERROR

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, func, insert, select, text, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from core.errors import Unavailable
 from engine.store import db
@@ -58,6 +58,11 @@ async def test_a_broken_constraint_is_not_taken_for_an_outage(store: Store) -> N
     await store.write(add)
     with pytest.raises(IntegrityError):
         await store.write(add)
+
+
+async def test_a_statement_that_is_wrong_is_not_taken_for_an_outage(store: Store) -> None:
+    with pytest.raises(DBAPIError):
+        await store.read(lambda connection: connection.execute(text("SELECT * FROM missing")))
 
 
 async def test_rows_need_their_parent_and_go_with_it(store: Store) -> None:

@@ -23,14 +23,14 @@ ROW = (
 UPGRADE = "import sys; from engine.store.migrate import upgrade; print(upgrade(sys.argv[1]))"
 
 
-def test_an_empty_store_has_no_revision_and_is_brought_to_the_head(store_url: str) -> None:
-    assert current(store_url) is None
-    assert upgrade(store_url) == head() == current(store_url)
+def test_an_empty_store_has_no_revision_and_is_brought_to_the_head(empty_url: str) -> None:
+    assert current(empty_url) is None
+    assert upgrade(empty_url) == head() == current(empty_url)
 
 
-def test_migrations_give_exactly_the_declared_tables(store_url: str) -> None:
-    upgrade(store_url)
-    engine = open_engine(store_url)
+def test_migrations_give_exactly_the_declared_tables(empty_url: str) -> None:
+    upgrade(empty_url)
+    engine = open_engine(empty_url)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
@@ -38,31 +38,31 @@ def test_migrations_give_exactly_the_declared_tables(store_url: str) -> None:
 
 
 @pytest.mark.parametrize("earlier", revisions()[:-1])
-def test_an_upgrade_from_an_earlier_schema_keeps_its_rows(store_url: str, earlier: str) -> None:
-    upgrade(store_url, earlier)
-    engine = open_engine(store_url)
+def test_an_upgrade_from_an_earlier_schema_keeps_its_rows(empty_url: str, earlier: str) -> None:
+    upgrade(empty_url, earlier)
+    engine = open_engine(empty_url)
     with engine.begin() as connection:
         connection.execute(text(ROW), {"key": b"\0\1"})
-    assert upgrade(store_url) == head()
+    assert upgrade(empty_url) == head()
     with engine.connect() as connection:
         row = connection.execute(text("SELECT name, wrapped_key, created_at FROM tenant")).one()
     assert (row.name, bytes(row.wrapped_key), row.created_at) == ("Acme", b"\0\1", 1.5)
     engine.dispose()
 
 
-def test_a_store_of_a_newer_headwater_is_left_alone(store_url: str) -> None:
-    upgrade(store_url)
-    engine = open_engine(store_url)
+def test_a_store_of_a_newer_headwater_is_left_alone(empty_url: str) -> None:
+    upgrade(empty_url)
+    engine = open_engine(empty_url)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     engine.dispose()
     with pytest.raises(Conflict, match="newer"):
-        upgrade(store_url)
+        upgrade(empty_url)
 
 
-async def test_processes_that_start_at_once_upgrade_once(store_url: str) -> None:
+async def test_processes_that_start_at_once_upgrade_once(empty_url: str) -> None:
     starts = [
-        asyncio.create_subprocess_exec(sys.executable, "-c", UPGRADE, store_url, stdout=-1, stderr=-1, cwd=Path.cwd())
+        asyncio.create_subprocess_exec(sys.executable, "-c", UPGRADE, empty_url, stdout=-1, stderr=-1, cwd=Path.cwd())
         for _ in range(4)
     ]
     processes = await asyncio.gather(*starts)
