@@ -1,6 +1,6 @@
 """`call`: the gate over every catalog and system tool, with a real store, real files and real connectors."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,13 +46,20 @@ class Desk:
     gate: FakeGate = field(default_factory=FakeGate)
 
 
+@pytest.fixture(name="store")
+def sqlite_store(tmp_path: Path) -> Iterator[Store]:
+    """A store on SQLite alone, for tests of what is above it."""
+    opened = Store(sqlite_url(tmp_path))
+    metadata.create_all(opened.engine)
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+async def desk(tmp_path: Path, store: Store) -> AsyncIterator[Desk]:
     home, roots = tmp_path / "home", tmp_path / "allowed"
     home.mkdir()
     roots.mkdir()
-    store = Store(sqlite_url(home))
-    metadata.create_all(store.engine)
     lake = Lake(home / "lake")
     places = Places(home=home, roots=[roots])
     connectors = Connectors(lake=lake, places=places, settings=QuerySettings(), temp_directory=home / "tmp")
@@ -70,7 +77,6 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     yield Desk(roots, lake, catalog)
     await connectors.close()
     lake.close()
-    store.close()
 
 
 @pytest.fixture

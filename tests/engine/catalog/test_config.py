@@ -5,14 +5,7 @@ import pytest
 from core.errors import Conflict, InvalidArgument
 from engine.catalog.catalog import Catalog
 from engine.catalog.config import CatalogConfig
-from engine.store.db import sqlite_url
 from tests.engine.catalog.conftest import ADA, BOB
-
-
-@pytest.fixture
-def store_url(tmp_path: Path) -> str:
-    """SQLite alone: what is tested here is above the store."""
-    return sqlite_url(tmp_path)
 
 
 async def test_without_a_row_the_built_in_values_show(catalog: Catalog) -> None:

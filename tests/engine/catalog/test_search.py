@@ -11,14 +11,10 @@ from engine.catalog.search import Hits, build_index, find_in
 from engine.catalog.snapshots import Snapshot, make_snapshot
 from engine.catalog.words import split_words
 from engine.connectors.connector import ColumnInfo, ConnectionSpec, RelationInfo
-from engine.store.db import sqlite_url
 from tests.engine.catalog.conftest import ADA, BOB
+from tests.fixtures_catalog import sqlite_store
 
-
-@pytest.fixture
-def store_url(tmp_path: Path) -> str:
-    """SQLite alone: what is tested here is above the store."""
-    return sqlite_url(tmp_path)
+__all__ = ["sqlite_store"]
 
 
 def names(hits: Hits) -> list[str]:

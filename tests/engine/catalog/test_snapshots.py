@@ -11,14 +11,10 @@ from engine.catalog.catalog import Catalog
 from engine.catalog.snapshots import Snapshots, make_snapshot
 from engine.connectors.connector import ColumnInfo, ConnectionSpec, Connector, RelationInfo
 from engine.lake.warehouse import Lake
-from engine.store.db import sqlite_url
 from tests.engine.catalog.conftest import ADA, BOB, run_sql
+from tests.fixtures_catalog import sqlite_store
 
-
-@pytest.fixture
-def store_url(tmp_path: Path) -> str:
-    """SQLite alone: what is tested here is above the store."""
-    return sqlite_url(tmp_path)
+__all__ = ["sqlite_store"]
 
 
 @dataclass

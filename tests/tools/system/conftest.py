@@ -1,3 +1,3 @@
-from tests.fixtures_catalog import call, desk, shop
+from tests.fixtures_catalog import call, desk, shop, sqlite_store
 
-__all__ = ["call", "desk", "shop"]
+__all__ = ["call", "desk", "shop", "sqlite_store"]
