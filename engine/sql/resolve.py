@@ -168,7 +168,6 @@ class _Resolver:
             return 0
         if isinstance(node, exp.Unnest):
             self._expressions.check_all(node.expressions, ctes, scope)
-            self._expressions.check_all([node.args.get("offset")], ctes, scope)
             names = Columns(("unnest", *([alias.lower()] if alias else []))).renamed(renames)
             self._add(scope, alias or "unnest", Source(names))
             return 0
