@@ -1,7 +1,6 @@
 """Pages: `page_size`/`page_token` with signed tokens, or `skip`/`limit`; never both in one call."""
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from core.context import Principal
-from core.errors import InvalidArgument
+from core.errors import InvalidArgument, NotFound
 from core.portable import Model
 
 DEFAULT_SIZE = 100
@@ -23,7 +22,9 @@ class Paged(Model):
     """The paging fields that every listing takes."""
 
     page_size: int | None = Field(None, ge=1, le=1000, description="Items on a page; 100 unless told.")
-    page_token: str | None = Field(None, max_length=2048, description="`next_page_token` of the page before.")
+    page_token: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9_-]{32,128}$", description="`next_page_token` of the page before."
+    )
     skip: int | None = Field(None, ge=0, description="Items to leave out; use with `limit`, not with a token.")
     limit: int | None = Field(None, ge=1, le=1000, description="Items to return; use with `skip`.")
 
@@ -51,7 +52,7 @@ class PageSigner:
         self._clock = clock
 
     def window(self, tool: str, request: Paged, by: Principal) -> Window:
-        """The slice that a request asks for. Raises InvalidArgument on mixed styles or a bad token."""
+        """The slice that a request asks for. Raises InvalidArgument on mixed styles, NotFound on a bad token."""
         by_skip = request.skip is not None or request.limit is not None
         if by_skip and (request.page_size is not None or request.page_token is not None):
             raise InvalidArgument(
@@ -80,16 +81,13 @@ class PageSigner:
         return base64.urlsafe_b64encode(self._mac(body, scope) + body).decode().rstrip("=")
 
     def _open(self, token: str, scope: str) -> int:
-        try:
-            raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        except (binascii.Error, ValueError):
-            raw = b""
+        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
         mac, body = raw[:16], raw[16:]
-        if len(raw) <= 16 or not hmac.compare_digest(mac, self._mac(body, scope)):
-            raise InvalidArgument("The page token is not valid here.", hint=_RESTART)
+        if not hmac.compare_digest(mac, self._mac(body, scope)):
+            raise NotFound("There is no such page.", hint=_RESTART)
         offset, expires_at = json.loads(body)
         if self._clock() > expires_at:
-            raise InvalidArgument("The page token has expired.", hint=_RESTART)
+            raise NotFound("The page has expired.", hint=_RESTART)
         return int(offset)
 
     def _mac(self, body: bytes, scope: str) -> bytes:

@@ -34,19 +34,21 @@ def command() -> str:
     return "headwater" if shutil.which("headwater") else str(Path(sys.argv[0]).absolute())
 
 
-def connect_lines(platform: Platform, ports: Ports, token: str) -> list[tuple[str, str]]:
-    """Title and exact text to paste, one for each kind of client."""
+def connect_lines(platform: Platform, ports: Ports) -> list[tuple[str, str]]:
+    """Title and exact text to paste, one for each kind of client; the first line sets the token."""
     host = platform.settings.server.host
     mcp, rest = f"http://{host}:{ports.mcp}/mcp", f"http://{host}:{ports.rest}"
-    stdio = {"command": str(_executable()), "args": ["mcp", "--home", str(platform.settings.home)]}
+    home = platform.settings.home
+    stdio = {"command": str(_executable()), "args": ["mcp", "--home", str(home)]}
     return [
+        ("A token (a viewer's, for two hours)", f"TOKEN=$({_executable()} token --role viewer --home {home})"),
         (
             "Claude Desktop (Settings > Developer > Edit Config)",
             json.dumps({"mcpServers": {"headwater": stdio}}, indent=2),
         ),
         (
             "Claude Code",
-            f'claude mcp add --transport http headwater {mcp} --header "Authorization: Bearer {token}"',
+            f'claude mcp add --transport http headwater {mcp} --header "Authorization: Bearer $TOKEN"',
         ),
         (
             "ChatGPT (Settings > Connectors > Advanced > Developer mode > Create)",
@@ -56,11 +58,11 @@ def connect_lines(platform: Platform, ports: Ports, token: str) -> list[tuple[st
         (
             "MCP Inspector",
             f"npx @modelcontextprotocol/inspector --cli {mcp} --transport http "
-            f'--header "Authorization: Bearer {token}" --method tools/list',
+            '--header "Authorization: Bearer $TOKEN" --method tools/list',
         ),
         (
             "curl",
-            f"curl -s {rest}/v1/query/execute -H 'Authorization: Bearer {token}' "
+            f'curl -s {rest}/v1/query/execute -H "Authorization: Bearer $TOKEN" '
             f"-H 'Content-Type: application/json' -d '{json.dumps({'sql': SAMPLE_SQL})}'",
         ),
     ]

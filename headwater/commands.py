@@ -1,7 +1,6 @@
 """The commands: serving and upkeep here; one more per tool, made from the registry."""
 
 import asyncio
-import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -109,11 +108,13 @@ def serve(
 ) -> None:
     """Start every face: REST, gRPC, gRPC-Web and MCP, with an embedded worker."""
     from headwater.announce import announce
-    from headwater.data_option import serve_data
+    from headwater.data_option import allow_data, point_at_data
     from headwater.serve import run_until_stopped
     from headwater.workers import reload_on_change, start_daemon, supervise
 
     settings = _settings(home, debug, server)
+    if data is not None:
+        settings = allow_data(settings, data)
     arguments = [item for item in sys.argv[2:] if item not in ("--daemon", "--reload")]
     if daemon:
         click.echo(f"serving in the background as process {start_daemon(settings.home, arguments)}")
@@ -121,9 +122,9 @@ def serve(
         sys.exit(reload_on_change(arguments, [Path(__file__).parent.parent]))
     else:
         if data is not None and not child_of:
-            settings = serve_data(settings, data)
+            asyncio.run(point_at_data(settings, data))
         if settings.server.workers > 1 and not child_of:
-            sys.exit(supervise(arguments, settings.server))
+            sys.exit(supervise(arguments, settings.server.workers))
         _configure_logging(settings)
         asyncio.run(run_until_stopped(settings, announce, parent=child_of))
 
@@ -227,7 +228,7 @@ def demo(home: Path | None, keep_serving: bool | None) -> None:
 
     keep = sys.stdout.isatty() if keep_serving is None else keep_serving
     settings = _settings(home, debug=False, server={})
-    logging.basicConfig(level=logging.WARNING)
+    _configure_logging(settings, level="error")
     asyncio.run(run_demo(settings, keep_serving=keep))
 
 
@@ -248,7 +249,8 @@ def _settings(home: Path | None, debug: bool, server: dict[str, Any]) -> Any:
     return read_settings(home, **overrides)
 
 
-def _configure_logging(settings: Any) -> None:
+def _configure_logging(settings: Any, level: str = "") -> None:
     from engine.telemetry.logs import configure_logging
 
-    configure_logging(settings.telemetry)
+    telemetry = settings.telemetry
+    configure_logging(telemetry.model_copy(update={"log_level": level}) if level else telemetry)

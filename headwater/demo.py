@@ -44,8 +44,8 @@ async def run_demo(settings: Settings, *, keep_serving: bool) -> None:
             console.print(f"  {name.replace('_', '-'):9} {settings.server.host}:{getattr(ports, name)}")
         token = await platform.engine.identity.mint(role="viewer")
         await _ask(console, platform, ports, token)
-        console.print("\n[bold]4. Connect your own client[/bold]  (the token is a viewer's and lasts two hours)")
-        for title, text in connect_lines(platform, ports, token):
+        console.print("\n[bold]4. Connect your own client[/bold]")
+        for title, text in connect_lines(platform, ports):
             console.print(f"\n[cyan]{title}[/cyan]")
             console.print(text, markup=False, soft_wrap=True)
         if keep_serving:
@@ -71,7 +71,7 @@ async def _ask(console: Console, platform: Platform, ports: Ports, token: str) -
             console.print(f"\n[bold cyan]{question}[/bold cyan]")
             console.print(f"  {tool}", end="\n" if "sql" in arguments else f" {arguments or ''}\n", markup=False)
             if "sql" in arguments:
-                console.print(Syntax(arguments["sql"], "sql", background_color="default"))
+                console.print(Syntax(arguments["sql"], "sql", background_color="default", word_wrap=True))
             started = time.perf_counter()
             answer = await client.call_tool(tool, arguments)
             milliseconds = (time.perf_counter() - started) * 1000

@@ -49,7 +49,7 @@ def _differences(target: Path) -> Iterator[Path]:
 
 
 def write_proto(registry: Registry, target: Path) -> None:
-    from api.protolock import generate  # lazily: needs protobuf
+    from api.proto_text import generate  # lazily: needs protobuf
 
     generate(registry, target / "proto")
 

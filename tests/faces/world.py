@@ -1,0 +1,109 @@
+"""Equal worlds for the faces: one home with people and keys, copied for each face, each with its own lakehouse."""
+
+import asyncio
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.settings import Settings
+from engine.identity.roles import BUILT_IN
+from engine.lake.warehouse import TABLE_DEFAULTS
+from headwater.build import Platform, build
+from headwater.listeners import Ports
+from headwater.serve import serving
+from headwater.settings import read_settings
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog.sql import SqlCatalog
+
+FREE = {"rest_port": 0, "grpc_web_port": 0, "mcp_port": 0, "grpc_port": 0, "admin_port": 0}
+IDS = {"connection": "side", "job": "no-such-id", "schedule": "no-such-id", "query": "no-such-id"}
+
+
+def settings_of(home: Path, data: Path) -> Settings:
+    return read_settings(home, server=FREE, query={"allowed_roots": [data]}, jobs={"lease_s": 5})
+
+
+async def make_home(home: Path, data: Path) -> dict[str, str | None]:
+    """A home with two tenants and every role. Returns a token for each principal of the parity table."""
+    data.mkdir(exist_ok=True)
+    with sqlite3.connect(data / "side.sqlite") as side:
+        side.execute("CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT)")
+        side.execute("INSERT INTO people VALUES (1, 'Ada'), (2, 'Bob')")
+    platform = await build(settings_of(home, data))
+    try:
+        return await _fill(platform, data)
+    finally:
+        await platform.close()
+
+
+async def _fill(platform: Platform, data: Path) -> dict[str, str | None]:
+    identity, connections = platform.engine.identity, platform.engine.catalog.connections
+    options = {"path": str(data / "side.sqlite")}
+    await identity.directory.create_tenant("Other", tenant_id="other", tier="enterprise")
+    await identity.directory.create_user("other", user_id="olga", roles=["admin"])
+    await identity.directory.create_user("default", user_id="nobody", roles=[])
+    await connections.create("default", name="Side", kind="sqlite", options=options, connection_id="side")
+    await connections.create("other", name="Theirs", kind="sqlite", options=options, connection_id="foreign-connection")
+    client = await identity.directory.create_client("default", name="robot", roles=["editor"])
+    issued = await identity.issue_token(client.client_id, client.client_secret)
+    tokens: dict[str, str | None] = {role: await identity.mint(role=role) for role in BUILT_IN}
+    good = tokens["viewer"] or ""
+    return {
+        "nobody_at_all": "",
+        "forged": good[:-8] + ("AAAAAAAA" if not good.endswith("AAAAAAAA") else "BBBBBBBB"),
+        "expired": await identity.mint(role="viewer", lifetime_s=-3600),
+        **tokens,
+        "client": issued.access_token,
+        "without_roles": await identity.mint(subject="nobody"),
+        "other_tenant": await identity.mint(subject="olga", tenant="other"),
+    }
+
+
+def load_shop(platform: Platform) -> None:
+    """Two small tables in the lakehouse of the default tenant."""
+    import pyarrow as pa
+
+    orders = pa.table(
+        {
+            "id": pa.array([1, 2, 3, 4], pa.int64()),
+            "region": ["eu", "us", "eu", None],
+            "amount": pa.array(["10.50", "20.25", "3.00", "7.75"]).cast(pa.decimal128(9, 2)),
+            "ordered_on": [date(2026, 1, day) for day in (1, 2, 3, 4)],
+        }
+    )
+    customers = pa.table({"id": pa.array([1, 2], pa.int64()), "name": ["Ada", "Bob"]})
+
+    def work(catalog: "SqlCatalog") -> None:
+        catalog.create_namespace_if_not_exists("shop")
+        for name, rows in (("orders", orders), ("customers", customers)):
+            catalog.create_table(f"shop.{name}", schema=rows.schema, properties=TABLE_DEFAULTS).append(rows)
+
+    platform.engine.lake.commit_now("default", work)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One face's copy of everything."""
+
+    platform: Platform
+    ports: Ports
+
+
+@asynccontextmanager
+async def worlds(base: Path, data: Path, folder: Path, names: tuple[str, ...]) -> AsyncIterator[dict[str, World]]:
+    """A served copy of the base home for every name."""
+    async with AsyncExitStack() as stack:
+        opened: dict[str, World] = {}
+        for name in names:
+            home = folder / name
+            await asyncio.to_thread(shutil.copytree, base, home)
+            platform, ports = await stack.enter_async_context(serving(settings_of(home, data)))
+            await asyncio.to_thread(load_shop, platform)
+            opened[name] = World(platform, ports)
+        yield opened
