@@ -10,6 +10,7 @@ from core.portable import Model
 from core.tool import SIGNED_IN, Empty, tool
 
 Ctx = Context[Any]
+DROPPED: list[str] = []
 TABLES = {"acme": ["sales.orders", "sales.customers", "hr.salaries"]}
 
 
@@ -75,3 +76,10 @@ async def make_wide(ctx: Ctx, request: Wide) -> WideResult:
     """Make wide rows."""
     row: dict[str, JsonValue] = {f"column_{number}": "value of some length" for number in range(20)}
     return WideResult(metadata=Report(), rows=[{"id": number, **row} for number in range(request.row_count)])
+
+
+@tool("DELETE /tables/{table}", needs="catalog.manage", effect="destroy")
+async def drop_table(ctx: Ctx, request: AskTable) -> Empty:
+    """Drop a table, which the test can count."""
+    DROPPED.append(request.table)
+    return Empty()
