@@ -93,7 +93,9 @@ class AuditLog:
         """Walk a tenant's chain from its first record to its head.
 
         `noted` is a head that somebody wrote down earlier: the chain must still pass through it."""
-        stored, last = await self._store.read(lambda c: (rows.read_head(c, tenant), rows.last_record(c, tenant)))
+        # The chain may grow meanwhile, so what must be reached is read before the end is.
+        least_seq = max(self._written.get(tenant, Head()).seq, noted.seq if noted else 0)
+        last, stored = await self._store.read(lambda c: (rows.last_record(c, tenant), rows.read_head(c, tenant)))
         head, mac = stored or (Head(), NO_MAC)
         at = Head()
         while at.seq < head.seq:
@@ -102,7 +104,7 @@ class AuditLog:
                 fault = (at.seq + 1, "Records are missing at the end.")
             if fault is not None:
                 return _found(at, head, *fault)
-        reason = self._doubt(tenant, stored, last, noted)
+        reason = _doubt(stored, last, least_seq)
         if reason is None and (head.seq or stored) and not is_sealed(self._head_key, tenant, head, mac):
             reason = "The seal of the chain's end is broken."
         if reason is None and at != head:
@@ -115,18 +117,6 @@ class AuditLog:
         return await asyncio.to_thread(
             lambda: [AuditEntry(row.seq, row.at, self._opened(tenant, row.record)) for row in found]
         )
-
-    def _doubt(self, tenant: str, stored: rows.HeadRow | None, last: Head, noted: Head | None) -> str | None:
-        """Why the end of a chain is not where it must be, or None."""
-        head = stored[0] if stored else Head()
-        if stored is None and last.seq:
-            return "The chain's end was removed."
-        if last.seq > head.seq:
-            return "There are records after the chain's end."
-        written = self._written.get(tenant, Head())
-        if head.seq < max(written.seq, noted.seq if noted else 0):
-            return "The chain is shorter than it once was."
-        return None
 
     def _key(self, tenant: str) -> "blake2b":
         if len(self._keyed) >= MAX_DIGEST_KEYS:
@@ -214,3 +204,15 @@ def _found(at: Head, head: Head, first_bad_seq: int | None, reason: str) -> Audi
         head_hash=head.hash.hex(),
         reason=reason,
     )
+
+
+def _doubt(stored: rows.HeadRow | None, last: Head, least_seq: int) -> str | None:
+    """Why the end of a chain is not where it must be, or None."""
+    head = stored[0] if stored else Head()
+    if stored is None and last.seq:
+        return "The chain's end was removed."
+    if last.seq > head.seq:
+        return "There are records after the chain's end."
+    if head.seq < least_seq:
+        return "The chain is shorter than it once was."
+    return None

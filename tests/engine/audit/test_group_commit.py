@@ -62,6 +62,17 @@ async def test_a_read_is_written_soon_without_anybody_waiting(audit: AuditLog) -
     assert len(await audit.read("acme")) == 1
 
 
+async def test_a_chain_that_grows_while_it_is_verified_is_valid(audit: AuditLog) -> None:
+    async def write() -> None:
+        for _ in range(40):
+            await audit.record(make_record(), wait=True)
+
+    writing = asyncio.create_task(write())
+    while not writing.done():
+        assert (await audit.verify("acme")).reason == ""
+    await writing
+
+
 async def test_waiting_means_durable(audit: AuditLog) -> None:
     await audit.record(make_record(request_id="read"), wait=False)
     await audit.record(make_record(request_id="effect"), wait=True)
@@ -136,46 +147,34 @@ async def test_a_defect_in_writing_fails_those_who_wait_instead_of_leaving_them(
     assert "ZeroDivisionError" in caplog.text
 
 
-WRITER = """
-import asyncio, sys
+WRITERS = """
+import asyncio, os, sys
 from engine.audit.log import AuditLog
 from engine.store.db import Store
 from tests.engine.audit.records import DIGEST_KEY, make_record
 
-async def main():
+async def write(name, count):
     plain = lambda tenant, data: data
     log = AuditLog(Store(sys.argv[1]), seal=plain, unseal=plain, digest_key=DIGEST_KEY)
-    print("ready", flush=True)
-    sys.stdin.readline()
-    for index in range(int(sys.argv[3])):
-        name = f"{sys.argv[2]}-{index}"
-        await log.record(make_record(request_id=name + "-read"), wait=False)
-        await log.record(make_record(request_id=name), wait=True)
-        print(name, flush=True)
+    for index in range(count):
+        await log.record(make_record(request_id=f"{name}-{index}-read"), wait=False)
+        await log.record(make_record(request_id=f"{name}-{index}"), wait=True)
+        print(f"{name}-{index}", flush=True)
     await log.close()
 
-asyncio.run(main())
+first, *others = sys.argv[3:]
+name = next((other for other in others if os.fork() == 0), first)  # imported once, then a process each
+asyncio.run(write(name, int(sys.argv[2])))
+if name == first:
+    for _ in others:
+        os.wait()
 """
 
 
-def start_writer(store_url: str, name: str, count: int) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-c", WRITER, store_url, name, str(count)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[3],
-    )
-
-
-def begin(*writers: "subprocess.Popen[str]") -> None:
-    for writer in writers:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "ready\n"
-    for writer in writers:
-        assert writer.stdin is not None
-        writer.stdin.write("go\n")
-        writer.stdin.flush()
+def start_writers(store_url: str, count: int, *names: str) -> "subprocess.Popen[str]":
+    """Processes, one per name, that append to the same chain and print what was confirmed."""
+    command = [sys.executable, "-c", WRITERS, store_url, str(count), *names]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3])
 
 
 def stored_names(store: Store) -> list[str]:
@@ -189,10 +188,7 @@ def stored_names(store: Store) -> list[str]:
 async def test_two_processes_append_to_one_chain(
     store: Store, store_url: str, open_audit: Callable[[], AuditLog]
 ) -> None:
-    writers = [start_writer(store_url, name, 100) for name in ("a", "b")]
-    begin(*writers)
-    for writer in writers:
-        writer.communicate(timeout=30)
+    start_writers(store_url, 100, "a", "b").communicate(timeout=60)
     names = stored_names(store)
     assert len(names) == len(set(names)) == 400
     assert [name for name in names if name.startswith("a") and not name.endswith("read")] == [
@@ -205,8 +201,7 @@ async def test_two_processes_append_to_one_chain(
 async def test_kill_9_loses_no_record_that_was_waited_for(
     store: Store, store_url: str, open_audit: Callable[[], AuditLog]
 ) -> None:
-    writer = start_writer(store_url, "a", 1_000_000)
-    begin(writer)
+    writer = start_writers(store_url, 1_000_000, "a")
     assert writer.stdout is not None
     confirmed = [writer.stdout.readline().strip() for _ in range(60)]
     os.kill(writer.pid, signal.SIGKILL)
