@@ -232,7 +232,8 @@ _WRITERS: dict[Form, Convert] = {
     Form.LIST: write_json,
 }
 # The constructor takes datetimes, dicts and lists for the well-known types, but not as values of a map.
-_MAP_WRITERS = _WRITERS | {
+_MAP_WRITERS: dict[Form, Convert] = {
+    **_WRITERS,
     Form.TIMESTAMP: write_timestamp,
     Form.STRUCT: lambda value: {"fields": {key: write_value(item) for key, item in value.items()}},
     Form.LIST: lambda value: {"values": [write_value(item) for item in value]},

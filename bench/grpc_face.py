@@ -132,7 +132,7 @@ def serve_flight() -> None:
 
     held = table()
 
-    class Server(flight.FlightServerBase):  # type: ignore[misc]
+    class Server(flight.FlightServerBase):
         def do_get(self, context: Any, ticket: Any) -> Any:
             return flight.RecordBatchStream(held)
 
