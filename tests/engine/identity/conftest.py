@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -6,24 +6,19 @@ import pytest
 from core.settings import EgressSettings
 from engine.egress.client import EgressClient
 from engine.identity.vault import Vault
-from engine.store.db import Store, sqlite_url
+from engine.store.db import Store
 from tests.engine.identity.world import Clock, World
-from tests.fixtures_postgres import postgres, postgres_database, postgres_server, postgres_url
-from tests.fixtures_store import store
+from tests.fixtures_store import store, store_url
 
-__all__ = ["postgres", "postgres_database", "postgres_url", "store", "store_url", "world"]
+__all__ = ["store", "store_url", "world"]
 
 
-@pytest.fixture
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """SQLite, or what a test marked `on_both_stores` asks for."""
-    if getattr(request, "param", "sqlite") == "sqlite":
-        yield sqlite_url(tmp_path)
-        return
-    server = postgres_server()
-    name = server.create()
-    yield server.url(name)
-    server.drop(name)
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """SQLite alone, unless a test is marked `on_both_stores`."""
+    is_marked = any(mark.args[0] == "store_url" for mark in metafunc.definition.iter_markers("parametrize"))
+    if "store_url" in metafunc.fixturenames and not is_marked:
+        metafunc.definition.add_marker(pytest.mark.parametrize("store_url", ["sqlite"], indirect=True))
 
 
 @pytest.fixture
