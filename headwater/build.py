@@ -9,6 +9,7 @@ from functools import partial
 from core.context import Cancellation, Emit, JobRun, Principal
 from core.dispatch import Call, Dispatcher, Ports, is_permitted
 from core.errors import Unauthorized
+from core.jobs import Job
 from core.pages import PageSigner
 from core.registry import Registry
 from core.settings import LimitSettings, Settings
@@ -31,7 +32,8 @@ from engine.quotas.ledger import Ledger, SqlLedger
 from engine.quotas.quotas import Quotas
 from engine.quotas.redis import RedisLedger
 from engine.results.kept import KeptResults
-from engine.schedules.schedules import Schedules
+from engine.schedules.schedules import Schedule, Schedules
+from engine.schedules.ticker import Ticker
 from engine.sql.run import SqlService
 from engine.store.db import Store, sqlite_url
 from engine.store.migrate import upgrade
@@ -219,6 +221,27 @@ def make_worker(platform: Platform, concurrency: int) -> Worker:
     return Worker(
         engine.jobs, run, concurrency=concurrency, lease_s=jobs.lease_s, max_attempts=jobs.max_attempts, admit=admit
     )
+
+
+def make_ticker(platform: Platform) -> Ticker:
+    """A ticker whose jobs are submitted as the schedule's owner, with rights read afresh at each tick."""
+
+    async def fire(schedule: Schedule, key: str) -> str:
+        call = Call(
+            tool=schedule.tool,
+            arguments=json.loads(schedule.request),
+            face="schedule",
+            request_id=f"tick_{schedule.schedule_id}",
+            principal=await present_rights(platform.engine.identity, schedule.principal),
+            wait_s=0,
+            idempotency_key=key,
+        )
+        job = await platform.dispatcher.call(call)
+        if not isinstance(job, Job):
+            raise TypeError(f"{schedule.tool} is not a job tool")
+        return job.job_id
+
+    return Ticker(platform.engine.schedules, fire)
 
 
 async def present_rights(identity: Identity, then: Principal) -> Principal:

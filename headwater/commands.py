@@ -98,7 +98,11 @@ def cli() -> None:
 @click.option("--grpc-port", type=int, help="Port of gRPC [50051].")
 @click.option("--public-url", help="URL under which clients reach this server.")
 @click.option("--workers", type=int, help="Serving processes [1].")
-@click.option("--data", type=click.Path(exists=True, path_type=Path), help="Serve this folder or file of data too.")
+@click.option(
+    "--data",
+    type=click.Path(exists=True, resolve_path=True, path_type=Path),
+    help="Serve this folder or file of data too.",
+)
 @click.option("--reload", is_flag=True, help="Start again when the source changes.")
 @click.option("--daemon", is_flag=True, help="Run in the background.")
 @click.option("--debug", is_flag=True, help="Verbose logs.")

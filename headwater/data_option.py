@@ -11,14 +11,13 @@ KINDS = {".duckdb": "duckdb", ".db": "sqlite", ".sqlite": "sqlite", ".sqlite3": 
 
 def allow_data(settings: Settings, data: Path) -> Settings:
     """The settings, with connections allowed to read below this path."""
-    query = settings.query.model_copy(update={"allowed_roots": [*settings.query.allowed_roots, data.resolve()]})
+    query = settings.query.model_copy(update={"allowed_roots": [*settings.query.allowed_roots, data]})
     return settings.model_copy(update={"query": query})
 
 
 async def point_at_data(settings: Settings, data: Path) -> None:
     """Make the connection `data` of the default tenant, or point the one that is there at this path."""
-    path = data.resolve()
-    kind, options = KINDS.get(path.suffix.lower(), "files"), {"path": str(path)}
+    kind, options = KINDS.get(data.suffix.lower(), "files"), {"path": str(data)}
     async with opened(settings) as platform:
         owner = await platform.engine.identity.local_owner()
         connections = platform.engine.catalog.connections

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
-from api.errors import HTTP_STATUS
+from api.errors import STATUS
 from core.errors import error_classes
 from core.registry import Registry
 from core.settings import Group, Settings
@@ -149,7 +149,7 @@ def write_errors(registry: Registry, target: Path) -> None:
     lines = [HEAD, "# Errors\n\nAlike on every face: `code`, `message`, `hint`, `request_id`.\n\n"]
     lines.append("| code | HTTP | meaning |\n|---|---|---|\n")
     for kind in error_classes():
-        lines.append(f"| {kind.code} | {HTTP_STATUS[kind.code]} | {(kind.__doc__ or '').strip()} |\n")
+        lines.append(f"| {kind.code} | {STATUS[kind]} | {(kind.__doc__ or '').strip()} |\n")
     _write(target / REFERENCE / "errors.md", "".join(lines))
 
 
