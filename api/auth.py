@@ -7,7 +7,6 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import unquote_plus
 
@@ -23,19 +22,23 @@ MAX_FORM_BYTES = 16_384
 FORM = "application/x-www-form-urlencoded"
 
 
-@dataclass(frozen=True, slots=True)
-class AccessToken:
+class AccessToken(Protocol):
     """What a client gets for its credentials."""
 
-    access_token: str
-    token_type: str
-    expires_in: int
+    @property
+    def access_token(self) -> str: ...
+
+    @property
+    def token_type(self) -> str: ...
+
+    @property
+    def expires_in(self) -> int: ...
 
 
 class AuthPort(Protocol):
     """What the token endpoint needs from identity."""
 
-    async def issue_token(self, client_id: str, client_secret: str, address: str) -> AccessToken:
+    async def issue_token(self, client_id: str, client_secret: str, address: str = "") -> AccessToken:
         """A token for a client. Raises Unauthenticated on wrong credentials, RateLimited on guessing."""
         ...
 

@@ -87,7 +87,16 @@ def _read_call(
     except InvalidArgument as error:
         problem = error
     arguments = Arguments(tool.request, sent, taken=taken, problem=problem)
-    call = Call(tool.name, arguments, "rest", request_id, token=token, wait_s=wait_s, idempotency_key=key)
+    call = Call(
+        tool.name,
+        arguments,
+        "rest",
+        request_id,
+        token=token,
+        wait_s=wait_s,
+        idempotency_key=key,
+        traceparent=headers.get(b"traceparent", ""),
+    )
     return call, [(b"preference-applied", applied.encode())] if applied else []
 
 

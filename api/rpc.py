@@ -110,6 +110,7 @@ class Rpc:
             timeout_s=timeout_s,
             wait_s=wait_s,
             idempotency_key=_text(metadata, IDEMPOTENCY_KEY),
+            traceparent=_text(metadata, "traceparent"),
             emit=emit,
         )
 

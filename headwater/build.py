@@ -38,6 +38,7 @@ from engine.sql.run import SqlService
 from engine.store.db import Store, sqlite_url
 from engine.store.migrate import upgrade
 from engine.telemetry.metrics import Metrics
+from engine.telemetry.traces import Tracing
 from engine.visibility.objects import ObjectVisibility
 from headwater import __version__
 
@@ -52,6 +53,7 @@ class Platform:
     engine: Engine
     dispatcher: Dispatcher[Engine]
     metrics: Metrics
+    tracing: Tracing
     first_start: list[str]
     _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
     _stops: list[Callable[[], None]] = field(default_factory=list)
@@ -62,8 +64,8 @@ class Platform:
         if count == 0:
             return
         worker = make_worker(self, count)
-        ticker = make_ticker(self)
-        for part in (worker, ticker):
+        self.metrics.watch("headwater_jobs_running", "Jobs that run now.", "queue", lambda: {"jobs": worker.running})
+        for part in (worker, make_ticker(self)):
             self._tasks.append(asyncio.create_task(part.serve()))
             self._stops.append(part.stop)
 
@@ -78,7 +80,9 @@ class Platform:
         await engine.egress.aclose()
         await engine.audit.close()
         engine.identity.close()
+        engine.lake.close()
         engine.store.close()
+        await asyncio.to_thread(self.tracing.close)
 
 
 async def build(settings: Settings) -> Platform:
@@ -89,11 +93,19 @@ async def build(settings: Settings) -> Platform:
     registry = Registry.walk(TOOL_PACKAGES)
     engine = build_engine(settings, Store(url, pool_size=settings.store.pool_size), registry)
     made = await engine.identity.bootstrap()
-    metrics = Metrics()
-    dispatcher = Dispatcher(
-        registry, engine, build_ports(engine), timeout_s=settings.server.timeout_s, observe=metrics.observe
+    metrics, tracing = Metrics(), Tracing(settings.telemetry, version=__version__)
+    metrics.watch(
+        "headwater_audit_backlog", "Audit records not yet durable.", "queue", lambda: {"audit": engine.audit.backlog}
     )
-    return Platform(settings, engine, dispatcher, metrics, first_start=_describe(made))
+    dispatcher = Dispatcher(
+        registry,
+        engine,
+        build_ports(engine),
+        timeout_s=settings.server.timeout_s,
+        observe=metrics.observe,
+        scope=tracing.scope,
+    )
+    return Platform(settings, engine, dispatcher, metrics, tracing, first_start=_describe(made))
 
 
 def _describe(made: FirstStart) -> list[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from core.errors import InvalidArgument
 from core.settings import ServerSettings, Settings
+from engine.telemetry.logs import take_over
 from headwater.build import Platform, build
 from headwater.faces import grpc_server, grpc_web_face, mcp_face, metrics_page, rest_face
 from headwater.listeners import Listeners, Ports, bind, http_server
@@ -61,7 +63,9 @@ async def serving(settings: Settings, *, parent: int = 0) -> AsyncIterator[tuple
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(platform.close)
         ports = await _open_faces(stack, platform, listeners, shared=shared)
+        take_over(settings.telemetry)  # again: the faces' frameworks have brought handlers of their own
         await platform.start_workers()
+        gc.freeze()  # what is here now stays; collections need not walk it
         write_state(settings.home, ports, parent or os.getpid())
         stack.callback(remove_state, settings.home, os.getpid())
         yield platform, ports

@@ -111,6 +111,7 @@ class Calls:
                     wait_s=wishes.wait_s,
                     idempotency_key=confirmation.idempotency_key,
                     confirm=confirmation,
+                    traceparent=incoming.request.headers.get("traceparent", "") if incoming.request else "",
                 )
             )
         except MustAsk as asking:

@@ -1,6 +1,5 @@
 """What a call is answered with: text within a token budget, structured content, handles, errors."""
 
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from fastmcp.tools.base import ToolResult
@@ -34,12 +33,14 @@ RPC_CODES = {
 """JSON-RPC codes, for methods whose errors have no result to stand in; the body is in `data`."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredResult:
+class StoredResult(Protocol):
     """A result kept under a handle, with the tool whose permission a reader still needs."""
 
-    tool: str
-    result_json: bytes
+    @property
+    def tool(self) -> str: ...
+
+    @property
+    def result_json(self) -> bytes: ...
 
 
 class ResultsPort(Protocol):

@@ -41,7 +41,7 @@ def _failed(body: dict[str, Any]) -> Answer:
 
 
 def _bearer(token: str | None) -> dict[str, str]:
-    return {} if token is None else {"authorization": f"Bearer {token}"}
+    return {} if not token else {"authorization": f"Bearer {token}"}
 
 
 class RestClient:

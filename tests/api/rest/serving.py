@@ -12,7 +12,6 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from api.auth import AccessToken
 from api.rest import rest_app
 from core.context import Emit, Principal
 from core.dispatch import Dispatcher, Ports
@@ -20,6 +19,7 @@ from core.errors import RateLimited, Unauthenticated
 from core.jobs import Job, JobStatus
 from core.registry import Registry
 from core.settings import ServerSettings
+from engine.identity.clients import AccessToken
 from tests.fakes.gate import FakeGate, sample_dispatcher
 
 ADMIN = {"Authorization": "Bearer admin-token"}
