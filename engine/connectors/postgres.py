@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote as url_quote
 from urllib.parse import urlencode
@@ -160,15 +162,24 @@ class PostgresStatement:
         import pyarrow as pa
 
         wanted = self._cursor.adbc_prepare(self._sql)
-        arrays = []
-        for value, field in zip(values, wanted, strict=True):
-            try:
-                arrays.append(pa.array([value]).cast(field.type))
-            except pa.ArrowException as error:
-                raise InvalidArgument(
-                    "A parameter's value does not fit its type.", hint="Dates are written 2026-01-31, numbers plainly."
-                ) from error
+        try:
+            arrays = [_typed(value, field.type) for value, field in zip(values, wanted, strict=True)]
+        except (pa.ArrowException, ArithmeticError, ValueError) as error:
+            raise InvalidArgument(
+                "A parameter's value does not fit its type.", hint="Dates are written 2026-01-31, numbers plainly."
+            ) from error
         return pa.RecordBatch.from_arrays(arrays, names=[str(number + 1) for number in range(len(values))])
+
+
+def _typed(value: str, wanted: "pa.DataType") -> "pa.Array[Any]":
+    import pyarrow as pa
+
+    if isinstance(wanted, pa.OpaqueType) and wanted.type_name == "numeric":
+        return pa.array([Decimal(value)])
+    if isinstance(wanted, pa.TimestampType) and wanted.tz:
+        moment = datetime.fromisoformat(value)
+        return pa.array([moment if moment.tzinfo else moment.replace(tzinfo=UTC)], wanted)
+    return pa.array([value]).cast(wanted)
 
 
 @contextmanager

@@ -94,7 +94,7 @@ class BatchStream:
         room = self._limits.max_bytes - size_bytes
         while batch.num_rows and batch.nbytes > room:
             self.is_truncated = True
-            batch = batch.slice(0, min(batch.num_rows // 2, batch.num_rows * room // batch.nbytes))
+            batch = batch.slice(0, min(batch.num_rows - 1, batch.num_rows * room // batch.nbytes))
         return batch
 
     async def _run(self, work: Callable[[], T]) -> T:

@@ -51,7 +51,7 @@ def parse(sql: str, dialect: str) -> Parsed:
         raise QueryUnauthorized(
             "Access denied: exactly one statement runs at a time.", hint="Send each SELECT as a call of its own."
         )
-    return Parsed(found[0], _shape(tokens))
+    return Parsed(_with_parameters(found[0]), _shape(tokens))
 
 
 def too_complex() -> InvalidArgument:
@@ -74,6 +74,19 @@ def _tokens(sql: str, dialect: str) -> list[Token]:
         elif token.token_type in _CLOSING:
             depth = max(0, depth - 1)
     return tokens
+
+
+def _with_parameters(tree: exp.Expr) -> exp.Expr:
+    """`$name` as the placeholder that `:name` is: sqlglot reads it differently in each dialect."""
+    for node in list(tree.find_all(exp.Parameter, exp.Column)):
+        name = ""
+        if isinstance(node, exp.Parameter) and isinstance(node.this, exp.Var):
+            name = node.name
+        elif isinstance(node.this, exp.Identifier) and not node.this.quoted and node.name.startswith("$"):
+            name = node.name[1:]
+        if name and node.parent is not None:
+            node.replace(exp.Placeholder(this=name))
+    return tree
 
 
 def _shape(tokens: list[Token]) -> str:
