@@ -65,7 +65,9 @@ class FieldSpec:
 
         In requests that is everywhere: a missing required number must be refused, not read as 0."""
         is_message = "." in self.type.name or self.type.form is Form.MESSAGE
-        is_optional = self.shape == "one" and (not self.is_required or (in_request and not is_message))
+        is_optional = self.shape == "one" and (
+            not self.is_required or self.is_nullable or (in_request and not is_message)
+        )
         return replace(self, is_optional=is_optional)
 
 

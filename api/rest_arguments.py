@@ -12,9 +12,8 @@ from functools import cache
 from typing import Any, NoReturn
 from urllib.parse import unquote_to_bytes
 
-from pydantic import ValidationError
-
 from api.errors import UnsupportedMediaType
+from core.arguments import check_json_types
 from core.errors import InvalidArgument
 from core.portable import Model, plain_type
 
@@ -148,10 +147,7 @@ def read_body(model: type[Model], body: bytes) -> dict[str, Any]:
     """The body's object, its fields of the very JSON types that the schema names.
 
     The strict pass comes first: it reads without recursion of ours, so depth is bounded there."""
-    try:
-        model.__pydantic_validator__.validate_json(body, strict=True)
-    except ValidationError as error:
-        _refuse_mistyped(error)
+    check_json_types(model, body)
     try:
         parsed = json.loads(
             body.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
@@ -161,22 +157,6 @@ def read_body(model: type[Model], body: bytes) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise InvalidArgument("The body is not a JSON object.", hint="Send one JSON object.")
     return parsed
-
-
-def _refuse_mistyped(error: ValidationError) -> None:
-    """What is missing may come with path or query; the gate checks all once merged."""
-    wrong = [
-        f"{'.'.join(map(str, item['loc']))[:128] or 'body'}: {item['msg']}"
-        for item in error.errors(include_url=False)
-        if item["type"] != "missing" and not _is_whole(item["type"], item["input"])
-    ]
-    if wrong:
-        raise InvalidArgument("; ".join(wrong[:5]), hint="Send one JSON object with fields of the documented types.")
-
-
-def _is_whole(kind: str, value: Any) -> bool:
-    """JSON has one kind of number: 15.0 is an integer too, though strict pydantic says no."""
-    return kind == "int_type" and isinstance(value, float) and value.is_integer()
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

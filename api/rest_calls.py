@@ -95,6 +95,7 @@ def _read_call(
         token=token,
         wait_s=wait_s,
         idempotency_key=key,
+        form="text",
         traceparent=headers.get(b"traceparent", ""),
     )
     return call, [(b"preference-applied", applied.encode())] if applied else []

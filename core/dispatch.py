@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from core.arguments import Form, read_arguments
 from core.context import Caller, Cancellation, Context, Emit, JobRun, Principal, discard
 from core.errors import (
     Cancelled,
     Internal,
-    InvalidArgument,
     PlatformError,
     Timeout,
     Unauthenticated,
@@ -35,7 +35,6 @@ from core.tool import ANYONE, SIGNED_IN, Tool
 EngineT = TypeVar("EngineT")
 log = logging.getLogger("headwater.dispatch")
 
-MAX_DEPTH = 64
 DEFAULT_WAIT_S = 30.0
 
 
@@ -55,6 +54,7 @@ class Call:
     idempotency_key: str = ""
     cancelled: Cancellation = field(default_factory=Cancellation)
     job: JobRun | None = None
+    form: Form = "typed"
     is_nested: bool = False
     traceparent: str = ""  # W3C trace context of the caller, where the face was given one
     confirm: Approvals | None = None  # asks the person behind the client; also before nested calls
@@ -146,7 +146,7 @@ class Dispatcher(Generic[EngineT]):
 
     async def _pass(self, call: Call, trail: _Trail) -> BaseModel:
         principal, tool = await self._admit(call, trail)
-        request = self._validate(tool, call.arguments)
+        request = read_arguments(tool, call.arguments, call.form)
         payload = request.model_dump_json()
         trail.argument_digest = self._ports.audit.digest(principal.tenant, payload.encode())
         await self._check_objects(principal, tool, request, trail)
@@ -179,13 +179,6 @@ class Dispatcher(Generic[EngineT]):
                 hint="Ask an administrator for a role that has it.",
             )
         return principal, tool
-
-    def _validate(self, tool: Tool, arguments: Mapping[str, Any]) -> Model:
-        check_shape(arguments)
-        try:
-            return tool.request.model_validate(arguments)
-        except ValidationError as error:
-            raise InvalidArgument(explain(error), hint=_fields_hint(tool)) from None
 
     async def _check_objects(self, principal: Principal, tool: Tool, request: Model, trail: _Trail) -> None:
         for name, kind in tool.references.items():
@@ -292,6 +285,7 @@ class _Nested(Caller):
             Call(
                 tool=tool,
                 arguments=arguments,
+                form="json",
                 face=outer.face,
                 request_id=outer.request_id,
                 principal=self._principal,
@@ -325,41 +319,6 @@ def is_permitted(tool: Tool, principal: Principal) -> bool:
     if tool.needs == ANYONE:
         return True
     return bool(principal.tenant) and (tool.needs == SIGNED_IN or principal.may(tool.needs))
-
-
-def check_shape(arguments: Mapping[str, Any]) -> None:
-    """Refuse arguments that nest too deep or hold NUL characters. Raises InvalidArgument."""
-    level: list[Any] = [arguments]
-    for _ in range(MAX_DEPTH):
-        if not level:
-            return
-        level = [item for value in level for item in _children(value)]
-    if level:
-        raise InvalidArgument(f"The arguments nest deeper than {MAX_DEPTH} levels.", hint="Send a flatter request.")
-
-
-def _children(value: Any) -> list[Any]:
-    if isinstance(value, str):
-        if "\0" in value:
-            raise InvalidArgument("A text holds a NUL character.", hint="Send text without NUL characters.")
-        return []
-    if isinstance(value, Mapping):
-        return [*value.keys(), *value.values()]
-    return list(value) if isinstance(value, (list, tuple)) else []
-
-
-def explain(error: ValidationError) -> str:
-    """A validation error in words, without the values that were sent."""
-    parts = []
-    for item in error.errors(include_input=False, include_url=False)[:5]:
-        where = ".".join(str(part) for part in item["loc"]) or "request"
-        parts.append(f"{where[:128]}: {item['msg']}")
-    return "; ".join(parts)
-
-
-def _fields_hint(tool: Tool) -> str:
-    names = ", ".join(list(tool.request.model_fields)[:20])
-    return f"{tool.name} takes: {names}." if names else f"{tool.name} takes no arguments."
 
 
 def _digestible(result: BaseModel) -> bytes:

@@ -20,7 +20,7 @@ from engine.connectors.places import Places
 from engine.connectors.pool import Connectors
 from engine.context import Check, Engine
 from engine.egress.client import EgressClient
-from engine.identity.identity import FirstStart, Identity
+from engine.identity.identity import OWN_ISSUER, FirstStart, Identity
 from engine.identity.seals import TenantSeals
 from engine.identity.vault import Vault, load_root_key
 from engine.jobs.idempotency import IdempotencyKeys
@@ -145,7 +145,14 @@ def build_engine(settings: Settings, store: Store, registry: Registry) -> Engine
         store=store,
         vault=vault,
         egress=egress,
-        identity=Identity(store=store, vault=vault, egress=egress, settings=settings.auth, home=home),
+        identity=Identity(
+            store=store,
+            vault=vault,
+            egress=egress,
+            settings=settings.auth,
+            home=home,
+            issuer=settings.server.public_url or OWN_ISSUER,
+        ),
         audit=AuditLog(
             store,
             seal=partial(seals.seal, "audit"),
@@ -194,10 +201,18 @@ def build_ports(engine: Engine) -> Ports:
             }
         ),
         approvals=NoApprovals(),
-        idempotency=IdempotencyKeys(engine.store),
+        idempotency=keep_keys(engine),
         jobs=engine.jobs,
         audit=engine.audit,
         is_open=not engine.settings.auth.enabled,
+    )
+
+
+def keep_keys(engine: Engine) -> IdempotencyKeys:
+    """Idempotency keys; their results are sealed, for one may hold a token that is shown once."""
+    seals = TenantSeals(engine.store, engine.vault)
+    return IdempotencyKeys(
+        engine.store, seal=partial(seals.seal, "idempotency"), unseal=partial(seals.open, "idempotency")
     )
 
 
@@ -216,6 +231,7 @@ def make_worker(platform: Platform, concurrency: int) -> Worker:
         call = Call(
             tool=claim.tool,
             arguments=json.loads(claim.request),
+            form="json",
             face="job",
             request_id=claim.request_id,
             principal=await present_rights(engine.identity, claim.principal),
@@ -231,7 +247,13 @@ def make_worker(platform: Platform, concurrency: int) -> Worker:
             raise Unauthorized(f"{claim.principal.subject} may no longer call {claim.tool}.")
 
     return Worker(
-        engine.jobs, run, concurrency=concurrency, lease_s=jobs.lease_s, max_attempts=jobs.max_attempts, admit=admit
+        engine.jobs,
+        run,
+        concurrency=concurrency,
+        lease_s=jobs.lease_s,
+        max_attempts=jobs.max_attempts,
+        admit=admit,
+        chores=[keep_keys(engine).purge],
     )
 
 
@@ -242,6 +264,7 @@ def make_ticker(platform: Platform) -> Ticker:
         call = Call(
             tool=schedule.tool,
             arguments=json.loads(schedule.request),
+            form="json",
             face="schedule",
             request_id=f"tick_{schedule.schedule_id}",
             principal=await present_rights(platform.engine.identity, schedule.principal),
@@ -249,9 +272,7 @@ def make_ticker(platform: Platform) -> Ticker:
             idempotency_key=key,
         )
         job = await platform.dispatcher.call(call)
-        if not isinstance(job, Job):
-            raise TypeError(f"{schedule.tool} is not a job tool")
-        return job.job_id
+        return job.job_id if isinstance(job, Job) else ""  # a repeated key may find the job done already
 
     return Ticker(platform.engine.schedules, fire)
 

@@ -82,6 +82,7 @@ async def call_once(
         call = Call(
             tool=tool,
             arguments=arguments,
+            form="json",
             face="cli",
             request_id=request_id,
             token=token,

@@ -103,6 +103,7 @@ class Calls:
                 Call(
                     tool=name,
                     arguments=arguments,
+                    form="json",
                     face="mcp",
                     request_id=request_id,
                     token=credentials.token,

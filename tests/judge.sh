@@ -27,7 +27,7 @@ for name in $wanted; do
   case $name in
     mcp) run "MCP conformance, core scenarios" env MCP_MODE=core bash "$judges/mcp-conformance.sh" "$mcp" "$(token viewer)" ;;
     inspector) run "MCP Inspector" env MCP_LOAD=200 bash "$judges/mcp-inspector.sh" "$mcp" "$(token viewer)" list_tables '{}' flights ;;
-    buf) run "buf lint" bash "$judges/buf.sh" . ;;
+    buf) run "buf lint" bash "$judges/buf.sh" proto ;;
     grpc) run "gRPC" bash "$judges/grpcurl.sh" "$grpc" "$(token viewer)" "$list" '{}' flights ;;
     grpc-web) run "gRPC-Web" node "$judges/grpc-web.mjs" "$web" "$(token viewer)" "$list" '{}' proto flights ;;
     schemathesis) run "schemathesis" bash "$judges/schemathesis.sh" "$rest" "$(token admin)" ;;

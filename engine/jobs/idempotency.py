@@ -1,5 +1,6 @@
 """Results kept under idempotency keys, so that a call sent twice has its effect once."""
 
+import base64
 import time
 import uuid
 from collections.abc import Callable
@@ -19,6 +20,13 @@ LEASE_S = 120.0
 MAX_KEY_LENGTH = 255
 
 _Key = tuple[str, str, str, str]
+Transform = Callable[[str, bytes], bytes]
+"""Seals or opens bytes for a tenant."""
+
+
+def as_it_is(tenant: str, data: bytes) -> bytes:
+    """For stores that hold nothing secret."""
+    return data
 
 
 class IdempotencyKeys(Idempotency):
@@ -28,11 +36,15 @@ class IdempotencyKeys(Idempotency):
         self,
         store: Store,
         *,
+        seal: Transform = as_it_is,
+        unseal: Transform = as_it_is,
         lease_s: float = LEASE_S,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ):
         self._store = store
+        self._seal = seal
+        self._unseal = unseal
         self._lease_s = lease_s
         self._clock = clock
         self._new_id = new_id
@@ -52,7 +64,8 @@ class IdempotencyKeys(Idempotency):
             result = await self._store.write(work)
         if result is None:
             self._held[scope] = holder
-        return result
+            return None
+        return self._unseal(principal.tenant, base64.b64decode(result)).decode()
 
     async def finish(self, principal: Principal, tool: str, key: str, result_json: str | None) -> None:
         scope = (principal.tenant, principal.subject, tool, key)
@@ -60,7 +73,8 @@ class IdempotencyKeys(Idempotency):
         if result_json is None:
             await self._store.write(lambda connection: connection.execute(delete(idempotency).where(is_held)))
             return
-        kept = {"result": result_json, "expires_at": self._clock() + KEEP_S}
+        sealed = base64.b64encode(self._seal(principal.tenant, result_json.encode())).decode()
+        kept = {"result": sealed, "expires_at": self._clock() + KEEP_S}
         await self._store.write(lambda connection: connection.execute(update(idempotency).where(is_held).values(kept)))
 
     async def purge(self) -> int:

@@ -1,0 +1,92 @@
+"""Arguments as a face hands them in: their shape, their JSON types, and what is wrong in words."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from core.errors import InvalidArgument
+from core.portable import Model
+from core.tool import Tool
+
+MAX_DEPTH = 64
+MAX_REPORTED = 5
+
+
+Form = Literal["typed", "json", "text"]
+"""How values come: as Python's own types; as JSON, whose types are held to the letter, so that `"7"` is
+no integer; or as JSON in which path and query have put text."""
+
+
+def read_arguments(tool: Tool, arguments: Mapping[str, Any], form: Form) -> Model:
+    """The request that the arguments make. Raises InvalidArgument naming the fields that are wrong."""
+    try:
+        check_shape(arguments)
+        if form == "typed":
+            return tool.request.model_validate(arguments)
+        body = to_json(dict(arguments))
+        if form == "json":
+            check_json_types(tool.request, body)
+        return tool.request.model_validate_json(body)
+    except ValidationError as error:
+        raise InvalidArgument(explain(error.errors(include_url=False)), hint=fields_hint(tool)) from None
+    except InvalidArgument as error:
+        if error.hint:
+            raise
+        raise InvalidArgument(error.message, hint=fields_hint(tool)) from None
+
+
+def check_shape(arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments that nest too deep or hold NUL characters. Raises InvalidArgument."""
+    level: list[Any] = [arguments]
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return
+        level = [item for value in level for item in _children(value)]
+    if level:
+        raise InvalidArgument(f"The arguments nest deeper than {MAX_DEPTH} levels.", hint="Send a flatter request.")
+
+
+def _children(value: Any) -> list[Any]:
+    if isinstance(value, str):
+        if "\0" in value:
+            raise InvalidArgument("A text holds a NUL character.", hint="Send text without NUL characters.")
+        return []
+    if isinstance(value, Mapping):
+        return [*value.keys(), *value.values()]
+    return list(value) if isinstance(value, (list, tuple)) else []
+
+
+def check_json_types(model: type[Model], body: bytes) -> None:
+    """Refuse values that are not of the JSON type that the schema names. What is missing is said later.
+
+    Raises InvalidArgument without a hint."""
+    try:
+        model.__pydantic_validator__.validate_json(body, strict=True)
+    except ValidationError as error:
+        wrong = [item for item in error.errors(include_url=False) if _is_mistyped(item)]
+        if wrong:
+            raise InvalidArgument(explain(wrong)) from None
+
+
+def _is_mistyped(item: Mapping[str, Any]) -> bool:
+    if item["type"] == "missing":
+        return False
+    # JSON has one kind of number: 15.0 is an integer too, though strict pydantic says no.
+    is_whole = item["type"] == "int_type" and isinstance(item["input"], float) and item["input"].is_integer()
+    return not is_whole
+
+
+def explain(errors: list[Any]) -> str:
+    """Validation errors in words, without the values that were sent."""
+    parts = []
+    for item in errors[:MAX_REPORTED]:
+        where = ".".join(map(str, item["loc"]))[:128] or "request"
+        parts.append(f"{where}: {item['msg']}")
+    return "; ".join(parts)
+
+
+def fields_hint(tool: Tool) -> str:
+    names = ", ".join(list(tool.request.model_fields)[:20])
+    return f"{tool.name} takes: {names}." if names else f"{tool.name} takes no arguments."
