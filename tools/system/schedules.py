@@ -4,9 +4,9 @@ import json
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue
 
-from core.dispatch import explain
+from core.arguments import read_arguments
 from core.errors import InvalidArgument, NotFound
 from core.pages import Listing, Paged
 from core.portable import Model, Refers
@@ -115,10 +115,7 @@ def checked_arguments(permitted: list[Tool], name: str, arguments: dict[str, Jso
         raise NotFound(f"No tool {name!r} that you may call.", hint="search_tools finds tools by what they do.")
     if not found.job:
         raise InvalidArgument(f"{name} does not run as a job.", hint="Only tools that run as jobs can be scheduled.")
-    try:
-        return found.request.model_validate(arguments).model_dump_json()
-    except ValidationError as error:
-        raise InvalidArgument(f"arguments: {explain(error)}", hint=f"See the arguments of {name}.") from None
+    return read_arguments(found, arguments, "json").model_dump_json()
 
 
 def show(schedule: StoredSchedule) -> Schedule:
