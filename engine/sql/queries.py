@@ -138,5 +138,6 @@ class Queries:
             except PlatformError:
                 continue  # the store is away for a moment; the wish stays in it
             for row in rows:
-                if stop := self._running.get((row.tenant_id, row.query_id)):
+                stop = self._running.get((row.tenant_id, row.query_id))
+                if stop is not None:  # a flag is false until it is set
                     stop.set()

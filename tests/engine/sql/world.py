@@ -26,8 +26,8 @@ SCHEMA = """
 CREATE TABLE sales (sale_id INTEGER, person_id INTEGER, region VARCHAR, amount DECIMAL(10,2), sold_on DATE, sold_at
     TIMESTAMP, tags VARCHAR[], extra STRUCT(channel VARCHAR, rank INTEGER), doc JSON);
 INSERT INTO sales SELECT i, i % 7, CASE i % 3 WHEN 0 THEN 'north' WHEN 1 THEN 'south' ELSE NULL END,
-    (i * 37 % 1000) / 10, DATE '2024-01-01' + (i * 11 % 400)::INTEGER, TIMESTAMP '2024-01-01' + INTERVAL (i * 97) MINUTE,
-    CASE WHEN i % 4 = 0 THEN ['a', 'b'] WHEN i % 4 = 1 THEN ['c'] ELSE [] END,
+    (i * 37 % 1000) / 10, DATE '2024-01-01' + (i * 11 % 400)::INTEGER, TIMESTAMP '2024-01-01' +
+    INTERVAL (i * 97) MINUTE, CASE WHEN i % 4 = 0 THEN ['a', 'b'] WHEN i % 4 = 1 THEN ['c'] ELSE [] END,
     {'channel': CASE WHEN i % 2 = 0 THEN 'web' ELSE 'shop' END, 'rank': i % 5}, '{"k": ' || i || ', "l": [1, 2]}'
     FROM range(60) t(i);
 CREATE TABLE people (person_id INTEGER, name VARCHAR, tax_id VARCHAR);
