@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from urllib.parse import unquote_to_bytes
 
 from api.errors import UnsupportedMediaType
-from core.arguments import check_json_types
+from core.arguments import check_json_types, check_shape
 from core.errors import InvalidArgument
 from core.portable import Model, plain_type
 
@@ -144,10 +144,7 @@ def _check_type(content_type: str) -> None:
 
 
 def read_body(model: type[Model], body: bytes) -> dict[str, Any]:
-    """The body's object, its fields of the very JSON types that the schema names.
-
-    The strict pass comes first: it reads without recursion of ours, so depth is bounded there."""
-    check_json_types(model, body)
+    """The body's object, its fields of the very JSON types that the schema names."""
     try:
         parsed = json.loads(
             body.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
@@ -156,6 +153,8 @@ def read_body(model: type[Model], body: bytes) -> dict[str, Any]:
         raise InvalidArgument("The body is not JSON in UTF-8.", hint="Send one JSON object.") from None
     if not isinstance(parsed, dict):
         raise InvalidArgument("The body is not a JSON object.", hint="Send one JSON object.")
+    check_shape(parsed)
+    check_json_types(model, body)
     return parsed
 
 

@@ -83,7 +83,7 @@ def explain(errors: list[Any]) -> str:
     parts = []
     for item in errors[:MAX_REPORTED]:
         where = ".".join(map(str, item["loc"]))[:128] or "request"
-        parts.append(f"{where}: {item['msg']}")
+        parts.append(f"{where}: {item['msg'].partition(', unable to parse')[0]}")
     return "; ".join(parts)
 
 

@@ -74,10 +74,11 @@ def cases(tool: Tool, ids: dict[str, str], data: str) -> Iterator[Case]:
 def sample(tool: Tool, ids: dict[str, str], data: str) -> dict[str, Any]:
     """Arguments that a tool accepts."""
     given = BY_TOOL.get(tool.name, {})
+    in_path = set(tool.routes[0].parameters) if tool.routes else set()
     made = {
         name: _value(name, info, ids)
         for name, info in tool.request.model_fields.items()
-        if info.is_required() or (name in SAMPLES and name not in ("name", "id"))
+        if info.is_required() or name in in_path or (name in SAMPLES and name not in ("name", "id"))
     }
     return _filled({**made, **given}, data)
 

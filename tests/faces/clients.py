@@ -81,39 +81,49 @@ def _query(arguments: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 class McpClient:
-    """Raw posts of revision 2026-07-28: what a client library would send, without its own checks."""
+    """Raw posts of revision 2026-07-28: what a client library would send, without its own checks.
+
+    Its person says yes to every question."""
 
     def __init__(self, port: int):
         self._http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30)
 
     async def call(self, tool: Tool, arguments: dict[str, Any], token: str | None) -> Answer:
-        name = tool.name
+        params: dict[str, Any] = {"name": tool.name, "arguments": arguments}
+        answer = await self._post(params, token)
+        if answer.status_code == 200 and _rpc_result(answer).get("resultType") == "input_required":
+            yes = {"confirm": {"action": "accept", "content": {"confirm": True}}}
+            state = _rpc_result(answer)["requestState"]
+            answer = await self._post({**params, "requestState": state, "inputResponses": yes}, token)
+        return _mcp_answer(answer)
+
+    async def _post(self, params: dict[str, Any], token: str | None) -> httpx.Response:
         headers = {
             "accept": "application/json, text/event-stream",
             "mcp-protocol-version": "2026-07-28",
             "mcp-method": "tools/call",
-            "mcp-name": name,
+            "mcp-name": params["name"],
             **_bearer(token),
         }
         meta = {
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
             "io.modelcontextprotocol/clientInfo": {"name": "parity", "version": "1"},
-            "io.modelcontextprotocol/clientCapabilities": {},
+            "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}},
             "headwater/token_budget": 20_000,
         }
-        params = {"name": name, "arguments": arguments, "_meta": meta}
-        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
-        answer = await self._http.post("/mcp", json=body, headers=headers)
-        if answer.status_code >= 400 and "error" in answer.json() and "code" in answer.json()["error"]:
-            return _failed(answer.json()["error"])
-        result = _rpc_result(answer)
-        content = result.get("structuredContent") or {}
-        if result.get("isError"):
-            return _failed(content["error"])
-        return Answer("OK", content)
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {**params, "_meta": meta}}
+        return await self._http.post("/mcp", json=body, headers=headers)
 
     async def close(self) -> None:
         await self._http.aclose()
+
+
+def _mcp_answer(answer: httpx.Response) -> Answer:
+    if answer.status_code >= 400:
+        return _failed(answer.json()["error"])
+    result = _rpc_result(answer)
+    content = result.get("structuredContent") or {}
+    return _failed(content["error"]) if result.get("isError") else Answer("OK", content)
 
 
 def _rpc_result(answer: httpx.Response) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from headwater.build import Platform, build
 from headwater.listeners import Ports
 from headwater.serve import serving
 from headwater.settings import read_settings
+from tests.hostile.forged_tokens import Forge
 
 if TYPE_CHECKING:
     from pyiceberg.catalog.sql import SqlCatalog
@@ -53,11 +55,12 @@ async def _fill(platform: Platform, data: Path) -> dict[str, str | None]:
     client = await identity.directory.create_client("default", name="robot", roles=["editor"])
     issued = await identity.issue_token(client.client_id, client.client_secret)
     tokens: dict[str, str | None] = {role: await identity.mint(role=role) for role in BUILT_IN}
-    good = tokens["viewer"] or ""
+    good, now = tokens["viewer"] or "", int(time.time())
+    forge = Forge(platform.engine.store, platform.engine.vault)
     return {
         "nobody_at_all": "",
         "forged": good[:-8] + ("AAAAAAAA" if not good.endswith("AAAAAAAA") else "BBBBBBBB"),
-        "expired": await identity.mint(role="viewer", lifetime_s=-3600),
+        "expired": forge.token(sub="viewer", iat=now - 7200, nbf=now - 7200, exp=now - 3600),
         **tokens,
         "client": issued.access_token,
         "without_roles": await identity.mint(subject="nobody"),
