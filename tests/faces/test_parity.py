@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ def answered(trail: list[Record]) -> list[Record]:
         record[3] == "destroy"
         and record[5] == "UNAUTHORIZED"
         and following == (*record[:4], "allowed", "OK", record[6])
-        for record, following in zip(trail, trail[1:], strict=False)
+        for record, following in pairwise(trail)
     ]
     return [record for record, asked in zip(trail, [*is_question, False], strict=True) if not asked]
 
@@ -159,7 +160,7 @@ async def test_every_door_decides_alike(tmp_path: Path) -> None:
     tokens = await make_home(base, data)
     rows = table(tokens, str(data))
     everywhere, only_mcp = [row for row in rows if not row.tool.mcp_only], [row for row in rows if row.tool.mcp_only]
-    async with worlds(base, data, tmp_path, FACES) as opened:
+    async with worlds(base, tmp_path, FACES) as opened:
         doors = clients(opened)
         answers = {face: await ask(face, door, everywhere, tokens) for face, door in doors.items()}
         trails = {face: answered(await audited(opened[face])) for face in FACES}
@@ -200,7 +201,7 @@ async def test_the_command_itself_says_the_same(tmp_path: Path, domain: str) -> 
     tool = next(tool for tool in REGISTRY.domains()[domain] if tool.effect == "read" and not tool.mcp_only)
     arguments = sample(tool, IDS, str(data))
     command = [sys.executable, "-m", "headwater", "call", tool.name, json.dumps(arguments), "--json"]
-    async with opened(settings_of(tmp_path / "home", data)) as platform:
+    async with opened(settings_of(tmp_path / "home")) as platform:
         for principal in ("admin", "forged"):
             token = tokens[principal] or ""
             said = await asyncio.to_thread(

@@ -27,17 +27,19 @@ FREE = {"rest_port": 0, "grpc_web_port": 0, "mcp_port": 0, "grpc_port": 0, "admi
 IDS = {"connection": "side", "job": "no-such-id", "schedule": "no-such-id", "query": "no-such-id"}
 
 
-def settings_of(home: Path, data: Path) -> Settings:
-    return read_settings(home, server=FREE, query={"allowed_roots": [data]}, jobs={"lease_s": 5})
+def settings_of(home: Path) -> Settings:
+    return read_settings(home, server=FREE)
 
 
 async def make_home(home: Path, data: Path) -> dict[str, str | None]:
     """A home with two tenants and every role. Returns a token for each principal of the parity table."""
     data.mkdir(exist_ok=True)
+    home.mkdir()
+    (home / "headwater.toml").write_text(f"[query]\nallowed_roots = ['{data}']\n")
     with sqlite3.connect(data / "side.sqlite") as side:
         side.execute("CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT)")
         side.execute("INSERT INTO people VALUES (1, 'Ada'), (2, 'Bob')")
-    platform = await build(settings_of(home, data))
+    platform = await build(settings_of(home))
     try:
         return await _fill(platform, data)
     finally:
@@ -99,14 +101,14 @@ class World:
 
 
 @asynccontextmanager
-async def worlds(base: Path, data: Path, folder: Path, names: tuple[str, ...]) -> AsyncIterator[dict[str, World]]:
+async def worlds(base: Path, folder: Path, names: tuple[str, ...]) -> AsyncIterator[dict[str, World]]:
     """A served copy of the base home for every name."""
     async with AsyncExitStack() as stack:
         opened: dict[str, World] = {}
         for name in names:
             home = folder / name
             await asyncio.to_thread(shutil.copytree, base, home)
-            platform, ports = await stack.enter_async_context(serving(settings_of(home, data)))
+            platform, ports = await stack.enter_async_context(serving(settings_of(home)))
             await asyncio.to_thread(load_shop, platform)
             opened[name] = World(platform, ports)
         yield opened
