@@ -106,7 +106,10 @@ class Expressions:
         self.check_all([node.this, node.args.get("condition")], ctes, scope.inner(frozenset(names)))
 
     def _star(self, node: exp.Star, ctes: Ctes, scope: Scope) -> None:
-        if node.args.get("ilike"):
+        """A star stands for columns in a select list and for rows in count(*); elsewhere it would be a whole row."""
+        holder = node.parent.parent if isinstance(node.parent, exp.Column) else node.parent
+        is_count = isinstance(holder, exp.Anonymous) and holder.name.lower() == "count"
+        if node.args.get("ilike") or not (is_count or isinstance(holder, exp.Select)):
             raise refuse_part("star")
         for name in ("except_", "replace", "rename"):
             self.check_all(node.args.get(name) or [], ctes, scope)
