@@ -81,7 +81,10 @@ class PageSigner:
         return base64.urlsafe_b64encode(self._mac(body, scope) + body).decode().rstrip("=")
 
     def _open(self, token: str, scope: str) -> int:
-        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        try:
+            raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        except ValueError:  # a length that no encoder makes
+            raise NotFound("There is no such page.", hint=_RESTART) from None
         mac, body = raw[:16], raw[16:]
         if not hmac.compare_digest(mac, self._mac(body, scope)):
             raise NotFound("There is no such page.", hint=_RESTART)

@@ -16,6 +16,7 @@ from core.settings import LimitSettings, Settings
 from engine.approvals.none import NoApprovals
 from engine.audit.log import AuditLog
 from engine.catalog.catalog import Catalog
+from engine.catalog.warehouses import Warehouses
 from engine.connectors.places import Places
 from engine.connectors.pool import Connectors
 from engine.context import Check, Engine
@@ -85,12 +86,14 @@ class Platform:
         await asyncio.to_thread(self.tracing.close)
 
 
-async def build(settings: Settings) -> Platform:
-    """Everything but the faces. The first start makes a tenant, an administrator and keys."""
+async def build(settings: Settings, *, registry: Registry | None = None) -> Platform:
+    """Everything but the faces, over all tools unless told otherwise.
+
+    The first start makes a tenant, an administrator and keys."""
     settings.home.mkdir(parents=True, exist_ok=True)
     url = store_url(settings)
     await asyncio.to_thread(upgrade, url)
-    registry = Registry.walk(TOOL_PACKAGES)
+    registry = Registry.walk(TOOL_PACKAGES) if registry is None else registry
     engine = build_engine(settings, Store(url, pool_size=settings.store.pool_size), registry)
     made = await engine.identity.bootstrap()
     metrics, tracing = Metrics(), Tracing(settings.telemetry, version=__version__)
@@ -125,8 +128,14 @@ def build_engine(settings: Settings, store: Store, registry: Registry) -> Engine
     vault = Vault(load_root_key(home))
     seals = TenantSeals(store, vault)
     egress = EgressClient(settings.egress)
-    lake = Lake(home / "warehouse")
-    places = Places(home=home, roots=query.allowed_roots, private_hosts=settings.egress.allowed_private_hosts)
+    warehouses = Warehouses(store, folder=home / "warehouse", home=home, roots=query.allowed_roots)
+    lake = Lake(home / "warehouse", locate=warehouses.locate)
+    places = Places(
+        home=home,
+        roots=query.allowed_roots,
+        private_hosts=settings.egress.allowed_private_hosts,
+        lakehouses=warehouses.folders,
+    )
     connectors = Connectors(lake=lake, places=places, settings=query, temp_directory=home / "tmp")
     catalog = Catalog(
         store=store,
@@ -134,9 +143,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry) -> Engine
         seal=partial(seals.seal, "connections"),
         open=partial(seals.open, "connections"),
         validate=connectors.build,
-        home=home,
-        allowed_roots=query.allowed_roots,
-        own_folder=lake.tenant_folder,
+        warehouses=warehouses,
         schema_ttl_s=query.schema_ttl_s,
     )
     return Engine(

@@ -16,6 +16,7 @@ from core.pages import PageSigner
 from core.registry import Registry
 from core.settings import QuerySettings, Settings
 from engine.catalog.catalog import Catalog
+from engine.catalog.warehouses import Warehouses
 from engine.connectors.places import Places
 from engine.connectors.pool import Connectors
 from engine.identity.roles import BUILT_IN
@@ -60,8 +61,9 @@ async def desk(tmp_path: Path, store: Store) -> AsyncIterator[Desk]:
     home, roots = tmp_path / "home", tmp_path / "allowed"
     home.mkdir()
     roots.mkdir()
-    lake = Lake(home / "lake")
-    places = Places(home=home, roots=[roots])
+    warehouses = Warehouses(store, folder=home / "lake", home=home, roots=[roots])
+    lake = Lake(home / "lake", locate=warehouses.locate)
+    places = Places(home=home, roots=[roots], lakehouses=warehouses.folders)
     connectors = Connectors(lake=lake, places=places, settings=QuerySettings(), temp_directory=home / "tmp")
     catalog = Catalog(
         store=store,
@@ -69,9 +71,7 @@ async def desk(tmp_path: Path, store: Store) -> AsyncIterator[Desk]:
         seal=seal,
         open=open_sealed,
         validate=connectors.build,
-        home=home,
-        allowed_roots=[roots],
-        own_folder=lake.tenant_folder,
+        warehouses=warehouses,
         schema_ttl_s=300,
     )
     yield Desk(roots, lake, catalog)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from core.errors import InvalidArgument
+from core.errors import Conflict
 from engine.catalog.flights import DEFAULT_TTL_S, TenantCache
 from engine.store.db import Store
 from engine.store.tables import column_tags, descriptions
@@ -106,7 +106,7 @@ class Annotations:
 
 def _key(tenant: str, connection_id: str, table: str, column: str) -> dict[str, str]:
     if len(table) > 512 or len(column) > 255:
-        raise InvalidArgument("This name is too long to be annotated.", hint="Tables: 512 characters, columns: 255.")
+        raise Conflict("This name is too long to be annotated.", hint="Tables: 512 characters, columns: 255.")
     return {"tenant_id": tenant, "connection_id": connection_id, "table_name": table, "column_name": column}
 
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from core.context import Principal
 from core.errors import NotFound
@@ -13,6 +12,7 @@ from engine.catalog.connections import Connections
 from engine.catalog.search import Search
 from engine.catalog.snapshots import Connectors, Snapshot, Snapshots
 from engine.catalog.visibility import visible, visible_names
+from engine.catalog.warehouses import Warehouses
 from engine.connectors.connector import ColumnInfo, ConnectionSpec, Connector, RelationInfo
 from engine.lake.names import split_name
 from engine.store.db import Store
@@ -63,17 +63,13 @@ class Catalog:
         seal: Callable[[str, bytes], bytes],
         open: Callable[[str, bytes], bytes],  # noqa: A002 - the counterpart of seal
         validate: Callable[[ConnectionSpec], object],
-        home: Path,
-        allowed_roots: Sequence[Path],
-        own_folder: Callable[[str], Path],
+        warehouses: Warehouses,
         schema_ttl_s: float,
         clock: Callable[[], float] = time.time,
     ):
         self.connectors = connectors
         self.connections = Connections(store, seal=seal, open=open, validate=validate, clock=clock)
-        self.configs = CatalogConfigs(
-            store, seal=seal, open=open, home=home, allowed_roots=allowed_roots, own_folder=own_folder, clock=clock
-        )
+        self.configs = CatalogConfigs(store, warehouses=warehouses, seal=seal, open=open, clock=clock)
         self.annotations = Annotations(store, clock=clock)
         self.snapshots = Snapshots(connections=self.connections, connectors=connectors, ttl_s=schema_ttl_s, clock=clock)
         self._search = Search(connections=self.connections, snapshots=self.snapshots, annotations=self.annotations)
@@ -93,7 +89,7 @@ class Catalog:
         await self.connectors.drop(principal.tenant, connection_id)
 
     async def set_config(self, principal: Principal, config: CatalogConfig) -> CatalogConfig:
-        """Raises InvalidArgument, Conflict."""
+        """Raises Unauthorized, Conflict."""
         try:
             return await self.configs.set(principal.tenant, config)
         finally:

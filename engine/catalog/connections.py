@@ -21,6 +21,8 @@ from engine.store.db import Store
 from engine.store.tables import catalog_configs, column_tags, connections, descriptions
 
 LAKEHOUSE = "lakehouse"
+CONNECTION_ID = r"^[A-Za-z0-9_-]{1,64}$"
+NAME = r"^ *[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
 
 Seal = Callable[[str, bytes], bytes]
 
@@ -98,8 +100,9 @@ class Connections:
         description: str = "",
         connection_id: str = "",
     ) -> StoredConnection:
-        """Raises Conflict when the id or the name is taken, InvalidArgument when the options do not fit the kind.
+        """Raises Conflict when the id or the name is taken or the options do not fit the kind.
 
+        Raises Unauthorized or NotFound when they point where they may not, or at nothing.
         Secrets come among the options and are kept apart from them."""
         plain, secret = split_options(_checked_kind(kind), options)
         stored = StoredConnection(
@@ -246,7 +249,7 @@ def _replaced(
         return plain, given
     if plain != old.options:
         # Otherwise a stored password could be sent to a host of the caller's choice.
-        raise InvalidArgument("New options need the secrets again.", hint="Send the password among the options.")
+        raise Conflict("New options need the secrets again.", hint="Send the password among the options.")
     return plain, dict(secret)
 
 
@@ -336,15 +339,15 @@ def _checked_kind(kind: str) -> str:
 def _checked_id(connection_id: str) -> str:
     if connection_id == LAKEHOUSE:
         raise Conflict("The id 'lakehouse' belongs to the built-in lakehouse.", hint=_CHOOSE)
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", connection_id):
+    if not re.fullmatch(CONNECTION_ID, connection_id):
         raise InvalidArgument("An id has 1 to 64 of the characters A-Z a-z 0-9 _ -.", hint="Leave it out to get one.")
     return connection_id
 
 
 def _checked_name(name: str) -> str:
-    cleaned = name.strip()
-    if not cleaned or len(cleaned) > 255:
-        raise InvalidArgument("A connection's name has 1 to 255 characters.", hint="Send a short, telling name.")
+    if not re.fullmatch(NAME, name) or len(name) > 255:
+        raise InvalidArgument("A connection's name has 1 to 255 visible characters.", hint="Send a short name.")
+    cleaned = name.strip(" ")
     if cleaned == LAKEHOUSE:
         raise Conflict("The name 'lakehouse' belongs to the built-in lakehouse.", hint=_CHOOSE)
     return cleaned

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pydantic import Field, SecretStr, ValidationError
 
-from core.errors import InvalidArgument
+from core.errors import Conflict, InvalidArgument
 from core.portable import Model
 
 SECRET_FIELDS = frozenset({"password"})
@@ -57,7 +57,9 @@ OPTIONS: Mapping[str, type[Model]] = {
 
 
 def read_options(kind: str, options: Mapping[str, str], secret: Mapping[str, str]) -> Model:
-    """The options of a connection as its model. Raises InvalidArgument that never shows a secret."""
+    """The options of a connection as its model. Raises Conflict that never shows a secret.
+
+    No request schema can say which options go with which kind, so wrong ones are no InvalidArgument."""
     if kind not in OPTIONS:
         raise InvalidArgument(f"No connection kind {kind[:40]!r}.", hint=f"Kinds: {', '.join(OPTIONS)}.")
     try:
@@ -65,7 +67,7 @@ def read_options(kind: str, options: Mapping[str, str], secret: Mapping[str, str
     except ValidationError as error:
         wrong = ", ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:5])
         names = ", ".join(OPTIONS[kind].model_fields) or "none"
-        raise InvalidArgument(f"Wrong options for {kind}: {wrong}.", hint=f"Options: {names}.") from None
+        raise Conflict(f"Wrong options for {kind}: {wrong}.", hint=f"Options: {names}.") from None
 
 
 def split_options(kind: str, given: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

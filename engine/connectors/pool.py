@@ -4,6 +4,7 @@ import asyncio
 from collections import OrderedDict
 from pathlib import Path
 
+from core.errors import Conflict, NotFound, Unauthorized, Unavailable
 from core.settings import QuerySettings
 from engine.connectors.connector import ConnectionSpec, Connector
 from engine.connectors.duck import DuckPlan
@@ -18,6 +19,10 @@ from engine.lake.warehouse import Lake
 
 MAX_OPEN = 64
 
+Key = tuple[str, str]
+State = tuple[int, Path | None]
+"""What an open connector was made for, version and folder; in another state another one takes its place."""
+
 
 class Connectors:
     """Hands out the connector of a connection; a changed connection replaces and closes the old one."""
@@ -27,18 +32,34 @@ class Connectors:
         self._places = places
         self._settings = settings
         self._temp = temp_directory
-        self._open: OrderedDict[tuple[str, str], tuple[int, Connector]] = OrderedDict()
+        self._open: OrderedDict[Key, tuple[State, Connector]] = OrderedDict()
+        self._opening: dict[tuple[Key, State], asyncio.Task[Connector]] = {}
 
     async def get(self, spec: ConnectionSpec) -> Connector:
-        """The open connector. Raises InvalidArgument when its options are wrong or point where they may not."""
-        key = (spec.tenant, spec.connection_id)
-        version, connector = self._open.get(key, (None, None))
-        if connector is not None and version == spec.version:
+        """The open connector. Raises Unavailable when it points where it no longer may, or where nothing is."""
+        key, state = (spec.tenant, spec.connection_id), self._state(spec)
+        opened_in, connector = self._open.get(key, (None, None))
+        if connector is not None and opened_in == state:
             self._open.move_to_end(key)
             return connector
-        fresh = await asyncio.to_thread(self.build, spec)
+        opening = self._opening.get((key, state))
+        if opening is None:  # one for all who wait: each further one would close the one before it
+            opening = self._opening[key, state] = asyncio.create_task(self._reopen(spec, key, state))
+            opening.add_done_callback(lambda done: self._settle((key, state), done))
+        return await asyncio.shield(opening)
+
+    def _settle(self, key: tuple[Key, State], opening: "asyncio.Task[Connector]") -> None:
+        del self._opening[key]
+        if not opening.cancelled():
+            opening.exception()  # marks it as seen: all callers may have gone away
+
+    async def _reopen(self, spec: ConnectionSpec, key: Key, state: State) -> Connector:
+        try:
+            fresh = await asyncio.to_thread(self.build, spec)
+        except (Conflict, NotFound, Unauthorized) as error:  # it was right when it was stored
+            raise Unavailable(f"The connection cannot be opened. {error.message}", hint=error.hint) from error
         _, replaced = self._open.pop(key, (None, None))
-        self._open[key] = (spec.version, fresh)
+        self._open[key] = (state, fresh)
         if replaced is not None:
             await replaced.close()
         while len(self._open) > MAX_OPEN:
@@ -58,7 +79,9 @@ class Connectors:
             await connector.close()
 
     def build(self, spec: ConnectionSpec) -> Connector:
-        """A connector that nobody shares: for a connection that is not stored yet. Blocking."""
+        """A connector that nobody shares: for a connection that is not stored yet. Blocking.
+
+        Raises Conflict on wrong options, Unauthorized or NotFound on a place that they may not or cannot name."""
         options = read_options(spec.kind, spec.options, spec.secret)
         if isinstance(options, DuckdbOptions):
             path = self._places.check_path(options.path)
@@ -74,6 +97,10 @@ class Connectors:
         return LakehouseConnector(
             self._lake, spec.tenant, self._plan(directories=[folder], extensions=["avro", "iceberg"])
         )
+
+    def _state(self, spec: ConnectionSpec) -> State:
+        is_lakehouse = spec.kind == LakehouseConnector.kind
+        return spec.version, self._lake.tenant_folder(spec.tenant) if is_lakehouse else None
 
     def _plan(
         self,

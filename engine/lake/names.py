@@ -8,6 +8,11 @@ from core.errors import InvalidArgument
 CATALOG = "headwater"
 MAX_PART = 128
 _PART = re.compile(r'"((?:[^"]|"")*)"|([^".]+)')
+_PLAIN = r'[ ]*[^". /\\\x00-\x1f\x7f][^"./\\\x00-\x1f\x7f]*'
+_QUOTED = r'"[ .]*(?:[^". /\\\x00-\x1f\x7f]|"")(?:[^"/\\\x00-\x1f\x7f]|"")*"'
+_NAME = f"(?:{_PLAIN}|{_QUOTED})"
+TABLE_NAME = rf"^{_NAME}(?:\.{_NAME})*$"
+"""Parts with dots between them; each has a sign that is neither dot nor space, and no slash or control character."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,7 @@ class TableName:
 
 def parse_table_name(text: str) -> TableName:
     """Raises InvalidArgument when `text` is not a table's name."""
-    parts = split_name(text)
+    parts = checked_parts(text)
     if len(parts) > 2 and parts[0].lower() == CATALOG:
         parts = parts[1:]
     if len(parts) < 2:
@@ -37,15 +42,22 @@ def parse_table_name(text: str) -> TableName:
     return TableName(parts[:-1], parts[-1])
 
 
+def checked_parts(text: str) -> tuple[str, ...]:
+    """The parts of a name that somebody gave us. Raises InvalidArgument for one that could leave its folder."""
+    if not re.fullmatch(TABLE_NAME, text):
+        raise _wrong(text)
+    return split_name(text)
+
+
 def split_name(text: str) -> tuple[str, ...]:
-    """The parts of a dotted name; a part in double quotes may hold dots."""
+    """The parts of a dotted name, whatever characters a source has put there; one in double quotes may hold dots."""
     parts, position = [], 0
     while True:
         match = _PART.match(text, position)
         if match is None:
             raise _wrong(text)
         quoted, plain = match.groups()
-        parts.append(_checked(quoted.replace('""', '"') if quoted is not None else plain, text))
+        parts.append(quoted.replace('""', '"') if quoted is not None else plain)
         position = match.end()
         if position == len(text):
             return tuple(parts)
@@ -57,12 +69,6 @@ def split_name(text: str) -> tuple[str, ...]:
 def join_name(parts: tuple[str, ...]) -> str:
     """The parts as one dotted name; parts that would not read back are double-quoted."""
     return ".".join(f'"{part.replace(chr(34), chr(34) * 2)}"' if re.search('[."]', part) else part for part in parts)
-
-
-def _checked(part: str, text: str) -> str:
-    if not part.strip() or len(part) > MAX_PART or part in (".", "..") or re.search(r"[/\\\x00-\x1f\x7f]", part):
-        raise _wrong(text)
-    return part
 
 
 def _wrong(text: str) -> InvalidArgument:

@@ -1,4 +1,4 @@
-"""The embedded lakehouse: one Iceberg catalog (SQLite) and one folder of tables per tenant.
+"""The embedded lakehouse: per tenant one folder, with an Iceberg catalog (SQLite) and the tables.
 
 Readers go to the catalog's database and the metadata files directly; writers go through pyiceberg."""
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from core.context import Principal
 from core.errors import Conflict, InvalidArgument, NotFound, Unavailable
 from engine.lake.metadata import TableMetadata, read_metadata
-from engine.lake.names import CATALOG, TableName, join_name, parse_table_name, split_name
+from engine.lake.names import CATALOG, MAX_PART, TableName, checked_parts, join_name, parse_table_name
 from engine.lake.watch import CommitWatch
 
 if TYPE_CHECKING:  # 66 MB and half a second: only writers load it
@@ -43,20 +43,24 @@ class LakeTable:
 
 
 class Lake:
-    """All tenants' lakehouses below one folder."""
+    """All tenants' lakehouses: each where `locate` says, else below one folder.
 
-    def __init__(self, folder: Path):
+    What it remembers belongs to a folder, not to a tenant, so it follows a tenant that is moved."""
+
+    def __init__(self, folder: Path, *, locate: Callable[[str], Path] | None = None):
         self.folder = folder
-        self._catalogs: dict[str, SqlCatalog] = {}
+        self._locate = locate or folder.joinpath
+        self._catalogs: dict[Path, SqlCatalog] = {}
         self._opening = threading.Lock()
         self._read: dict[str, TableMetadata] = {}
         self._watch = CommitWatch()
-        self._located: dict[str, tuple[str, list[tuple[TableName, str]]]] = {}
+        self._listed: dict[Path, tuple[str, list[tuple[TableName, str]]]] = {}
 
     def tenant_folder(self, tenant: str) -> Path:
+        """Where the tenant's catalog and tables are now."""
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", tenant):
             raise InvalidArgument("That is not a tenant id.")
-        return self.folder / tenant
+        return self._locate(tenant)
 
     async def open(self, table: str, *, by: Principal) -> LakeTable:
         """The table by that name. Raises NotFound, InvalidArgument."""
@@ -64,27 +68,29 @@ class Lake:
         return await asyncio.to_thread(self.open_now, by.tenant, name)
 
     def open_now(self, tenant: str, name: TableName) -> LakeTable:
-        for found, location in self._locations(tenant):
+        for found, location in self._locations(self.tenant_folder(tenant)):
             if tuple(part.lower() for part in found.parts) == tuple(part.lower() for part in name.parts):
                 return LakeTable(found, self._metadata(location))
         raise NotFound(f"No table {str(name)!r}.", hint="list_tables shows the names you can use.")
 
     def tables(self, tenant: str) -> list[LakeTable]:
         """Every table of the tenant, with its metadata."""
-        return [LakeTable(name, self._metadata(location)) for name, location in self._locations(tenant)]
+        found = self._locations(self.tenant_folder(tenant))
+        return [LakeTable(name, self._metadata(location)) for name, location in found]
 
     def locations(self, tenant: str) -> dict[str, str]:
         """Name of each table and its current metadata file."""
-        return {str(name): location for name, location in self._locations(tenant)}
+        return {str(name): location for name, location in self._locations(self.tenant_folder(tenant))}
 
     def version(self, tenant: str) -> str:
         """Changes with every commit to the tenant's catalog."""
-        return self._watch.token(self.tenant_folder(tenant) / "catalog.db")
+        return self._version(self.tenant_folder(tenant))
 
     def namespaces(self, tenant: str) -> list[str]:
         query = "SELECT DISTINCT namespace FROM iceberg_namespace_properties WHERE catalog_name = ?"
-        named = {row[0] for row in self._select(tenant, query)}
-        used = {name.namespace for name, _ in self._locations(tenant)}
+        folder = self.tenant_folder(tenant)
+        named = {row[0] for row in _select(folder, query)}
+        used = {name.namespace for name, _ in self._locations(folder)}
         return sorted({join_name(tuple(text.split("."))) for text in named} | {join_name(parts) for parts in used})
 
     async def commit(self, tenant: str, work: Callable[["SqlCatalog"], T]) -> T:
@@ -99,7 +105,9 @@ class Lake:
 
     def create_namespace(self, tenant: str, namespace: str) -> None:
         """Make a namespace if it is not there yet."""
-        parts = split_name(namespace)
+        parts = checked_parts(namespace)
+        if any(len(part) > MAX_PART for part in parts):
+            raise InvalidArgument(f"A name has at most {MAX_PART} characters.", hint="Choose a shorter one.")
         self.commit_now(tenant, lambda catalog: catalog.create_namespace_if_not_exists(parts))
 
     def close(self) -> None:
@@ -108,35 +116,18 @@ class Lake:
             catalog.engine.dispose()
         self._catalogs.clear()
 
-    def _locations(self, tenant: str) -> list[tuple[TableName, str]]:
-        version = self.version(tenant)  # taken first: a change while reading is seen the next time
-        known = self._located.get(tenant)
-        if known is None or known[0] != version:
-            known = self._located[tenant] = (version, list(self._read_locations(tenant)))
-        return known[1]
-
-    def _read_locations(self, tenant: str) -> Iterator[tuple[TableName, str]]:
-        query = (
-            "SELECT table_namespace, table_name, metadata_location FROM iceberg_tables "
-            "WHERE catalog_name = ? AND (iceberg_type = 'TABLE' OR iceberg_type IS NULL) ORDER BY 1, 2"
-        )
-        for namespace, table, location in self._select(tenant, query):
-            yield TableName(tuple(namespace.split(".")), table), location
-
-    def _select(self, tenant: str, query: str) -> list[tuple[str, ...]]:
-        database = self.tenant_folder(tenant) / "catalog.db"
-        if not database.exists():
-            return []
+    def _version(self, folder: Path) -> str:
         try:
-            connection = sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=BUSY_S)
-            try:
-                return connection.execute(query, (CATALOG,)).fetchall()
-            finally:
-                connection.close()
-        except sqlite3.Error as error:
-            if "no such table" in str(error):
-                return []
-            raise Unavailable("The lakehouse's catalog does not answer.", hint="Retry in a moment.") from error
+            return self._watch.token(folder / "catalog.db")
+        except (OSError, sqlite3.Error) as error:
+            raise _silent() from error
+
+    def _locations(self, folder: Path) -> list[tuple[TableName, str]]:
+        version = self._version(folder)  # taken first: a change while reading is seen the next time
+        known = self._listed.get(folder)
+        if known is None or known[0] != version:
+            known = self._listed[folder] = (version, list(_read_locations(folder)))
+        return known[1]
 
     def _metadata(self, location: str) -> TableMetadata:
         """Metadata files never change, so each is read once."""
@@ -148,21 +139,54 @@ class Lake:
         return found
 
     def _catalog(self, tenant: str) -> "SqlCatalog":
+        folder = self.tenant_folder(tenant)
         with self._opening:
-            if tenant not in self._catalogs:
-                self._catalogs[tenant] = _open_catalog(self.tenant_folder(tenant))
-            return self._catalogs[tenant]
+            if folder not in self._catalogs:
+                self._catalogs[folder] = _open_catalog(folder)
+            return self._catalogs[folder]
+
+
+def _read_locations(folder: Path) -> Iterator[tuple[TableName, str]]:
+    query = (
+        "SELECT table_namespace, table_name, metadata_location FROM iceberg_tables "
+        "WHERE catalog_name = ? AND (iceberg_type = 'TABLE' OR iceberg_type IS NULL) ORDER BY 1, 2"
+    )
+    for namespace, table, location in _select(folder, query):
+        yield TableName(tuple(namespace.split(".")), table), location
+
+
+def _select(folder: Path, query: str) -> list[tuple[str, ...]]:
+    database = folder / "catalog.db"
+    if not database.exists():
+        return []
+    try:
+        connection = sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=BUSY_S)
+        try:
+            return connection.execute(query, (CATALOG,)).fetchall()
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        if "no such table" in str(error):
+            return []
+        raise _silent() from error
+
+
+def _silent() -> Unavailable:
+    return Unavailable("The lakehouse's catalog does not answer.", hint="Retry in a moment.")
 
 
 def _open_catalog(folder: Path) -> "SqlCatalog":
     from pyiceberg.catalog.sql import SqlCatalog
 
-    folder.mkdir(parents=True, exist_ok=True)
     database = (folder / "catalog.db").resolve()
-    # In rollback-journal mode one reader makes a commit fail and wedges every later one; WAL persists in the file.
-    connection = sqlite3.connect(database, timeout=BUSY_S)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.close()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # In rollback-journal mode one reader makes a commit fail and wedges every later one; WAL persists in the file.
+        connection = sqlite3.connect(database, timeout=BUSY_S)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.close()
+    except (OSError, sqlite3.Error) as error:
+        raise Unavailable("The lakehouse's folder cannot be written.", hint="`headwater doctor` says more.") from error
     return SqlCatalog(CATALOG, uri=f"sqlite:///{database}", warehouse=str(folder.resolve()))
 
 

@@ -92,3 +92,9 @@ def test_a_token_expires(signer: PageSigner, clock: Clock) -> None:
 def test_what_is_no_token_is_refused_by_its_form(token: str) -> None:
     with pytest.raises(ValidationError):
         ListThings(page_token=token)
+
+
+@pytest.mark.parametrize("length", [32, 33, 34, 35, 128])
+def test_a_token_of_any_length_that_opens_nothing_is_not_found(signer: PageSigner, length: int) -> None:
+    with pytest.raises(NotFound):
+        signer.window("list_things", ListThings(page_token="A" * length), ADA)

@@ -1,10 +1,12 @@
 """The catalog's configuration: where the tenant's lakehouse lies."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from core.portable import Model
 from core.tool import Empty, tool
-from engine.catalog.config import CatalogConfig
+from engine.catalog.config import CATALOG_NAME, CatalogConfig
 from engine.context import Ctx
 
 
@@ -13,7 +15,7 @@ class CatalogSettings(Model):
 
     configured: bool = Field(description="Whether it was set; false shows the built-in values.")
     catalog_type: str = Field(description="`sql` or `hadoop`; both name the embedded catalog.")
-    warehouse: str | None = Field(description="Folder of new tables; null is the built-in place.")
+    warehouse: str | None = Field(description="Folder of the tables; null is the built-in place.")
     catalog_name: str = Field(description="Name that tables may be prefixed with, beside `headwater`.")
     uri: str | None = Field(description="Address of a catalog elsewhere; null for the embedded one.")
     extra_props: dict[str, str] = Field(description="Further properties; secrets are shown as `***`.")
@@ -22,12 +24,17 @@ class CatalogSettings(Model):
 class SetCatalogConfig(Model):
     """A new configuration, as a whole."""
 
-    catalog_type: str = Field("sql", max_length=32, description="`sql` or `hadoop`: the embedded catalog.")
+    catalog_type: Literal["sql", "hadoop"] = Field("sql", description="Both name the embedded catalog.")
     warehouse: str | None = Field(
-        None, max_length=4096, description="Absolute folder for tables, under a root that the operator allows."
+        None,
+        pattern=r"^(file://)?/[^\x00]*$",
+        max_length=4096,
+        description="Absolute folder of the tables, under a root that the operator allows; made if it is not there.",
     )
     catalog_name: str = Field(
-        "headwater", max_length=64, description="Name that tables may be prefixed with: letters, digits and `_`."
+        "headwater",
+        pattern=CATALOG_NAME,
+        description="Name that tables may be prefixed with: letters, digits and `_`.",
     )
     uri: str | None = Field(None, max_length=2048, description="Leave out: catalogs elsewhere are not supported yet.")
     extra_props: dict[str, str] = Field({}, description="Further properties; `***` keeps a stored secret.")
@@ -41,9 +48,9 @@ async def get_catalog_config(ctx: Ctx, request: Empty) -> CatalogSettings:
 
 @tool("PUT /config", needs="tenant.manage", effect="write")
 async def set_catalog_config(ctx: Ctx, request: SetCatalogConfig) -> CatalogSettings:
-    """Set where the lakehouse lies. Only the embedded catalog is supported now.
+    """Set where the lakehouse lies: a folder of its own, under a root that the operator allows.
 
-    The warehouse must be under a root that the operator allows; tables that exist stay where they are."""
+    Nothing is moved: tables of the folder before are no longer seen, and come back when it is set back."""
     asked = CatalogConfig(
         catalog_type=request.catalog_type,
         warehouse=request.warehouse,

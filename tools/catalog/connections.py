@@ -9,7 +9,7 @@ from pydantic import Field
 from core.pages import Listing, Paged
 from core.portable import Model, Refers
 from core.tool import Empty, tool
-from engine.catalog.connections import StoredConnection
+from engine.catalog.connections import CONNECTION_ID, NAME, StoredConnection
 from engine.context import Ctx
 
 OPTIONS = (
@@ -55,19 +55,19 @@ class ConnectionRef(Model):
 class CreateConnection(Model):
     """A new data source."""
 
-    name: str = Field(min_length=1, max_length=255, description="Name for people, unique in the tenant.")
+    name: str = Field(pattern=NAME, max_length=255, description="Name for people, unique in the tenant.")
     kind: Literal["duckdb", "files", "sqlite", "postgresql"] = Field(description="Kind of source.")
     options: dict[str, str] = Field({}, description=OPTIONS)
     description: str = Field("", max_length=2000, description="What the data is; models read it.")
     connection_id: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Id of your choice; left out, one is made."
+        None, pattern=CONNECTION_ID, description="Id of your choice; left out, one is made."
     )
 
 
 class UpdateConnection(ConnectionRef):
     """What to change; fields left out stay as they are."""
 
-    name: str | None = Field(None, min_length=1, max_length=255, description="New name.")
+    name: str | None = Field(None, pattern=NAME, max_length=255, description="New name.")
     options: dict[str, str] | None = Field(
         None, description=f"New options, all of them; send the password again with changed ones. {OPTIONS}"
     )

@@ -8,6 +8,7 @@ from pydantic import Field
 from core.portable import Model, Refers
 from core.tool import Empty, tool
 from engine.context import Ctx
+from engine.lake.names import TABLE_NAME
 
 
 class LakehouseTables(Model):
@@ -20,7 +21,7 @@ class LakehouseTables(Model):
 class GetTableSchema(Model):
     """Which table."""
 
-    table: str = Field(min_length=1, max_length=512, description="Name, for example `db.events`.")
+    table: str = Field(pattern=TABLE_NAME, max_length=512, description="Name, for example `db.events`.")
     connection_id: Annotated[str, Refers("connection")] = Field(
         "lakehouse", max_length=64, description="Id of the connection; default the lakehouse."
     )

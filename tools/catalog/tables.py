@@ -10,6 +10,7 @@ from core.tool import tool
 from engine.catalog.catalog import TableView
 from engine.connectors.connector import ColumnInfo
 from engine.context import Ctx
+from engine.lake.names import TABLE_NAME
 
 CONNECTION = "Id of the connection; default the lakehouse."
 TABLE = "Name as list_tables shows it, for example `sales.orders`."
@@ -43,7 +44,7 @@ class GetTable(Model):
     """Which table."""
 
     connection_id: Annotated[str, Refers("connection")] = Field("lakehouse", max_length=64, description=CONNECTION)
-    table: str = Field(min_length=1, max_length=512, description=TABLE)
+    table: str = Field(pattern=TABLE_NAME, max_length=512, description=TABLE)
 
 
 class Column(Model):
@@ -72,7 +73,7 @@ class ListColumns(Paged):
     """Of which table to list the columns."""
 
     connection_id: Annotated[str, Refers("connection")] = Field("lakehouse", max_length=64, description=CONNECTION)
-    table: str = Field(min_length=1, max_length=512, description=TABLE)
+    table: str = Field(pattern=TABLE_NAME, max_length=512, description=TABLE)
 
 
 class ColumnList(Listing):

@@ -7,6 +7,7 @@ from pydantic import Field
 from core.portable import Model, Refers
 from core.tool import tool
 from engine.context import Ctx
+from engine.lake.names import TABLE_NAME
 
 
 class TagColumn(Model):
@@ -15,7 +16,7 @@ class TagColumn(Model):
     connection_id: Annotated[str, Refers("connection")] = Field(
         "lakehouse", max_length=64, description="Id of the connection; default the lakehouse."
     )
-    table: str = Field(min_length=1, max_length=512, description="Name as list_tables shows it.")
+    table: str = Field(pattern=TABLE_NAME, max_length=512, description="Name as list_tables shows it.")
     column: str = Field(min_length=1, max_length=255, description="Name of the column.")
     tag: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$",

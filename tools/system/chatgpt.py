@@ -1,5 +1,6 @@
 """ChatGPT's contract for connectors: `search` and `fetch`, over the catalog. MCP only."""
 
+import re
 from urllib.parse import quote
 
 from pydantic import Field
@@ -9,6 +10,7 @@ from core.portable import Model
 from core.tool import tool
 from engine.catalog.catalog import TableView
 from engine.context import Ctx
+from engine.lake.names import TABLE_NAME
 
 SEARCH_LIMIT = 20
 
@@ -66,8 +68,8 @@ async def search(ctx: Ctx, request: Search) -> SearchResults:
 @tool(needs="catalog.read", effect="read", mcp_only=True, toolsets=("default",))
 async def fetch(ctx: Ctx, request: Fetch) -> Document:
     """Fetch a table that `search` found: what it holds and its columns."""
-    connection_id, separator, table = request.id.partition("/")
-    if not separator:
+    connection_id, _, table = request.id.partition("/")
+    if not re.fullmatch(TABLE_NAME, table):
         raise NotFound(f"No document {request.id[:80]!r}.", hint="search gives the ids.")
     view = await ctx.engine.catalog.table(ctx.principal, connection_id, table)
     ctx.note(f"table:{connection_id}/{view.key}")

@@ -2,7 +2,7 @@
 
 import hashlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from cryptography.fernet import Fernet
 from core.context import Principal
 from core.settings import QuerySettings
 from engine.catalog.catalog import Catalog
+from engine.catalog.warehouses import Warehouses
 from engine.connectors.places import Places
 from engine.connectors.pool import Connectors
 from engine.lake.warehouse import Lake
@@ -53,36 +54,39 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def lake(home: Path) -> AsyncIterator[Lake]:
-    opened = Lake(home / "lake")
+def lake(store: Store, roots: Path, home: Path) -> Iterator[Lake]:
+    """The lakehouses as another process writes them."""
+    warehouses = Warehouses(store, folder=home / "lake", home=home, roots=[roots], ttl_s=0)
+    opened = Lake(home / "lake", locate=warehouses.locate)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-async def open_catalog(store: Store, lake: Lake, roots: Path, home: Path) -> AsyncIterator[Callable[[], Catalog]]:
+async def open_catalog(store: Store, roots: Path, home: Path) -> AsyncIterator[Callable[[], Catalog]]:
     """Opens catalogs over one store, as several processes would."""
-    opened: list[Connectors] = []
+    opened: list[tuple[Lake, Connectors]] = []
 
     def open_one() -> Catalog:
-        places = Places(home=home, roots=[roots])
+        warehouses = Warehouses(store, folder=home / "lake", home=home, roots=[roots])
+        lake = Lake(home / "lake", locate=warehouses.locate)
+        places = Places(home=home, roots=[roots], lakehouses=warehouses.folders)
         connectors = Connectors(lake=lake, places=places, settings=QuerySettings(), temp_directory=home / "tmp")
-        opened.append(connectors)
+        opened.append((lake, connectors))
         return Catalog(
             store=store,
             connectors=connectors,
             seal=seal,
             open=open_sealed,
             validate=connectors.build,
-            home=home,
-            allowed_roots=[roots],
-            own_folder=lake.tenant_folder,
+            warehouses=warehouses,
             schema_ttl_s=300,
         )
 
     yield open_one
-    for connectors in opened:
+    for lake, connectors in opened:
         await connectors.close()
+        lake.close()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
-from core.errors import InvalidArgument
+from core.errors import Conflict
 from engine.catalog.annotations import NO_TABLES, TableNotes
 from engine.catalog.catalog import Catalog
 
@@ -53,5 +53,5 @@ async def test_writers_at_once_all_succeed(catalog: Catalog) -> None:
 
 
 async def test_names_too_long_for_the_store_are_refused(catalog: Catalog) -> None:
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(Conflict):
         await catalog.annotations.tag("acme", "c", "t" * 513, "a", "pii")

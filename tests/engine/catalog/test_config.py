@@ -1,8 +1,10 @@
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from core.errors import Conflict, InvalidArgument
+from core.errors import Conflict, InvalidArgument, PlatformError, Unauthorized
 from engine.catalog.catalog import Catalog
 from engine.catalog.config import CatalogConfig
 from tests.engine.catalog.conftest import ADA, BOB
@@ -23,14 +25,17 @@ async def test_other_folders_are_refused(catalog: Catalog, roots: Path, home: Pa
     (roots / "link").symlink_to(tmp_path)
     for folder in (
         "/tmp/warehouse",
-        "relative",
         str(home),
         str(home / "lake" / "other"),
+        str(home / "lake" / "acme" / "inner"),
+        f"file://{home}",
+        str(roots / ".." / "home"),
         "/",
         str(roots / "link" / "x"),
     ):
-        with pytest.raises(InvalidArgument, match="operator"):
+        with pytest.raises(Unauthorized, match="operator"):
             await catalog.set_config(ADA, CatalogConfig(warehouse=folder))
+    assert not (await catalog.configs.get("acme")).is_configured
 
 
 async def test_the_tenants_own_folder_is_allowed(catalog: Catalog, home: Path) -> None:
@@ -40,9 +45,43 @@ async def test_the_tenants_own_folder_is_allowed(catalog: Catalog, home: Path) -
 
 async def test_two_tenants_cannot_share_a_folder(catalog: Catalog, roots: Path) -> None:
     await catalog.set_config(ADA, CatalogConfig(warehouse=str(roots / "one")))
-    for folder in (roots, roots / "one", roots / "one" / "inner"):
+    (roots / "link").symlink_to(roots / "one")
+    for folder in (roots, roots / "one", roots / "one" / "inner", roots / "link"):
         with pytest.raises(Conflict):
             await catalog.set_config(BOB, CatalogConfig(warehouse=str(folder)))
+
+
+async def test_of_two_tenants_at_once_one_gets_the_folder(open_catalog: Callable[[], Catalog], roots: Path) -> None:
+    asked = [(ADA, roots / "one"), (BOB, roots / "one" / "inner")]
+    results = await asyncio.gather(
+        *(open_catalog().set_config(who, CatalogConfig(warehouse=str(folder))) for who, folder in asked),
+        return_exceptions=True,
+    )
+    assert sorted(type(result).__name__ for result in results) == ["CatalogConfig", "Conflict"]
+
+
+async def test_a_folder_that_a_connection_reads_is_no_warehouse(catalog: Catalog, roots: Path) -> None:
+    (roots / "files").mkdir()
+    await catalog.connections.create("other", name="F", kind="files", options={"path": str(roots / "files")})
+    for folder in (roots, roots / "files", roots / "files" / "inner"):
+        with pytest.raises(Conflict):
+            await catalog.set_config(ADA, CatalogConfig(warehouse=str(folder)))
+
+
+async def test_a_connection_cannot_read_a_warehouse(catalog: Catalog, roots: Path) -> None:
+    await catalog.set_config(ADA, CatalogConfig(warehouse=str(roots / "one")))
+    for tenant in ("acme", "other"):
+        for folder in (roots, roots / "one"):
+            with pytest.raises(Unauthorized):
+                await catalog.connections.create(tenant, name="F", kind="files", options={"path": str(folder)})
+
+
+@pytest.mark.parametrize("name", ["a-file", "a-file/inner", "x" * 300])
+async def test_a_folder_that_cannot_be_made_is_refused(catalog: Catalog, roots: Path, name: str) -> None:
+    (roots / "a-file").touch()
+    with pytest.raises(Conflict, match="folder"):
+        await catalog.set_config(ADA, CatalogConfig(warehouse=str(roots / name)))
+    assert not (await catalog.configs.get("acme")).is_configured
 
 
 @pytest.mark.parametrize(
@@ -51,11 +90,13 @@ async def test_two_tenants_cannot_share_a_folder(catalog: Catalog, roots: Path) 
         CatalogConfig(catalog_type="glue"),
         CatalogConfig(catalog_type="rest", uri="http://x"),
         CatalogConfig(uri="x"),
+        CatalogConfig(catalog_type="sql or not", catalog_name="a b"),
     ],
 )
 async def test_catalogs_elsewhere_are_refused_saying_what_is_supported(catalog: Catalog, wrong: CatalogConfig) -> None:
-    with pytest.raises(InvalidArgument, match="sql"):
+    with pytest.raises((Conflict, InvalidArgument)) as refused:
         await catalog.set_config(ADA, wrong)
+    assert isinstance(refused.value, PlatformError) and "sql" in refused.value.message + refused.value.hint
 
 
 async def test_secret_properties_are_masked_and_survive_being_sent_back(catalog: Catalog) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from core.errors import Conflict, InvalidArgument, NotFound
+from core.errors import Conflict, InvalidArgument, NotFound, Unauthorized, Unavailable
 from engine.catalog.catalog import Catalog
 from engine.store.db import Store
 from engine.store.tables import column_tags, connections
@@ -79,7 +79,7 @@ async def test_a_secret_is_sealed_in_the_store_and_not_in_listings(catalog: Cata
 
 async def test_new_options_do_not_inherit_the_password(catalog: Catalog) -> None:
     created = await catalog.connections.create("acme", name="PG", kind="postgresql", options=PG)
-    with pytest.raises(InvalidArgument, match="secrets again"):
+    with pytest.raises(Conflict, match="secrets again"):
         await catalog.connections.update(
             "acme", created.connection_id, options={"host": "9.9.9.9", "database": "shop", "user": "reader"}
         )
@@ -139,10 +139,29 @@ async def test_another_tenants_connection_does_not_exist(catalog: Catalog, shop:
 
 async def test_places_that_the_operator_did_not_allow_are_refused(catalog: Catalog, home: Path) -> None:
     for path in ("/etc/passwd", str(home / "headwater.db")):
-        with pytest.raises(InvalidArgument):
+        with pytest.raises(Unauthorized):
             await catalog.connections.create("acme", name="x", kind="sqlite", options={"path": path})
-    with pytest.raises(InvalidArgument, match="private network"):
+    with pytest.raises(Unauthorized, match="private network"):
         await catalog.connections.create("acme", name="x", kind="postgresql", options={**PG, "host": "127.0.0.1"})
+
+
+async def test_a_stored_connection_whose_file_is_gone_is_unavailable(catalog: Catalog, shop: Path) -> None:
+    await add_shop(catalog, shop)
+    shop.unlink()
+    with pytest.raises(Unavailable, match="no such file"):
+        await catalog.connector(ADA, "shop")
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "\t", "x" * 256])
+async def test_a_name_is_visible_text(catalog: Catalog, shop: Path, name: str) -> None:
+    with pytest.raises(InvalidArgument):
+        await catalog.connections.create("acme", name=name, kind="sqlite", options={"path": str(shop)})
+
+
+async def test_many_who_wait_for_a_connection_share_one(catalog: Catalog, shop: Path) -> None:
+    await add_shop(catalog, shop)
+    opened = await asyncio.gather(*(catalog.connector(ADA, "shop") for _ in range(50)))
+    assert len(set(opened)) == 1
 
 
 async def test_a_second_lakehouse_and_unknown_kinds_are_refused(catalog: Catalog) -> None:

@@ -164,7 +164,7 @@ async def test_an_unknown_table_is_not_found_and_the_hint_names_the_next_tool(ca
     assert "Did you mean customers" in caught.value.hint
     assert "list_tables" in caught.value.hint
     with pytest.raises(InvalidArgument):
-        await catalog.table(ADA, shop_id, "a/b")
+        await catalog.table(ADA, shop_id, 'a"')
 
 
 def test_names_are_found_in_full_without_their_catalog_or_by_their_last_part() -> None:

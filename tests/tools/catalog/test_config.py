@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from core.errors import InvalidArgument
+from core.errors import Conflict, InvalidArgument, NotFound, Unauthorized
+from tests.engine.catalog.test_snapshots import make_table
 from tests.fixtures_catalog import VIEWER, Caller, Desk
 
 
@@ -19,21 +20,45 @@ async def test_the_documents_example_works_where_the_operator_allows_its_root(ca
 
 
 async def test_without_that_the_folder_is_refused_saying_why(call: Caller) -> None:
-    with pytest.raises(InvalidArgument, match="operator") as caught:
+    with pytest.raises(Unauthorized, match="operator") as caught:
         await call("set_catalog_config", catalog_type="hadoop", warehouse="/tmp/warehouse", catalog_name="drls")
     assert "allowed_roots" in caught.value.hint
     assert not (await call("get_catalog_config")).configured
 
 
-@pytest.mark.parametrize("wrong", [{"catalog_type": "rest"}, {"uri": "http://x"}, {"catalog_name": "a b"}])
-async def test_what_is_not_supported_is_refused(call: Caller, wrong: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"catalog_type": "rest"},
+        {"catalog_name": "a b"},
+        {"warehouse": "relative"},
+        {"warehouse": ""},
+        {"warehouse": "s3://bucket/x"},
+        {"warehouse": "/" + "x" * 4096},
+    ],
+)
+async def test_values_of_another_form_are_refused(call: Caller, wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument):
         await call("set_catalog_config", **wrong)
 
 
-async def test_the_catalogs_name_may_begin_a_tables_name(call: Caller, desk: Desk) -> None:
-    from tests.engine.catalog.test_snapshots import make_table
+async def test_a_catalog_elsewhere_is_refused(call: Caller) -> None:
+    with pytest.raises(Conflict, match="embedded"):
+        await call("set_catalog_config", uri="http://catalog")
 
+
+async def test_tables_of_the_warehouse_before_come_back_when_it_is_set_back(call: Caller, desk: Desk) -> None:
+    make_table(desk.lake, "acme", ("db", "events"))
+    await call("set_catalog_config", warehouse=str(desk.roots / "warehouse"))
+    assert (await call("list_lakehouse_tables")).model_dump() == {"namespaces": [], "tables": []}
+    with pytest.raises(NotFound):
+        await call("get_table", table="db.events")
+    await call("set_catalog_config")
+    assert (await call("list_lakehouse_tables")).tables == ["db.events"]
+    assert (await call("get_table", table="db.events")).columns
+
+
+async def test_the_catalogs_name_may_begin_a_tables_name(call: Caller, desk: Desk) -> None:
     make_table(desk.lake, "acme", ("db", "events"))
     await call("set_catalog_config", catalog_name="drls")
     assert (await call("get_table_schema", table="drls.db.events")).table == "db.events"

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import Conflict, InvalidArgument, NotFound, Unauthorized, Unavailable
+from core.errors import Conflict, InvalidArgument, NotFound, PlatformError, Unauthorized, Unavailable
 from tests.fixtures_catalog import NO_RIGHTS, STRANGER, VIEWER, Caller, Desk
 
 PG = {"host": "8.8.8.8", "database": "shop", "user": "reader", "password": "tops3cret"}
@@ -19,7 +19,7 @@ async def test_connections_are_listed_in_pages(call: Caller, shop: str) -> None:
     second = await call("list_connections", page_size=1, page_token=first.next_page_token)
     assert [item.connection_id for item in first.items + second.items] == ["lakehouse", "shop"]
     assert second.next_page_token is None
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(NotFound):
         await call("list_connections", page_size=1, page_token=first.next_page_token, by=VIEWER)
     with pytest.raises(InvalidArgument):
         await call("list_connections", page_size=1, skip=0)
@@ -47,9 +47,9 @@ async def test_a_connection_that_answers_says_what_it_is(call: Caller, shop: str
     assert (checked.status, checked.server.startswith("SQLite")) == ("ok", True)
 
 
-async def test_a_connection_that_is_gone_is_unavailable_or_wrong(call: Caller, desk: Desk, shop: str) -> None:
+async def test_a_connection_whose_file_is_gone_is_unavailable(call: Caller, desk: Desk, shop: str) -> None:
     (desk.roots / "shop.db").unlink()
-    with pytest.raises((Unavailable, InvalidArgument)):
+    with pytest.raises(Unavailable):
         await call("check_connection", connection_id=shop)
 
 
@@ -122,9 +122,6 @@ async def test_another_tenants_connection_does_not_exist(
     [
         {"kind": "oracle", "options": {}},
         {"kind": "lakehouse", "options": {}},
-        {"kind": "sqlite", "options": {}},
-        {"kind": "sqlite", "options": {"path": "/etc/passwd"}},
-        {"kind": "sqlite", "options": {"path": "x", "more": "y"}},
         {"kind": "sqlite", "options": {"path": 1}},
         {"kind": "sqlite", "connection_id": "a/b"},
         {"kind": "postgresql", "options": PG, "name": " "},
@@ -135,6 +132,28 @@ async def test_a_wrong_connection_is_refused(call: Caller, wrong: dict[str, Any]
     with pytest.raises(InvalidArgument) as caught:
         await call("create_connection", **{"name": "X", **wrong})
     assert "tops3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "refusal"),
+    [
+        ("sqlite", {}, Conflict),
+        ("sqlite", {"path": "/x", "more": "y"}, Conflict),
+        ("sqlite", {"path": "relative"}, Conflict),
+        ("sqlite", {"path": "/etc/passwd"}, Unauthorized),
+        ("sqlite", {"path": "{roots}/nothing"}, NotFound),
+        ("postgresql", {**PG, "port": "http"}, Conflict),
+        ("postgresql", {**PG, "host": "127.0.0.1"}, Unauthorized),
+        ("postgresql", {**PG, "host": "a..b"}, NotFound),
+    ],
+)
+async def test_options_that_fit_the_schema_are_refused_with_another_code_than_400(
+    call: Caller, desk: Desk, kind: str, options: dict[str, str], refusal: type[PlatformError]
+) -> None:
+    given = {name: value.replace("{roots}", str(desk.roots)) for name, value in options.items()}
+    with pytest.raises(refusal) as caught:
+        await call("create_connection", name="X", kind=kind, options=given)
+    assert caught.value.hint and "tops3cret" not in str(caught.value)
 
 
 async def test_a_taken_id_is_a_conflict(call: Caller, shop: str) -> None:

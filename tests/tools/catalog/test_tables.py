@@ -36,7 +36,7 @@ async def test_tables_are_listed_in_pages_and_by_namespace(call: Caller, desk: D
     rest = await call("list_tables", page_size=2, page_token=first.next_page_token)
     assert [item.name for item in first.items + rest.items] == ["a.one", "a.two", "b.three"]
     assert [item.name for item in (await call("list_tables", namespace="A", skip=1, limit=5)).items] == ["a.two"]
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(NotFound):
         await call("list_tables", page_size=2, namespace="a", page_token=first.next_page_token)
 
 
