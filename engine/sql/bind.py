@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 from sqlglot.errors import UnsupportedError
 
-from core.errors import InvalidArgument
+from core.errors import QueryUnauthorized
 from engine.connectors.connector import RelationInfo
 from engine.sql.classify import check_kind
 from engine.sql.dialects import print_sql
@@ -33,9 +33,19 @@ class Prepared:
     def tables(self) -> list[str]:
         return sorted({relation.name for relation in self.markers.values()})
 
+    def fill(self, sources: Mapping[str, str]) -> str:
+        """The statement to run, given the FROM item of each table. Raises QueryUnauthorized when one is gone."""
+        sql = self.template
+        for marker, relation in self.markers.items():
+            source = sources.get(relation.name)
+            if source is None:
+                raise unresolved()
+            sql = sql.replace(marker, govern(relation, source))
+        return sql
+
 
 def prepare(sql: str, visible: Visible, dialect: str, *, max_rows: int) -> Prepared:
-    """Parse, classify, resolve and print. Raises InvalidArgument, QueryUnauthorized."""
+    """Parse, classify, resolve and print. Raises QueryUnauthorized."""
     parsed = parse(sql, dialect)
     query = check_kind(parsed.tree)
     found = resolve(query, visible, dialect)
@@ -48,21 +58,11 @@ def prepare(sql: str, visible: Visible, dialect: str, *, max_rows: int) -> Prepa
     except RecursionError:
         raise too_complex() from None
     except UnsupportedError:
-        raise InvalidArgument(
-            "The query uses a form that cannot be carried over safely.", hint="Write that part in plain SQL."
+        raise QueryUnauthorized(
+            "Access denied: the query uses a form that cannot be carried over safely.",
+            hint="Write that part in plain SQL.",
         ) from None
     return Prepared(template, markers, frozenset(found.parameters), frozenset(found.columns), parsed.shape, dialect)
-
-
-def fill(prepared: Prepared, sources: Mapping[str, str]) -> str:
-    """The statement to run, given the FROM item of each relation. Raises QueryUnauthorized when one is gone."""
-    sql = prepared.template
-    for marker, relation in prepared.markers.items():
-        source = sources.get(relation.name)
-        if source is None:
-            raise unresolved()
-        sql = sql.replace(marker, govern(relation, source))
-    return sql
 
 
 def govern(relation: RelationInfo, source: str) -> str:

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from core.context import Cancellation, Principal
-from core.errors import Cancelled, InvalidArgument, PlatformError
+from core.errors import Cancelled, Conflict, InvalidArgument, PlatformError
 from core.portable import Rows
 from core.settings import QuerySettings
 from engine.connectors.connector import ArrowStream, ConnectionSpec, Connector, QueryLimits, RelationInfo
 from engine.connectors.stream import in_thread
-from engine.sql.bind import Prepared, fill, prepare
 from engine.sql.queries import Queries
 from engine.sql.rows import chunks, ipc_stream, make_rows, type_name, unique_names
 from engine.store.db import Store
@@ -21,10 +20,19 @@ from engine.store.db import Store
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from engine.sql.bind import Prepared
+
+MAX_SQL_CHARS = 256 * 1024
 KEPT_STATEMENTS = 256  # per connection
 KEPT_CONNECTIONS = 64
 MAX_KEPT_SQL = 20_000
 SLOW_PARSE = 4_000  # longer statements are parsed beside the event loop
+
+
+def _prepare(statement: "Statement", snapshot: "Snapshot", dialect: str, max_rows: int) -> "Prepared":
+    from engine.sql.bind import prepare  # brings sqlglot: 30 MB and 0.2 s that a start does not need
+
+    return prepare(statement.sql, snapshot, dialect, max_rows=max_rows)
 
 
 class Snapshot(Protocol):
@@ -91,7 +99,7 @@ class SqlService:
     async def execute(
         self, by: Principal, connection_id: str, statement: Statement, *, cancelled: Cancellation | None = None
     ) -> Answer:
-        """All rows of a query, up to the limits. Raises QueryUnauthorized, InvalidArgument, Timeout, Cancelled."""
+        """All rows of a query, up to the limits. Raises QueryUnauthorized, Conflict, Timeout, Cancelled."""
         limits = self._limits(statement, self._settings.max_rows)
         facts = Facts()
         async with self._running(by, connection_id, statement, limits, facts, cancelled) as stream:
@@ -124,7 +132,7 @@ class SqlService:
     async def close(self) -> None:
         await self.queries.close()
 
-    async def validate(self, by: Principal, connection_id: str, statement: Statement) -> Prepared:
+    async def validate(self, by: Principal, connection_id: str, statement: Statement) -> "Prepared":
         """Check a query without running it, by our rules and by the engine's planner. Raises as `execute` does."""
         return (await self._explained(by, connection_id, statement))[0]
 
@@ -132,12 +140,12 @@ class SqlService:
         """The engine's plan for a query."""
         return (await self._explained(by, connection_id, statement))[1]
 
-    async def _explained(self, by: Principal, connection_id: str, statement: Statement) -> tuple[Prepared, str]:
+    async def _explained(self, by: Principal, connection_id: str, statement: Statement) -> "tuple[Prepared, str]":
         snapshot = await self._catalog.snapshot(by, connection_id)
         connector = await self._catalog.connectors.get(snapshot.spec)
         prepared = await self._prepare(snapshot, connector, statement, self._settings.max_rows)
         sources = await connector.sources(prepared.tables)
-        return prepared, await connector.explain(fill(prepared, sources), dict(statement.parameters))
+        return prepared, await connector.explain(prepared.fill(sources), dict(statement.parameters))
 
     @asynccontextmanager
     async def _running(
@@ -158,7 +166,7 @@ class SqlService:
         facts.query_id = await self.queries.start(by, snapshot.spec.connection_id, prepared.shape, stop)
         started, error = time.perf_counter(), None
         try:
-            sql = fill(prepared, await connector.sources(prepared.tables))
+            sql = prepared.fill(await connector.sources(prepared.tables))
             stream = await connector.execute(sql, statement.parameters, limits=limits, cancelled=stop)
             try:
                 facts.columns = _columns(stream.schema)
@@ -181,16 +189,20 @@ class SqlService:
                 error=error,
             )
 
-    async def _prepare(self, snapshot: Snapshot, connector: Connector, statement: Statement, max_rows: int) -> Prepared:
+    async def _prepare(
+        self, snapshot: Snapshot, connector: Connector, statement: Statement, max_rows: int
+    ) -> "Prepared":
+        if len(statement.sql) > MAX_SQL_CHARS:
+            raise InvalidArgument(f"The SQL is longer than {MAX_SQL_CHARS} characters.", hint="Send a shorter one.")
         kept = self._kept_for(snapshot)
         key = (statement.sql, max_rows)
         prepared = kept.get(key)
         if prepared is None:
             dialect = connector.dialect
             if len(statement.sql) > SLOW_PARSE:
-                prepared = await in_thread(lambda: prepare(statement.sql, snapshot, dialect, max_rows=max_rows))
+                prepared = await in_thread(lambda: _prepare(statement, snapshot, dialect, max_rows))
             else:
-                prepared = prepare(statement.sql, snapshot, dialect, max_rows=max_rows)
+                prepared = _prepare(statement, snapshot, dialect, max_rows)
             if len(statement.sql) <= MAX_KEPT_SQL:
                 kept[key] = prepared
                 while len(kept) > KEPT_STATEMENTS:
@@ -200,7 +212,7 @@ class SqlService:
         _check_parameters(prepared, statement.parameters)
         return prepared
 
-    def _kept_for(self, snapshot: Snapshot) -> OrderedDict[tuple[str, int], Prepared]:
+    def _kept_for(self, snapshot: Snapshot) -> "OrderedDict[tuple[str, int], Prepared]":
         """Statements that were checked against this very snapshot; a new snapshot starts anew."""
         key = (snapshot.spec.tenant, snapshot.spec.connection_id)
         known = self._kept.get(key)
@@ -231,11 +243,11 @@ def _joined(cancelled: Cancellation | None) -> Cancellation:
     return stop
 
 
-def _check_parameters(prepared: Prepared, given: Mapping[str, str]) -> None:
+def _check_parameters(prepared: "Prepared", given: Mapping[str, str]) -> None:
     missing, unknown = prepared.parameters - set(given), set(given) - prepared.parameters
     if missing or unknown:
         names = ", ".join(sorted(missing or unknown))[:200]
-        raise InvalidArgument(
+        raise Conflict(
             f"{'No value for' if missing else 'The query does not use'} the parameter {names}.",
             hint="Write $name or :name in the query and give each a value under `parameters`.",
         )

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from core.context import Cancellation
-from core.errors import Cancelled, InvalidArgument, NotFound, PlatformError, QueryUnauthorized, Timeout
+from core.errors import Cancelled, Conflict, NotFound, PlatformError, QueryUnauthorized, Timeout
 from engine.connectors.connector import ConnectionSpec
 from engine.sql.bind import govern, prepare
 from engine.sql.queries import Queries
@@ -108,7 +108,7 @@ async def test_values_are_bound_in_every_dialect(world: World) -> None:
         answer = await world.sql.execute(ANN, connection_id, Statement(sql, {"id": "1"}))
         assert answer.facts.row_count == 1, sql
         for wrong in ({}, {"id": "1", "more": "2"}):
-            with pytest.raises(InvalidArgument, match="parameter"):
+            with pytest.raises(Conflict, match="parameter"):
                 await world.sql.execute(ANN, connection_id, Statement(sql, wrong))
 
 
@@ -127,7 +127,7 @@ async def test_values_are_bound_in_every_dialect(world: World) -> None:
     ],
 )
 async def test_errors_say_what_to_repair_and_quote_no_value(world: World, sql: str, said: str) -> None:
-    with pytest.raises(InvalidArgument) as refused:
+    with pytest.raises((Conflict, QueryUnauthorized)) as refused:
         await world.sql.execute(ANN, "shop", Statement(sql))
     text = refused.value.message + refused.value.hint
     assert said.lower() in text.lower()
@@ -138,7 +138,7 @@ async def test_validate_checks_without_running(world: World) -> None:
     prepared = await world.sql.validate(ANN, "shop", Statement("SELECT s.amount FROM sales s WHERE s.sale_id > 5"))
     assert (prepared.tables, sorted(prepared.columns)) == (["sales"], ["amount", "sale_id"])
     for wrong in ("SELECT nothing FROM sales", "SELECT sum(region) FROM sales", "DROP TABLE sales"):
-        with pytest.raises((InvalidArgument, QueryUnauthorized)):
+        with pytest.raises((Conflict, QueryUnauthorized)):
             await world.sql.validate(ANN, "shop", Statement(wrong))
     rows = await world.store.read(lambda connection: connection.execute(select(queries)).all())
     assert rows == []
@@ -158,7 +158,7 @@ async def test_the_list_of_queries_keeps_no_literal(world: World) -> None:
 
 
 async def test_a_failed_and_a_late_query_are_listed_as_such(world: World) -> None:
-    for sql, code in (("SELECT region::INTEGER FROM sales", "INVALID_ARGUMENT"), (ENDLESS, "TIMEOUT")):
+    for sql, code in (("SELECT region::INTEGER FROM sales", "CONFLICT"), (ENDLESS, "TIMEOUT")):
         with pytest.raises(PlatformError):
             await world.sql.execute(ANN, "shop", Statement(sql, timeout_s=0.2))
         rows = await world.store.read(lambda connection: connection.execute(select(queries)).all())

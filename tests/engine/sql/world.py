@@ -56,7 +56,8 @@ class FixedCatalog:
             spec = self._specs[connection_id]
             connector = await self.connectors.get(spec)
             seen = [relation for item in await connector.schema() if (relation := self._visible(item))]
-            self._kept[connection_id] = make_snapshot(spec, seen, 0.0)
+            catalog_name = "headwater" if spec.kind == "lakehouse" else ""
+            self._kept[connection_id] = make_snapshot(spec, seen, 0.0, catalog_name=catalog_name)
         return self._kept[connection_id]
 
 
