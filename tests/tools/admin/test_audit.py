@@ -86,7 +86,7 @@ async def test_calls_are_in_a_chain_that_verifies(call: Caller, log: AuditLog) -
     assert (await call()).checked_count == 0
     await settle(log, 1)
     found = await call()
-    assert (found.is_valid, found.checked_count, found.head_seq, found.reason) == (True, 1, 1, "")
+    assert (found.is_valid, found.checked_count, found.head.partition(":")[0], found.reason) == (True, 1, "1", "")
 
 
 async def test_an_edited_record_is_named(call: Caller, log: AuditLog, store: Store) -> None:
@@ -102,10 +102,10 @@ async def test_a_noted_head_must_still_be_there(call: Caller, log: AuditLog) -> 
     await call()
     await settle(log, 1)
     noted = await call()
-    assert (await call(noted_seq=noted.head_seq, noted_hash=noted.head_hash)).is_valid
-    found = await call(noted_seq=noted.head_seq, noted_hash="0" * 64)
+    assert (await call(noted_head=noted.head)).is_valid
+    found = await call(noted_head=f"{noted.head.partition(':')[0]}:{'0' * 64}")
     assert (found.is_valid, found.first_bad_seq) == (False, 1)
-    assert not (await call(noted_seq=1_000, noted_hash="0" * 64)).is_valid
+    assert not (await call(noted_head=f"1000:{'0' * 64}")).is_valid
 
 
 async def test_another_tenants_chain_is_not_looked_at(call: Caller, log: AuditLog, store: Store) -> None:
@@ -131,7 +131,9 @@ async def test_who_lacks_the_permission_is_refused_and_that_is_recorded(call: Ca
     assert (entry.record.subject, entry.record.decision, entry.record.code) == ("vic", "refused", "UNAUTHORIZED")
 
 
-@pytest.mark.parametrize("arguments", [{"noted_seq": 3}, {"noted_hash": "zz"}, {"noted_seq": -1}, {"tenant": "other"}])
+@pytest.mark.parametrize(
+    "arguments", [{"noted_head": "3"}, {"noted_head": "3:zz"}, {"noted_head": "-1:" + "0" * 64}, {"tenant": "other"}]
+)
 async def test_bad_arguments_are_refused(call: Caller, arguments: dict[str, Any]) -> None:
     with raises(InvalidArgument):
         await call(**arguments)
