@@ -1,8 +1,10 @@
-"""What went wrong in an engine, said without its words: they may hold row values, paths and other people's SQL."""
+"""What went wrong in an engine, said without its words: they may hold row values, paths and other people's SQL.
+
+The statement was one that we let through, so its clash with types or values of the data is a Conflict."""
 
 import re
 
-from core.errors import InvalidArgument, PlatformError, Unavailable
+from core.errors import Conflict, PlatformError, Unavailable
 
 _TYPES_HINT = "Check the types of the columns in get_table; cast explicitly, or use TRY_CAST."
 
@@ -62,10 +64,10 @@ def failure(text: str) -> PlatformError:
     first_line = text.partition("\n")[0][:2000]
     planned = re.match(r"Binder Error: ([^/]{1,300})$", first_line)
     if planned:  # said before any row was read: it names only what the caller wrote and may see
-        return InvalidArgument(f"The engine cannot plan the query: {planned[1]}", hint="Correct it and run it again.")
+        return Conflict(f"The engine cannot plan the query: {planned[1]}", hint="Correct it and run it again.")
     for pattern, message, hint in _KNOWN:
         if re.search(pattern, first_line, re.IGNORECASE):
-            return InvalidArgument(message, hint=hint)
+            return Conflict(message, hint=hint)
     if re.search("IO Error|HTTP Error|Connection Error|Permission Error|disk I/O|database is locked", first_line):
         return Unavailable("The data of this query could not be read.", hint="check_connection says more.")
-    return InvalidArgument("The engine refused the query.", hint="validate_query and explain_query help to find out.")
+    return Conflict("The engine refused the query.", hint="validate_query and explain_query help to find out.")

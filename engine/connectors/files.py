@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.context import Cancellation
-from core.errors import InvalidArgument, PlatformError
+from core.errors import Conflict, PlatformError
 from engine.connectors.connector import ArrowStream, ColumnInfo, QueryLimits, RelationInfo
 from engine.connectors.duck import Duck, DuckPlan, quote
 from engine.connectors.opened import Opened
@@ -88,7 +88,7 @@ def _data_files(folder: Path, root: Path) -> Iterator[Path]:
         return
     for number, file in enumerate(folder.rglob("*")):
         if number > MAX_FILES:
-            raise InvalidArgument(f"A sub-folder holds more than {MAX_FILES} files.", hint="Connect a smaller folder.")
+            raise Conflict(f"A sub-folder holds more than {MAX_FILES} files.", hint="Connect a smaller folder.")
         if file.is_file() and not file.name.startswith((".", "_")):
             yield file
 

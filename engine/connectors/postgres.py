@@ -10,7 +10,7 @@ from urllib.parse import quote as url_quote
 from urllib.parse import urlencode
 
 from core.context import Cancellation
-from core.errors import InvalidArgument, PlatformError, Unavailable
+from core.errors import Conflict, PlatformError, Unavailable
 from engine.connectors.connector import ArrowStream, ColumnInfo, QueryLimits, RelationInfo
 from engine.connectors.duck import quote_name
 from engine.connectors.failures import failure
@@ -165,7 +165,7 @@ class PostgresStatement:
         try:
             arrays = [_typed(value, field.type) for value, field in zip(values, wanted, strict=True)]
         except (pa.ArrowException, ArithmeticError, ValueError) as error:
-            raise InvalidArgument(
+            raise Conflict(
                 "A parameter's value does not fit its type.", hint="Dates are written 2026-01-31, numbers plainly."
             ) from error
         return pa.RecordBatch.from_arrays(arrays, names=[str(number + 1) for number in range(len(values))])
@@ -204,7 +204,7 @@ def _failure(error: Exception, *, connecting: bool) -> PlatformError:
     if state == "42501":
         return Unavailable("The connection's role may not read this.", hint="Grant SELECT to the connection's role.")
     if state.startswith("25"):
-        return InvalidArgument("The connection only reads.", hint="Write a SELECT.")
+        return Conflict("The connection only reads.", hint="Write a SELECT.")
     if state == "57014":
         return failure("interrupted")
     return failure(text.partition("ERROR:")[2] or text)

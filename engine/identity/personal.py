@@ -150,7 +150,7 @@ def _narrowed(by: Principal, permissions: Sequence[str] | None) -> str | None:
         return json.dumps(sorted(by.permissions)) if by.via == "external" else None
     missing = sorted(set(permissions) - by.permissions)
     if missing:
-        raise InvalidArgument(
+        raise Unauthorized(
             f"You do not have: {', '.join(missing)[:200]}.", hint="get_current_user shows what you have."
         )
     return json.dumps(sorted(set(permissions)))

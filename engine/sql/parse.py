@@ -9,7 +9,6 @@ from sqlglot.tokenizer_core import Token, TokenType
 from core.errors import InvalidArgument, QueryUnauthorized
 from engine.sql.dialects import dialect_of
 
-MAX_SQL_BYTES = 256 * 1024
 MAX_TOKENS = 20_000
 MAX_DEPTH = 48
 MAX_SHAPE = 4000
@@ -32,9 +31,7 @@ class Parsed:
 
 
 def parse(sql: str, dialect: str) -> Parsed:
-    """The only statement in `sql`. Raises InvalidArgument for its form, QueryUnauthorized for a second one."""
-    if len(sql) > MAX_SQL_BYTES or len(sql.encode("utf-8", "surrogatepass")) > MAX_SQL_BYTES:
-        raise InvalidArgument(f"The statement is longer than {MAX_SQL_BYTES // 1024} kB.", hint="Send a shorter one.")
+    """The only statement in `sql`. Raises QueryUnauthorized: what cannot be read cannot be authorised."""
     if "\0" in sql or any("\ud800" <= character <= "\udfff" for character in sql):
         raise InvalidArgument("The statement holds characters that are not text.")
     tokens = _tokens(sql, dialect)
@@ -46,7 +43,7 @@ def parse(sql: str, dialect: str) -> Parsed:
     except (RecursionError, ValueError):  # ValueError: numbers that no integer can hold
         raise too_complex() from None
     if not found:
-        raise InvalidArgument("There is no statement.", hint="Write one SELECT.")
+        raise QueryUnauthorized("Access denied: there is no statement.", hint="Write one SELECT.")
     if len(found) > 1:
         raise QueryUnauthorized(
             "Access denied: exactly one statement runs at a time.", hint="Send each SELECT as a call of its own."
@@ -54,15 +51,21 @@ def parse(sql: str, dialect: str) -> Parsed:
     return Parsed(_with_parameters(found[0]), _shape(tokens))
 
 
-def too_complex() -> InvalidArgument:
-    return InvalidArgument("The statement is too complex.", hint="Nest less, or write long lists as a join.")
+def too_complex() -> QueryUnauthorized:
+    return QueryUnauthorized(
+        "Access denied: the statement is too complex to be authorised.",
+        hint="Nest less, or write long lists as a join.",
+    )
 
 
 def _tokens(sql: str, dialect: str) -> list[Token]:
     try:
         tokens = dialect_of(dialect).tokenize(sql)
     except TokenError:
-        raise InvalidArgument("The statement has a quote or comment that does not end.") from None
+        raise QueryUnauthorized(
+            "Access denied: the statement has a quote or comment that does not end.",
+            hint="Close it; a quote inside a text is doubled.",
+        ) from None
     if len(tokens) > MAX_TOKENS:
         raise too_complex()
     depth = 0
@@ -95,6 +98,9 @@ def _shape(tokens: list[Token]) -> str:
     return " ".join(words)[:MAX_SHAPE]
 
 
-def _syntax_error(line: int | None, column: int | None) -> InvalidArgument:
+def _syntax_error(line: int | None, column: int | None) -> QueryUnauthorized:
     place = f" at line {line}, column {column}" if line and column else ""
-    return InvalidArgument(f"Syntax error{place}.", hint="Write one SELECT in the dialect of the connection.")
+    return QueryUnauthorized(
+        f"Access denied: the statement cannot be parsed{place}, so it cannot be authorised.",
+        hint="Write one SELECT in the dialect of the connection.",
+    )

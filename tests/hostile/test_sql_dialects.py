@@ -233,7 +233,7 @@ async def check(world: World, statements: str) -> None:
         with pytest.raises(PlatformError) as refused:
             answer = await world.sql.execute(ANN, "shop", Statement(sql, timeout_s=5))
             pytest.fail(f"{sql} answered {answer.rows.records()}")
-        assert refused.value.code in ("QUERY_UNAUTHORIZED", "INVALID_ARGUMENT"), sql
+        assert refused.value.code in ("QUERY_UNAUTHORIZED", "CONFLICT"), sql
         assert "SECRET" not in refused.value.message + refused.value.hint, sql
     for harmless in ("SELECT * FROM people", "SELECT p.* FROM people p", "SELECT count(*) AS n FROM people"):
         answer = await world.sql.execute(ANN, "shop", Statement(harmless))

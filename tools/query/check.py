@@ -4,11 +4,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from core.errors import InvalidArgument, QueryUnauthorized
+from core.errors import Conflict, QueryUnauthorized
 from core.portable import Model, Refers
 from core.tool import tool
 from engine.context import Ctx
-from engine.sql.run import Statement
+from engine.sql.run import MAX_SQL_CHARS, Statement
 
 SQL = "One SELECT in the connection's dialect (DuckDB for the lakehouse and files)."
 PARAMETERS = "Values for $name or :name in the SQL."
@@ -18,7 +18,7 @@ CONNECTION = "Id of the connection; default the lakehouse."
 class CheckQuery(Model):
     """A query that is not run."""
 
-    sql: str = Field(min_length=1, description=SQL)
+    sql: str = Field(min_length=1, max_length=MAX_SQL_CHARS, description=SQL)
     parameters: dict[str, str] = Field({}, max_length=200, description=PARAMETERS)
     connection_id: Annotated[str, Refers("connection")] = Field("lakehouse", max_length=64, description=CONNECTION)
 
@@ -47,7 +47,7 @@ async def validate_query(ctx: Ctx, request: CheckQuery) -> QueryCheck:
     An invalid query is an answer with `valid` false, not an error; `hint` says how to repair it."""
     try:
         prepared = await ctx.engine.sql.validate(ctx.principal, request.connection_id, _statement(request))
-    except (InvalidArgument, QueryUnauthorized) as error:
+    except (Conflict, QueryUnauthorized) as error:
         return QueryCheck(
             valid=False,
             code=error.code,

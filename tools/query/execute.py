@@ -7,7 +7,7 @@ from pydantic import Field
 from core.portable import Model, Refers, Rows
 from core.tool import tool
 from engine.context import Ctx
-from engine.sql.run import Facts, Statement
+from engine.sql.run import MAX_SQL_CHARS, Facts, Statement
 
 SQL = "One SELECT in the connection's dialect (DuckDB for the lakehouse and files), over tables of the connection."
 PARAMETERS = "Values for $name or :name in the SQL; they are bound, never put into its text."
@@ -17,7 +17,7 @@ CONNECTION = "Id of the connection; default the lakehouse."
 class ExecuteQuery(Model):
     """A query and its bounds."""
 
-    sql: str = Field(min_length=1, description=SQL)
+    sql: str = Field(min_length=1, max_length=MAX_SQL_CHARS, description=SQL)
     parameters: dict[str, str] = Field({}, max_length=200, description=PARAMETERS)
     timeout_seconds: int = Field(0, ge=0, le=3600, description="Seconds that it may run; 0 means the platform's limit.")
     connection_id: Annotated[str, Refers("connection")] = Field("lakehouse", max_length=64, description=CONNECTION)

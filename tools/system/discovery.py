@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
-from core.errors import InvalidArgument
+from core.errors import Conflict
 from core.portable import Model
 from core.tool import SIGNED_IN, Tool, tool
 from engine.catalog.words import MAX_QUERY_WORDS, WordIndex, combine, split_words
@@ -65,7 +65,7 @@ async def search_tools(ctx: Ctx, request: SearchTools) -> FoundTools:
 async def call_tool(ctx: Ctx, request: CallTool) -> ToolAnswer:
     """Call a tool that only reads, by name. `search_tools` finds names and arguments."""
     if _effect(ctx, request.name) not in (None, "read"):
-        raise InvalidArgument(f"{request.name} changes something.", hint="Use call_write_tool for it.")
+        raise Conflict(f"{request.name} changes something.", hint="Use call_write_tool for it.")
     return await _call(ctx, request)
 
 
@@ -73,7 +73,7 @@ async def call_tool(ctx: Ctx, request: CallTool) -> ToolAnswer:
 async def call_write_tool(ctx: Ctx, request: CallTool) -> ToolAnswer:
     """Call a tool that writes or deletes, by name. `search_tools` finds names and arguments."""
     if _effect(ctx, request.name) == "read":
-        raise InvalidArgument(f"{request.name} only reads.", hint="Use call_tool for it.")
+        raise Conflict(f"{request.name} only reads.", hint="Use call_tool for it.")
     return await _call(ctx, request)
 
 
@@ -82,9 +82,7 @@ def _effect(ctx: Ctx, name: str) -> str | None:
     for item in ctx.call.tools():
         if item.name == name:
             if item.delegates:
-                raise InvalidArgument(
-                    f"{name} calls other tools itself.", hint="Call it directly, not through another."
-                )
+                raise Conflict(f"{name} calls other tools itself.", hint="Call it directly, not through another.")
             return item.effect
     return None
 

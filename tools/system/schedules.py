@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, JsonValue
 
 from core.arguments import read_arguments
-from core.errors import InvalidArgument, NotFound
+from core.errors import Conflict, InvalidArgument, NotFound
 from core.pages import Listing, Paged
 from core.portable import Model, Refers
 from core.tool import SIGNED_IN, Empty, Tool, tool
@@ -25,6 +25,7 @@ class CreateSchedule(Model):
     tool: str = Field(max_length=64, description="A tool that runs as a job, for example `compact_table`.")
     arguments: dict[str, JsonValue] = Field({}, description="The tool's arguments.")
     cron: str = Field(
+        pattern=r"^ *(@[A-Za-z]+|[0-9A-Za-z*,/-]+( +[0-9A-Za-z*,/-]+){4}) *$",
         max_length=255,
         description="Minute hour day month weekday, for example `30 6 * * mon-fri`; or @hourly, @daily, @weekly.",
     )
@@ -86,16 +87,18 @@ async def create_schedule(ctx: Ctx, request: CreateSchedule) -> Schedule:
     """Run a tool by itself at the times of a cron expression, as you.
 
     Your rights are checked again at every run. Runs missed while no server was up are not made up for."""
-    arguments = checked_arguments(ctx.call.tools(), request.tool, request.arguments)
-    made = await ctx.engine.schedules.create(
-        ctx.principal,
-        name=request.name,
-        tool=request.tool,
-        request=arguments,
-        cron=request.cron,
-        time_zone=request.time_zone,
-        schedule_id=request.schedule_id,
-    )
+    try:
+        made = await ctx.engine.schedules.create(
+            ctx.principal,
+            name=request.name,
+            tool=request.tool,
+            request=checked_arguments(ctx.call.tools(), request.tool, request.arguments),
+            cron=request.cron,
+            time_zone=request.time_zone,
+            schedule_id=request.schedule_id,
+        )
+    except InvalidArgument as error:  # no schema of ours can hold the other tool's, the calendar and the time zones
+        raise Conflict(error.message, hint=error.hint) from error
     return show(made)
 
 
@@ -114,7 +117,7 @@ def checked_arguments(permitted: list[Tool], name: str, arguments: dict[str, Jso
     if found is None:
         raise NotFound(f"No tool {name!r} that you may call.", hint="search_tools finds tools by what they do.")
     if not found.job:
-        raise InvalidArgument(f"{name} does not run as a job.", hint="Only tools that run as jobs can be scheduled.")
+        raise Conflict(f"{name} does not run as a job.", hint="Only tools that run as jobs can be scheduled.")
     return read_arguments(found, arguments, "json").model_dump_json()
 
 

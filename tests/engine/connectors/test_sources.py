@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from core.context import Cancellation
-from core.errors import InvalidArgument, PlatformError, Unavailable
+from core.errors import Conflict, PlatformError, Unavailable
 from core.settings import QuerySettings
 from engine.connectors import duck
 from engine.connectors.connector import ConnectionSpec, Connector, QueryLimits
@@ -172,7 +172,7 @@ async def test_a_sqlite_column_whose_type_changes_later_is_refused_not_guessed(p
     connection.close()
     connector = await pool.get(spec("sqlite", path=str(data / "shop.db")))
     limits = QueryLimits(max_rows=100_000, max_bytes=10**7, timeout_s=10)
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(Conflict):
         stream = await connector.execute("SELECT v FROM main.t", {}, limits=limits, cancelled=Cancellation())
         [batch async for batch in stream]
 
@@ -226,13 +226,13 @@ async def test_postgresql_is_read_only_and_stops_on_the_server(pg: Connector) ->
 async def test_postgresqls_parameters_take_the_types_that_the_server_finds(pg: Connector) -> None:
     sql = "SELECT id FROM public.item WHERE price < $2 AND at >= $1"
     assert await rows(pg, sql, at="2023-12-31", price="10.5") == [{"id": 1}]
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(Conflict):
         await rows(pg, "SELECT id FROM public.item WHERE id = $1", id="one")
 
 
 @pytest.mark.postgres
 async def test_errors_of_postgresql_show_no_secret_and_no_value(pg: Connector, pg_pool: Connectors) -> None:
-    with pytest.raises(InvalidArgument) as refused:
+    with pytest.raises(Conflict) as refused:
         await rows(pg, "SELECT (doc->>'a' || 'SECRET')::int FROM public.item")
     assert "SECRET" not in refused.value.message + refused.value.hint
     away = spec("postgresql", 2, password="hunter2", host="127.0.0.1", port="1", database="d", user="u")
@@ -287,5 +287,5 @@ def test_a_missing_extension_names_the_package_to_install() -> None:
 async def test_memory_is_bounded(pool: Connectors, data: Path) -> None:
     (data / "a.csv").write_text("x\n1\n")
     files = await pool.get(spec("files", path=str(data)))
-    with pytest.raises(InvalidArgument, match="memory"):
+    with pytest.raises(Conflict, match="memory"):
         await rows(files, "SELECT length(string_agg(repeat('x', 100000), '')) FROM range(100000)")

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from core.dispatch import NOBODY
-from core.errors import InvalidArgument, NotFound, Unauthorized
+from core.errors import Conflict, InvalidArgument, NotFound, Unauthorized
 from tests.fixtures_catalog import NO_RIGHTS, VIEWER, Caller, Desk
 
 
@@ -30,10 +30,10 @@ async def test_a_writing_tool_needs_the_other_door(call: Caller, shop: str) -> N
         "name": "tag_column",
         "arguments": {"connection_id": shop, "table": "customers", "column": "id", "tag": "x"},
     }
-    with pytest.raises(InvalidArgument, match="changes something"):
+    with pytest.raises(Conflict, match="changes something"):
         await call("call_tool", **asked)
     assert (await call("call_write_tool", **asked)).result["tags"] == ["x"]
-    with pytest.raises(InvalidArgument, match="only reads"):
+    with pytest.raises(Conflict, match="only reads"):
         await call("call_write_tool", name="list_tables")
 
 
@@ -51,7 +51,7 @@ async def test_the_inner_call_passes_the_gate(call: Caller, shop: str) -> None:
 async def test_doors_do_not_open_doors(call: Caller) -> None:
     for inner in ("call_tool", "call_write_tool"):
         for door in ("call_tool", "call_write_tool"):
-            with pytest.raises(InvalidArgument, match="other tools"):
+            with pytest.raises(Conflict, match="other tools"):
                 await call(door, name=inner, arguments={"name": "list_tables"}, by=NO_RIGHTS)
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from core.context import Cancellation, Emit, JobRun, Principal
 from core.dispatch import Call, Dispatcher
-from core.errors import InvalidArgument, NotFound, Unauthorized
+from core.errors import Conflict, InvalidArgument, NotFound, Unauthorized
 from core.jobs import Job
 from core.pages import PageSigner
 from core.registry import Registry
@@ -194,12 +194,15 @@ async def test_somebody_elses_schedule_does_not_exist(jobs_desk: Desk, stranger:
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        ({"tool": "count_things"}, InvalidArgument),
+        ({"tool": "count_things"}, Conflict),
         ({"tool": "no_such_tool"}, NotFound),
-        ({"arguments": {"to": -1}}, InvalidArgument),
-        ({"arguments": {"too": 1}}, InvalidArgument),
+        ({"arguments": {"to": -1}}, Conflict),
+        ({"arguments": {"too": 1}}, Conflict),
         ({"cron": "now and then"}, InvalidArgument),
-        ({"time_zone": "Mars"}, InvalidArgument),
+        ({"cron": "61 * * * *"}, Conflict),
+        ({"cron": "0 0 30 2 *"}, Conflict),
+        ({"cron": "@sometimes"}, Conflict),
+        ({"time_zone": "Mars"}, Conflict),
         ({"schedule_id": "a b"}, InvalidArgument),
     ],
 )
