@@ -75,7 +75,7 @@ class Platform:
             stop()
         await asyncio.gather(*self._tasks)
         engine = self.engine
-        await engine.sql.queries.close()
+        await engine.sql.close()
         await engine.connectors.close()
         await engine.quotas.close()
         await engine.egress.aclose()

@@ -1,6 +1,7 @@
 """A declaration that some face could not serve is refused when the module is imported."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from core.context import Context
 from core.errors import InvalidArgument, NotFound
 from core.portable import INT64_MAX, Model, Refers, Rows
 from core.registry import Registry
-from core.tool import Empty, Route, Tool, tool
+from core.tool import Empty, Tool, tool
 from tests.fakes import sample_tools
 from tests.fakes.sample_tools import EchoThing, Part
 
@@ -47,10 +48,10 @@ def test_a_type_that_some_face_cannot_carry_is_refused(annotation: Any) -> None:
         declare(field_of(annotation))
 
 
-@pytest.mark.parametrize(
-    "annotation",
-    [str, int, float, bool, bytes, datetime, Decimal, list[Part], dict[str, str], Part | None, JsonValue, Rows],
-)
+PORTABLE = [str, int, float, bool, bytes, datetime, Decimal, list[Part], dict[str, str], Part | None, JsonValue, Rows]
+
+
+@pytest.mark.parametrize("annotation", PORTABLE)
 def test_a_portable_type_is_taken(annotation: Any) -> None:
     assert declare(field_of(annotation)).request
 
@@ -87,7 +88,7 @@ def test_a_function_of_another_form_is_refused() -> None:
 
 def test_two_tools_may_not_share_a_route() -> None:
     first = declare(Good, Empty, "GET /things/{name}")
-    second = Tool(**{**first.__dict__, "name": "other_thing", "routes": (Route.parse("GET /things/{name}"),)})
+    second = replace(first, name="other_thing")
     with pytest.raises(TypeError, match="share"):
         Registry([first, second])
 

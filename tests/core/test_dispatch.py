@@ -32,12 +32,8 @@ from tests.fakes.sample_tools import ConnectionRequest, Count, Counted
 
 Ctx = Context[Any]
 ADMIN, VIEWER = PRINCIPALS["admin-token"], PRINCIPALS["viewer-token"]
-JOB = {
-    "tool": "start_count",
-    "owner": "ada",
-    "created_at": "2026-01-01T00:00:00Z",
-    "updated_at": "2026-01-01T00:00:00Z",
-}
+NEW_YEAR = "2026-01-01T00:00:00Z"
+JOB = {"tool": "start_count", "owner": "ada", "created_at": NEW_YEAR, "updated_at": NEW_YEAR}
 
 
 @tool("POST /counts", needs="catalog.manage", effect="write")
