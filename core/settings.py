@@ -70,7 +70,7 @@ class QuerySettings(Group):
     max_mb: int = Field(64, ge=1, description="Size of a query's answer at most, in MB of Arrow.")
     timeout_s: int = Field(30, ge=1, le=3600, description="Seconds that a query may run unless it asks for fewer.")
     schema_ttl_s: int = Field(300, ge=1, description="Seconds after which a cached schema is read again.")
-    allowed_roots: list[Path] = Field([], description="Folders that file connections may read.")
+    allowed_roots: list[Path] = Field([], description="Folders for file connections and warehouses.")
 
 
 class JobSettings(Group):

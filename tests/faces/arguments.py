@@ -27,7 +27,6 @@ SAMPLES: dict[str, Any] = {
     "name": "parity",
     "email": "parity@example.com",
     "catalog_type": "sql",
-    "warehouse": "{data}",
 }
 """What a field of this name is given, where its type alone does not tell."""
 
