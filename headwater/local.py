@@ -122,7 +122,7 @@ async def run_stdio(settings: Settings, token: str | None) -> None:
             principal = await platform.engine.identity.local_owner()
         else:
             principal = await platform.dispatcher.authenticate(token)
-        await serve_stdio(platform.dispatcher, principal)
+        await serve_stdio(platform.dispatcher, principal, token=token)
 
 
 async def mint_token(settings: Settings, role: str, tenant: str, lifetime_s: float) -> str:

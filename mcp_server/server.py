@@ -156,13 +156,16 @@ async def run_stdio(
     dispatcher: Dispatcher[Any],
     principal: Principal,
     *,
+    token: str | None = None,
     version: str = "",
     results: ResultsPort | None = None,
     toolsets: str = "",
 ) -> None:
-    """Serve one client on stdin and stdout, as a principal that the wiring vouches for."""
+    """Serve one client on stdin and stdout, as a principal that the wiring vouches for.
+
+    With the `token` that the principal was read from, the gate verifies it again at each call."""
     leave_logging_to_the_platform()
-    calls = Calls(dispatcher, results, local=Credentials(principal, is_local=True))
+    calls = Calls(dispatcher, results, local=Credentials(principal, token, is_local=token is None))
     server = HeadwaterMCP(calls, version=version, state_key=None, toolsets=toolsets)
     await server.run_stdio_async(show_banner=False)
 
