@@ -1,8 +1,26 @@
 """How much a client may send: the body limit, enforced while the body streams in."""
 
+import asyncio
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import BodyTooLarge, request_id_of, send_error
+
+DRAIN_BYTES, DRAIN_S = 4 * 2**20, 1.0
+
+
+async def drain(receive: Receive) -> None:
+    """Read on for a moment: a connection closed over unread bytes is reset, and the answer lost with it."""
+    left = DRAIN_BYTES
+    try:
+        async with asyncio.timeout(DRAIN_S):
+            while left > 0:
+                message = await receive()
+                if message["type"] == "http.disconnect" or not message.get("more_body"):
+                    return
+                left -= len(message.get("body", b""))
+    except TimeoutError:
+        return
 
 
 class BodyLimit:
@@ -21,7 +39,7 @@ class BodyLimit:
         headers = dict(scope["headers"])
         declared = headers.get(b"content-length", b"0")
         if not declared.isdigit() or int(declared[:20]) > self._max_bytes:
-            await self._refuse(scope, send)
+            await self._refuse(scope, receive, send)
         elif b"transfer-encoding" in headers:
             await self._count(scope, receive, send)
         else:  # the server stops reading at the declared length, so there is nothing to count
@@ -40,7 +58,7 @@ class BodyLimit:
                 return message
             is_refused = True
             if not has_answered:
-                await self._refuse(scope, send)
+                await self._refuse(scope, receive, send)
             return {"type": "http.disconnect"}
 
         async def send_unless_refused(message: Message) -> None:
@@ -51,7 +69,8 @@ class BodyLimit:
 
         await self._app(scope, receive_counted, send_unless_refused)
 
-    async def _refuse(self, scope: Scope, send: Send) -> None:
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await drain(receive)
         megabytes = self._max_bytes // 2**20
         error = BodyTooLarge(f"The body is larger than {megabytes} MB.", hint="Send less, or in parts.")
         extra = [(b"connection", b"close"), (b"x-request-id", request_id_of(scope).encode())]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import ValidationError
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 
 from core.errors import InvalidArgument
 from core.portable import Model
@@ -25,7 +25,7 @@ def read_arguments(tool: Tool, arguments: Mapping[str, Any], form: Form) -> Mode
         check_shape(arguments)
         if form == "typed":
             return tool.request.model_validate(arguments)
-        body = to_json(dict(arguments))
+        body = _as_json(arguments)
         if form == "json":
             check_json_types(tool.request, body)
         return tool.request.model_validate_json(body)
@@ -35,6 +35,13 @@ def read_arguments(tool: Tool, arguments: Mapping[str, Any], form: Form) -> Mode
         if error.hint:
             raise
         raise InvalidArgument(error.message, hint=fields_hint(tool)) from None
+
+
+def _as_json(arguments: Mapping[str, Any]) -> bytes:
+    try:
+        return to_json(dict(arguments))
+    except PydanticSerializationError:  # half of a surrogate pair, which JSON can escape and UTF-8 cannot hold
+        raise InvalidArgument("A text is not Unicode.", hint="Send whole characters, as UTF-8.") from None
 
 
 def check_shape(arguments: Mapping[str, Any]) -> None:
@@ -83,7 +90,7 @@ def explain(errors: list[Any]) -> str:
     parts = []
     for item in errors[:MAX_REPORTED]:
         where = ".".join(map(str, item["loc"]))[:128] or "request"
-        parts.append(f"{where}: {item['msg'].partition(', unable to parse')[0]}")
+        parts.append(f"{where}: {item['msg'].partition(', unable to')[0]}")
     return "; ".join(parts)
 
 

@@ -35,7 +35,7 @@ def test_no_function_passes_its_ceiling() -> None:
 
 
 def test_core_stays_small() -> None:
-    assert sum(text.count("\n") for name, text, _ in _modules() if name.startswith("core/")) < 1400
+    assert sum(text.count("\n") for name, text, _ in _modules() if name.startswith("core/")) < 1450
 
 
 def test_no_class_is_named_by_what_it_is_not() -> None:
