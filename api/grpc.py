@@ -121,7 +121,8 @@ def _unary(gate: Gate, rpc: Rpc) -> Callable[[bytes, "Servicer"], Awaitable[byte
     async def answer(raw: bytes, context: "Servicer") -> bytes:
         metadata = dict(context.invocation_metadata() or ())
         call = rpc.call(raw, metadata, face=FACE, timeout_s=_timeout_s(context))
-        await context.send_initial_metadata(((REQUEST_ID_KEY, call.request_id),))
+        # With the answer, not ahead of it: on its own it costs a sixth of the whole call.
+        context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
         try:
             return await rpc.answer(gate, call, metadata)
         except PlatformError as error:
@@ -156,4 +157,5 @@ def _timeout_s(context: "Servicer") -> float | None:
 
 async def _abort(context: "Servicer", error: PlatformError, request_id: str) -> NoReturn:
     status = status_of(error, request_id)
-    await context.abort(status_code(error), status.message, ((DETAILS_KEY, status.SerializeToString()),))
+    trailers = ((REQUEST_ID_KEY, request_id), (DETAILS_KEY, status.SerializeToString()))
+    await context.abort(status_code(error), status.message, trailers)

@@ -63,7 +63,7 @@ async def test_a_missing_permission_is_permission_denied(client: Client) -> None
 @pytest.mark.parametrize(
     ("kind", "code", "ours"),
     [
-        ("conflict", grpc.StatusCode.ALREADY_EXISTS, "CONFLICT"),
+        ("conflict", grpc.StatusCode.FAILED_PRECONDITION, "CONFLICT"),
         ("not_found", grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
         ("rate", grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED"),
         ("crash", grpc.StatusCode.INTERNAL, "INTERNAL"),
@@ -102,10 +102,10 @@ async def test_the_longest_error_still_reaches_the_client(client: Client) -> Non
 async def test_the_request_id_is_the_callers_or_a_new_one(client: Client, served: Served) -> None:
     for sent, kept in (("abc-1", True), ("not ok!", False)):
         call = client.start("GetThing", {"thing_id": "a"}, metadata=(*VIEWER, ("x-request-id", sent)))
-        pairs: Any = await call.initial_metadata()
+        await call
+        pairs: Any = await call.trailing_metadata()
         shown = dict(pairs)["x-request-id"]
         assert (shown == sent) is kept
-        await call
         assert served.gate.records[-1].request_id == shown
         assert served.gate.records[-1].face == "grpc"
 
