@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from rich.console import Console
 
 from api.cli_render import show
+from api.streams import ARROW_FIELD
 from core.errors import InvalidArgument, PlatformError, error_classes
 from core.portable import plain_type
 from core.tool import Tool
@@ -119,7 +120,8 @@ def finish(answer: Answer, options: Options) -> None:
         else:
             Console(stderr=True).print(f"[red]{body['code']}[/red] ", end="")
             click.echo(body["message"] + (f"\n  {body['hint']}" if body["hint"] else ""), err=True)
-            click.echo(f"  request {body['request_id']}", err=True)
+            if body["request_id"]:
+                click.echo(f"  request {body['request_id']}", err=True)
         raise SystemExit(EXIT_CODES[answer.error.code])
     result = answer.result or {}
     if options.as_json:
@@ -143,13 +145,9 @@ def _common(tool: Tool | None) -> list[click.Parameter]:
     if tool is None or tool.job:
         text = "How long to wait for the job; 0 answers with the job at once."
         options.append(click.Option(["--wait", "opt_wait_s"], type=float, metavar="SECONDS", help=text))
-    if tool is None or (tool.emits is not None and _carries_bytes(tool)):
-        options.append(click.Option(["--output", "opt_output"], help="File for the streamed bytes."))
+    if tool is None or (tool.emits is not None and ARROW_FIELD in tool.emits.model_fields):
+        options.append(click.Option(["--output", "opt_output"], help="File for the rows, as one Arrow IPC stream."))
     return options
-
-
-def _carries_bytes(tool: Tool) -> bool:
-    return tool.emits is not None and any(info.annotation is bytes for info in tool.emits.model_fields.values())
 
 
 def _parameter(name: str, info: FieldInfo) -> click.Parameter:
@@ -191,7 +189,8 @@ class JsonParameter(click.ParamType[Any]):
 
 def usage_error(error: click.UsageError) -> PlatformError:
     """A wrong command line in the words of the other faces."""
-    return InvalidArgument(error.format_message(), hint="See --help.")
+    command = error.ctx.command_path if error.ctx else "headwater"
+    return InvalidArgument(error.format_message(), hint=f"See `{command} --help`.")
 
 
 def unmapped_codes() -> set[str]:

@@ -42,6 +42,7 @@ from engine.telemetry.metrics import Metrics
 from engine.telemetry.traces import Tracing
 from engine.visibility.objects import ObjectVisibility
 from headwater import __version__
+from headwater.settings import prepare_home
 
 TOOL_PACKAGES = ("tools",)
 
@@ -90,7 +91,7 @@ async def build(settings: Settings, *, registry: Registry | None = None) -> Plat
     """Everything but the faces, over all tools unless told otherwise.
 
     The first start makes a tenant, an administrator and keys."""
-    settings.home.mkdir(parents=True, exist_ok=True)
+    prepare_home(settings.home)
     url = store_url(settings)
     await asyncio.to_thread(upgrade, url)
     registry = Registry.walk(TOOL_PACKAGES) if registry is None else registry

@@ -1,19 +1,21 @@
 """The commands: serving and upkeep here; one more per tool, made from the registry."""
 
 import asyncio
+import json
 import sys
-from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from api.cli import EXIT_CODES, call_command, tool_command
+from api.cli import Answer, Options, call_command, finish, tool_command, usage_error
 from core.errors import PlatformError
+from core.settings import Settings
 from headwater import __version__
 from headwater.settings import find_home, read_settings
 
-F = TypeVar("F", bound=Callable[..., Any])
+PORT = click.IntRange(0, 65535)
 
 home_option = click.option(
     "--home", type=click.Path(path_type=Path), envvar="HEADWATER_HOME", help="Folder of all local state [.headwater]."
@@ -24,55 +26,74 @@ class ToolGroup(click.Group):
     """A group whose commands are those declared here and one per tool; tools are found only when needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        from headwater.local import tool_names  # lazily: walking the tools imports the engine
-
-        return [*super().list_commands(ctx), *(name.replace("_", "-") for name in tool_names())]
+        return [*super().list_commands(ctx), "call", *self._tool_commands()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        from headwater.local import executor, find_tool
-
         found = super().get_command(ctx, cmd_name)
         if found is not None:
             return found
+        from headwater.local import executor, find_tool  # lazily: walking the tools imports the engine
+
         if cmd_name == "call":
             return _with_target(call_command(executor(ctx)))
         tool = find_tool(cmd_name.replace("-", "_"))
         return _with_target(tool_command(tool, executor(ctx))) if tool else None
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name.startswith("-") or self.get_command(ctx, name) is not None:
+            return super().resolve_command(ctx, args)
+        close = get_close_matches(name.replace("_", "-"), self.list_commands(ctx), cutoff=0.7)
+        hint = f"Did you mean {' or '.join(close)}?" if close else "`headwater --help` lists every command."
+        raise click.UsageError(f"No such command {name!r}. {hint}", ctx)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        tools = self._tool_commands()
+        own = [name for name in self.list_commands(ctx) if name not in tools]
+        for title, names in (("Commands", own), ("Tools (one command each)", tools)):
+            named = [(name, command) for name in names if (command := self.get_command(ctx, name))]
+            width = formatter.width - 6 - max(map(len, names))
+            rows = [(name, command.get_short_help_str(width)) for name, command in named if not command.hidden]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run; a wrong command line after `--json` is told in JSON too."""
         try:
-            return super().invoke(ctx)
+            return super().main(*args, **{**kwargs, "standalone_mode": False})
+        except click.UsageError as error:
+            if "--json" not in sys.argv:
+                error.show()
+            else:
+                click.echo(json.dumps({"error": usage_error(error).body("")}), err=True)
+            sys.exit(error.exit_code)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except (click.Abort, KeyboardInterrupt):
+            sys.exit(130)
         except PlatformError as error:
-            click.echo(f"{error.code} {error.message}\n  {error.hint}".rstrip(), err=True)
-            sys.exit(EXIT_CODES[error.code])
+            finish(Answer("", error=error), Options())
+
+    def _tool_commands(self) -> list[str]:
+        from headwater.local import tool_names
+
+        return [name.replace("_", "-") for name in tool_names()]
 
 
 def _with_target(command: click.Command) -> click.Command:
     """Add the options that say where a tool runs: in this process on a home, or on a server."""
-    command.params += [
-        click.Option(
-            ["--home"],
-            type=click.Path(path_type=Path),
-            envvar="HEADWATER_HOME",
-            expose_value=False,
-            callback=_remember,
-            help="Run in this process on this home.",
-        ),
-        click.Option(
-            ["--server"],
-            envvar="HEADWATER_SERVER_URL",
-            expose_value=False,
-            callback=_remember,
-            help="Run on the server at this REST URL instead.",
-        ),
-        click.Option(
-            ["--token"],
-            envvar="HEADWATER_TOKEN",
-            expose_value=False,
-            callback=_remember,
-            help="Act as this token's owner; without one, as the owner of the home.",
-        ),
-    ]
+    path = click.Path(path_type=Path)
+    for name, kind, variable, text in (
+        ("home", path, "HEADWATER_HOME", "Run in this process on this home."),
+        ("server", click.STRING, "HEADWATER_SERVER_URL", "Run on the server at this REST URL instead."),
+        ("token", click.STRING, "HEADWATER_TOKEN", "Act as this token's owner; without one, as the home's owner."),
+    ):
+        command.params.append(
+            click.Option([f"--{name}"], type=kind, envvar=variable, expose_value=False, callback=_remember, help=text)
+        )
     return command
 
 
@@ -92,55 +113,57 @@ def cli() -> None:
 @cli.command()
 @home_option
 @click.option("--host", help="Address that all faces listen on [127.0.0.1].")
-@click.option("--rest-port", "--port", "rest_port", type=int, help="Port of REST [8000].")
-@click.option("--grpc-web-port", type=int, help="Port of gRPC-Web [8001].")
-@click.option("--mcp-port", type=int, help="Port of MCP [8002].")
-@click.option("--grpc-port", type=int, help="Port of gRPC [50051].")
+@click.option("--rest-port", "--port", "rest_port", type=PORT, help="Port of REST [8000]; 0 picks a free one.")
+@click.option("--grpc-web-port", type=PORT, help="Port of gRPC-Web [8001].")
+@click.option("--mcp-port", type=PORT, help="Port of MCP [8002].")
+@click.option("--grpc-port", type=PORT, help="Port of gRPC [50051].")
 @click.option("--public-url", help="URL under which clients reach this server.")
-@click.option("--workers", type=int, help="Serving processes [1].")
+@click.option("--workers", type=click.IntRange(1, 64), help="Serving processes that share the ports [1].")
 @click.option(
     "--data",
     type=click.Path(exists=True, resolve_path=True, path_type=Path),
-    help="Serve this folder or file of data too.",
+    help="Serve this folder or file of data too, as the connection `data`.",
 )
-@click.option("--reload", is_flag=True, help="Start again when the source changes.")
-@click.option("--daemon", is_flag=True, help="Run in the background.")
-@click.option("--debug", is_flag=True, help="Verbose logs.")
+@click.option("--reload", "is_reloading", is_flag=True, help="Start again when the source changes.")
+@click.option("--daemon", "is_daemon", is_flag=True, help="Run in the background; `headwater stop` ends it.")
+@click.option("--debug", "is_verbose", is_flag=True, help="Verbose logs.")
 @click.option("--child-of", type=int, default=0, hidden=True)
-def serve(
-    home: Path | None, data: Path | None, reload: bool, daemon: bool, debug: bool, child_of: int, **server: Any
-) -> None:
+def serve(home: Path | None, data: Path | None, **options: Any) -> None:
     """Start every face: REST, gRPC, gRPC-Web and MCP, with an embedded worker."""
     from headwater.announce import announce
-    from headwater.data_option import allow_data, point_at_data
+    from headwater.data_option import allow_data
     from headwater.serve import run_until_stopped
-    from headwater.workers import reload_on_change, start_daemon, supervise
+    from headwater.workers import Supervisor, reload_on_change, start_daemon
 
-    settings = _settings(home, debug, server)
+    is_reloading, is_daemon = options.pop("is_reloading"), options.pop("is_daemon")
+    parent, is_verbose = options.pop("child_of"), options.pop("is_verbose")
+    if is_reloading and is_daemon:
+        raise click.UsageError("--reload and --daemon exclude one another.")
     if data is not None:
-        settings = allow_data(settings, data)
+        allow_data(find_home(home), data)
+    settings = _settings(home, is_verbose=is_verbose, **options)
     arguments = [item for item in sys.argv[2:] if item not in ("--daemon", "--reload")]
-    if daemon:
-        click.echo(f"serving in the background as process {start_daemon(settings.home, arguments)}")
-    elif reload:
-        sys.exit(reload_on_change(arguments, [Path(__file__).parent.parent]))
+    if is_daemon:
+        server = start_daemon(settings.home, arguments)
+        click.echo(f"Serving in the background: {server}. `headwater stop --home {settings.home}` ends it.")
+    elif is_reloading:
+        reload_on_change(arguments)
     else:
-        if data is not None and not child_of:
-            asyncio.run(point_at_data(settings, data))
-        if settings.server.workers > 1 and not child_of:
-            sys.exit(supervise(arguments, settings.server.workers))
         _configure_logging(settings)
-        asyncio.run(run_until_stopped(settings, announce, parent=child_of))
+        if settings.server.workers > 1 and not parent:
+            sys.exit(Supervisor(settings, arguments).run())
+        asyncio.run(run_until_stopped(settings, announce, data=data, parent=parent))
 
 
 @cli.command()
 @home_option
 def stop(home: Path | None) -> None:
     """Stop the server that runs on a home."""
-    from headwater.workers import stop_daemon
+    from headwater.workers import stop_servers
 
-    pid = stop_daemon(find_home(home))
-    click.echo(f"stopped process {pid}" if pid else "no server runs on this home")
+    folder = find_home(home)
+    stopped = stop_servers(folder)
+    click.echo("\n".join(f"Stopped: {server}." for server in stopped) or f"No server runs on {folder}.")
 
 
 @cli.command()
@@ -150,7 +173,7 @@ def worker(home: Path | None, concurrency: int) -> None:
     """Run durable jobs and schedules until stopped."""
     from headwater.local import run_worker
 
-    settings = _settings(home, debug=False, server={})
+    settings = _settings(home)
     _configure_logging(settings)
     asyncio.run(run_worker(settings, concurrency))
 
@@ -162,7 +185,7 @@ def mcp(home: Path | None, token: str | None) -> None:
     """Serve MCP over standard input and output, for a desktop client."""
     from headwater.local import run_stdio
 
-    settings = _settings(home, debug=False, server={})
+    settings = _settings(home)
     _configure_logging(settings)
     asyncio.run(run_stdio(settings, token))
 
@@ -176,7 +199,7 @@ def token(home: Path | None, role: str, tenant: str, hours: float) -> None:
     """Print a bearer token, and nothing else."""
     from headwater.local import mint_token
 
-    click.echo(asyncio.run(mint_token(_settings(home, debug=False, server={}), role, tenant, hours * 3600)))
+    click.echo(asyncio.run(mint_token(_settings(home), role, tenant, hours * 3600)))
 
 
 @cli.group()
@@ -190,17 +213,18 @@ def db_upgrade(home: Path | None) -> None:
     """Bring the store's schema up to date."""
     from headwater.upkeep import upgrade_store
 
-    click.echo(upgrade_store(_settings(home, debug=False, server={})))
+    click.echo(upgrade_store(_settings(home)))
 
 
 @cli.command()
 @click.argument("target", type=click.Path(path_type=Path))
 @home_option
-def backup(target: Path, home: Path | None) -> None:
+@click.option("--force", is_flag=True, help="Replace TARGET when it exists.")
+def backup(target: Path, home: Path | None, force: bool) -> None:
     """Copy all platform state of a home into the archive TARGET; safe while serving."""
     from headwater.upkeep import back_up
 
-    click.echo(back_up(_settings(home, debug=False, server={}), target))
+    click.echo(back_up(_settings(home), target, force=force))
 
 
 @cli.command()
@@ -220,7 +244,7 @@ def doctor(home: Path | None) -> None:
     """Check what holds on this machine, and say what to do about the rest."""
     from headwater.doctor import examine
 
-    sys.exit(examine(_settings(home, debug=False, server={})))
+    sys.exit(examine(_settings(home)))
 
 
 @cli.command()
@@ -231,7 +255,7 @@ def demo(home: Path | None, keep_serving: bool | None) -> None:
     from headwater.demo import run_demo
 
     keep = sys.stdout.isatty() if keep_serving is None else keep_serving
-    settings = _settings(home, debug=False, server={})
+    settings = _settings(home)
     _configure_logging(settings, level="error")
     asyncio.run(run_demo(settings, keep_serving=keep))
 
@@ -245,15 +269,15 @@ def generate(check: bool) -> None:
     sys.exit(generate_all(check=check))
 
 
-def _settings(home: Path | None, debug: bool, server: dict[str, Any]) -> Any:
+def _settings(home: Path | None, *, is_verbose: bool = False, **server: Any) -> Settings:
     given = {name: value for name, value in server.items() if value is not None}
     overrides: dict[str, Any] = {"server": given} if given else {}
-    if debug:
+    if is_verbose:
         overrides["telemetry"] = {"log_level": "debug"}
     return read_settings(home, **overrides)
 
 
-def _configure_logging(settings: Any, level: str = "") -> None:
+def _configure_logging(settings: Settings, level: str = "") -> None:
     from engine.telemetry.logs import configure_logging
 
     telemetry = settings.telemetry

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import time
+from contextlib import AsyncExitStack
 from typing import Any
 
 from rich.console import Console
@@ -10,11 +11,12 @@ from rich.syntax import Syntax
 
 from api.cli_render import show
 from core.errors import Unavailable
-from core.settings import ServerSettings, Settings
-from headwater.announce import connect_lines
+from core.settings import Settings
+from headwater.announce import connect_lines, url
 from headwater.build import Platform
 from headwater.flights import load_flights
-from headwater.listeners import Ports, bind
+from headwater.listeners import FACES, Ports, bind
+from headwater.running import registered
 from headwater.serve import serving
 
 JOIN = """
@@ -39,9 +41,11 @@ async def run_demo(settings: Settings, *, keep_serving: bool) -> None:
     console.print("[bold]1. The flights lakehouse[/bold]  Iceberg tables, loaded week by week")
     await _load(console, settings)
     console.print("\n[bold]2. Every face in one process[/bold]")
-    async with serving(settings) as (platform, ports):
-        for name in ("rest", "mcp", "grpc", "grpc_web"):
-            console.print(f"  {name.replace('_', '-'):9} {settings.server.host}:{getattr(ports, name)}")
+    async with AsyncExitStack() as stack:
+        platform, ports = await stack.enter_async_context(serving(settings))
+        stack.enter_context(registered(settings.home, ports))
+        for name in FACES:
+            console.print(f"  {name.replace('_', '-'):9} {url(settings.server, getattr(ports, name))}", markup=False)
         token = await platform.engine.identity.mint(role="viewer")
         await _ask(console, platform, ports, token)
         console.print("\n[bold]4. Connect your own client[/bold]")
@@ -65,8 +69,7 @@ async def _ask(console: Console, platform: Platform, ports: Ports, token: str) -
     from fastmcp import Client  # lazily: only the demo is a client
 
     console.print("\n[bold]3. Three questions through MCP[/bold]")
-    url = f"http://{platform.settings.server.host}:{ports.mcp}/mcp"
-    async with Client(url, auth=token) as client:
+    async with Client(f"{url(platform.settings.server, ports.mcp)}/mcp", auth=token) as client:
         for question, tool, arguments in QUESTIONS:
             console.print(f"\n[bold cyan]{question}[/bold cyan]")
             console.print(f"  {tool}", end="\n" if "sql" in arguments else f" {arguments or ''}\n", markup=False)
@@ -95,12 +98,12 @@ def _brief(result: dict[str, Any]) -> dict[str, Any]:
 def _with_free_ports(console: Console, settings: Settings) -> Settings:
     """The settings as they are, or with free ports when something else uses the usual ones."""
     try:
-        for opened in bind(settings.server).sockets.values():
+        for opened in bind(settings.server).values():
             opened.close()
     except Unavailable as error:
         console.print(f"[yellow]{error.message} Taking free ports instead.[/yellow]")
-        free = ServerSettings(rest_port=0, grpc_web_port=0, mcp_port=0, grpc_port=0, admin_port=0)
-        return settings.model_copy(update={"server": free})
+        free = dict.fromkeys(("rest_port", "grpc_web_port", "mcp_port", "grpc_port", "admin_port"), 0)
+        return settings.model_copy(update={"server": settings.server.model_copy(update=free)})
     return settings
 
 

@@ -5,7 +5,6 @@ import importlib.util
 import os
 import platform
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +40,7 @@ def examine(settings: Settings) -> int:
 
 def _python(settings: Settings) -> list[Finding]:
     version = platform.python_version()
-    if sys.version_info[:2] == (3, 11):
+    if version.startswith("3.11."):
         return [Finding("ok", f"Python {version}")]
     return [Finding("note", f"Python {version}", "Tested on 3.11; later versions are expected to work.")]
 

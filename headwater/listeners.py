@@ -1,11 +1,12 @@
-"""The sockets and servers of one serving process: four faces and the metrics page on one event loop."""
+"""The sockets and HTTP servers of one serving process: faces and the metrics page on one event loop."""
 
 import asyncio
 import contextlib
-import logging
+import errno
+import os
 import socket
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.errors import Unavailable
@@ -14,8 +15,11 @@ from core.settings import ServerSettings
 if TYPE_CHECKING:
     import uvicorn
 
-log = logging.getLogger("headwater.serve")
 GRACE_S = 10
+LOOPBACK = "127.0.0.1"
+FACES = ("rest", "grpc_web", "mcp", "grpc")
+ADMIN_TRIES = 64
+Sockets = dict[str, socket.socket]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,64 +33,110 @@ class Ports:
     admin: int
 
 
-@dataclass(slots=True)
-class Listeners:
-    """Bound sockets of the HTTP faces, kept from the moment a port is chosen until they are served."""
+def bind(settings: ServerSettings, *, shared: bool = False) -> Sockets:
+    """Bind the port of every HTTP face and of the metrics page; `shared` allows other processes to as well.
 
-    ports: Ports
-    sockets: dict[str, socket.socket] = field(default_factory=dict)
+    gRPC binds its own later, and is only looked at, so that nothing is started in vain.
+    Raises Unavailable naming the port that cannot be had, and its option."""
+    with _closed_on_failure() as sockets:
+        for face in FACES:
+            sockets[face] = _bound(face, settings, shared=shared)
+        sockets.pop("grpc").close()
+        sockets["admin"] = _admin(settings.admin_port)
+    return sockets
 
 
-def bind(settings: ServerSettings, *, shared: bool = False) -> Listeners:
-    """Bind every HTTP port; `shared` sets SO_REUSEPORT so that several processes can.
+def reserve(settings: ServerSettings) -> Sockets:
+    """Hold every face's port, without listening, for child processes. Raises Unavailable as `bind` does."""
+    with _closed_on_failure() as sockets:
+        for face in FACES:
+            # First alone: sharing at once would also succeed beside another server that shares.
+            with _bound(face, settings, shared=False) as alone:
+                chosen = settings.model_copy(update={f"{face}_port": port_of(alone)})
+            sockets[face] = _bound(face, chosen, shared=True, listening=False)
+    return sockets
 
-    Raises Unavailable naming the port that is taken."""
-    wanted = {
-        "rest": (settings.host, settings.rest_port),
-        "grpc_web": (settings.host, settings.grpc_web_port),
-        "mcp": (settings.host, settings.mcp_port),
-        "admin": ("127.0.0.1", settings.admin_port),
-    }
-    sockets: dict[str, socket.socket] = {}
+
+def port_of(opened: socket.socket) -> int:
+    port: int = opened.getsockname()[1]
+    return port
+
+
+@contextlib.contextmanager
+def _closed_on_failure() -> Iterator[Sockets]:
+    sockets: Sockets = {}
     try:
-        for name, (host, port) in wanted.items():
-            sockets[name] = _listen(name, host, port, shared=shared and name != "admin")
-    except OSError as error:
+        yield sockets
+    except BaseException:
         for opened in sockets.values():
             opened.close()
-        raise Unavailable(str(error), hint=f"Choose another with --{_flag(len(sockets))}, or stop what uses it.")
-    ports = {name: opened.getsockname()[1] for name, opened in sockets.items()}
-    return Listeners(Ports(grpc=settings.grpc_port, **ports), sockets)
+        raise
 
 
-def _flag(index: int) -> str:
-    return ("rest-port", "grpc-web-port", "mcp-port", "admin-port")[index]
+def _bound(face: str, settings: ServerSettings, *, shared: bool, listening: bool = True) -> socket.socket:
+    host, port = settings.host, getattr(settings, f"{face}_port")
+    try:
+        return _open(host, port, shared=shared, listening=listening)
+    except OSError as error:
+        option = f"--{face.replace('_', '-')}-port"
+        if error.errno == errno.EADDRINUSE:
+            hint = f"Choose another with {option}, or stop what uses it."
+            raise Unavailable(f"Port {port} on {host} is taken.", hint=hint) from None
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        hint = f"Check --host and {option}."
+        raise Unavailable(f"{host}:{port} cannot be listened on: {reason}.", hint=hint) from None
 
 
-def _listen(name: str, host: str, port: int, *, shared: bool) -> socket.socket:
+def _admin(port: int) -> socket.socket:
+    """The metrics page is no face: where its port is taken, one of the next will do."""
+    for candidate in range(port, min(port + ADMIN_TRIES, 65536)) if port else ():
+        with contextlib.suppress(OSError):
+            return _open(LOOPBACK, candidate)
+    return _open(LOOPBACK, 0)
+
+
+def _open(host: str, port: int, *, shared: bool = False, listening: bool = True) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol named, asyncio turns Nagle's algorithm off, which would hold answers back for 40 ms.
     opened = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if shared:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         opened.bind((host, port))
+        if listening:  # at once: until then another process could still take the port
+            opened.listen(1024)
+        opened.setblocking(False)
     except OSError:
         opened.close()
-        if name == "admin" and port:  # a convenience, not a face: another free port will do
-            return _listen(name, host, 0, shared=shared)
-        raise OSError(f"Port {port} on {host} is taken.") from None
-    opened.listen(1024)
-    opened.setblocking(False)
+        raise
     return opened
 
 
-@contextlib.asynccontextmanager
-async def http_server(
-    app: Any, opened: socket.socket, settings: ServerSettings, *, lifespan: str
-) -> AsyncIterator[None]:
-    """Serve one ASGI app on a bound socket until the block ends, then let running requests finish."""
+class HttpServer:
+    """One ASGI app on one bound socket. `stop` lets running requests finish."""
+
+    def __init__(self, app: Any, opened: socket.socket, settings: ServerSettings, *, lifespan: bool = False):
+        self._socket = opened
+        self._server = _server(_config(app, settings, lifespan=lifespan))
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Serve. Raises Unavailable when the app does not start."""
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        while not self._server.started:
+            if self._task.done():
+                self._task.result()
+                raise Unavailable("A face did not start.", hint="The log says why.")
+            await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task
+
+
+def _server(config: "uvicorn.Config") -> "uvicorn.Server":
     import uvicorn  # lazily: the command line must not pay for a server
 
     class Server(uvicorn.Server):
@@ -94,26 +144,15 @@ async def http_server(
         def capture_signals(self) -> Iterator[None]:
             yield  # signals belong to the process, which stops all of its servers together
 
-    server = Server(_config(app, settings, lifespan))
-    task = asyncio.create_task(server.serve(sockets=[opened]))
-    while not server.started:
-        if task.done():
-            task.result()
-            raise Unavailable("A face did not start.")
-        await asyncio.sleep(0.005)
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        await task
+    return Server(config)
 
 
-def _config(app: Any, settings: ServerSettings, lifespan: str) -> "uvicorn.Config":
+def _config(app: Any, settings: ServerSettings, *, lifespan: bool) -> "uvicorn.Config":
     import uvicorn
 
     return uvicorn.Config(
         app,
-        lifespan="on" if lifespan == "on" else "off",
+        lifespan="on" if lifespan else "off",
         log_config=None,
         access_log=False,
         server_header=False,

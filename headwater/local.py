@@ -8,15 +8,17 @@ import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator
+from difflib import get_close_matches
 from typing import Any
 
 import click
 from pydantic import BaseModel
 
 from api.cli import Answer, Execute, Options
-from api.cli_progress import ProgressBar
+from api.cli_live import Live
+from api.streams import ARROW_FIELD
 from core.dispatch import Call
-from core.errors import PlatformError
+from core.errors import InvalidArgument, NotFound, PlatformError
 from core.registry import Registry
 from core.settings import Settings
 from core.tool import Tool
@@ -30,11 +32,12 @@ def registry() -> Registry:
 
 
 def tool_names() -> list[str]:
-    return sorted(tool.name for tool in registry())
+    """Tools with a command of their own: those that are not for models alone."""
+    return sorted(tool.name for tool in registry() if not tool.mcp_only)
 
 
 def find_tool(name: str) -> Tool | None:
-    return registry().get(name) if name in registry() else None
+    return registry().get(name) if name in tool_names() else None
 
 
 def executor(ctx: click.Context) -> Execute:
@@ -43,23 +46,41 @@ def executor(ctx: click.Context) -> Execute:
     def execute(tool: str, arguments: dict[str, Any], options: Options) -> Answer:
         meta = ctx.find_root().meta
         token, server = meta.get("headwater.token"), meta.get("headwater.server")
-        if server:
-            from headwater.remote import call_server
+        try:
+            declared = _known(tool)
+            _check_output(declared, options)
+            settings = read_settings(meta.get("headwater.home"))
+            if server:
+                from headwater.remote import Server  # lazily: the outbound client
 
-            return asyncio.run(call_server(server, token or "", registry().get(tool), arguments, options))
-        settings = read_settings(meta.get("headwater.home"))
-        return asyncio.run(_call_on_home(settings, token, tool, arguments, options))
+                return asyncio.run(Server(server, token or "", settings.egress).call(declared, arguments, options))
+            return asyncio.run(_call_on_home(settings, token, declared, arguments, options))
+        except PlatformError as error:
+            return Answer("", error=error)
 
     return execute
 
 
+def _known(name: str) -> Tool:
+    if name in registry():
+        return registry().get(name)
+    close = get_close_matches(name, tool_names(), cutoff=0.7)
+    hint = f"Did you mean {' or '.join(close)}?" if close else "`headwater --help` lists the tools."
+    raise NotFound(f"No tool {name[:64]!r}.", hint=hint)
+
+
+def _check_output(tool: Tool, options: Options) -> None:
+    if options.output is None and tool.emits is not None and ARROW_FIELD in tool.emits.model_fields:
+        raise InvalidArgument(f"{tool.name} streams Arrow.", hint="Say where to with --output FILE.")
+
+
 async def _call_on_home(
-    settings: Settings, token: str | None, tool: str, arguments: dict[str, Any], options: Options
+    settings: Settings, token: str | None, tool: Tool, arguments: dict[str, Any], options: Options
 ) -> Answer:
     async with opened(settings) as platform:
-        if tool in platform.dispatcher.registry and platform.dispatcher.registry.get(tool).job:
-            await platform.start_workers()
-        return await call_once(platform, token, tool, arguments, options)
+        if tool.job and options.wait_s != 0:
+            await platform.start_workers()  # perhaps no server runs that would
+        return await call_once(platform, token, tool.name, arguments, options)
 
 
 @contextlib.asynccontextmanager
@@ -78,24 +99,24 @@ async def call_once(
     """Run one tool through the gate. `token` None acts as the owner of the home."""
     request_id = f"req_{secrets.token_hex(8)}"
     principal = await platform.engine.identity.local_owner() if token is None else None
-    with ProgressBar(options) as progress:
-        call = Call(
-            tool=tool,
-            arguments=arguments,
-            form="json",
-            face="cli",
-            request_id=request_id,
-            token=token,
-            principal=principal,
-            emit=progress.emit,
-            timeout_s=options.timeout_s,
-            wait_s=options.wait_s,
-            idempotency_key=options.idempotency_key,
-        )
-        try:
+    try:
+        with Live(options) as live:
+            call = Call(
+                tool=tool,
+                arguments=arguments,
+                form="json",
+                face="cli",
+                request_id=request_id,
+                token=token,
+                principal=principal,
+                emit=live.emit,
+                timeout_s=options.timeout_s,
+                wait_s=options.wait_s,
+                idempotency_key=options.idempotency_key,
+            )
             result = await platform.dispatcher.call(call)
-        except PlatformError as error:
-            return Answer(request_id, error=error)
+    except PlatformError as error:
+        return Answer(request_id, error=error)
     return Answer(request_id, result=as_json(result))
 
 

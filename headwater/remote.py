@@ -1,74 +1,117 @@
 """The command line against a server: the tool's REST route, through the one outbound client."""
 
+import asyncio
 import json
 import secrets
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from api.cli import Answer, Options
-from core.errors import InvalidArgument, PlatformError, error_from
+from api.cli_live import Live
+from api.streams import ARROW, ARROW_FIELD, SSE
+from core.errors import InvalidArgument, PlatformError, Timeout, Unavailable, error_from
+from core.jobs import Progress
 from core.settings import EgressSettings
 from core.tool import Route, Tool
 from engine.egress.client import EgressClient, Response
 
-MAX_ANSWER_BYTES = 256 * 2**20
-SLACK_S = 5.0
+MAX_ANSWER_BYTES = 2**40  # a stream goes to a file, and what is no stream is bounded by the server
+PATIENCE_S = 600.0
 
 
-async def call_server(server: str, token: str, tool: Tool, arguments: dict[str, Any], options: Options) -> Answer:
-    """Run one tool on a server's REST face. The host that the person named may be private."""
-    request_id = f"req_{secrets.token_hex(8)}"
-    host = urlsplit(server).netloc
-    egress = EgressClient(EgressSettings(allowed_private_hosts=[host]))
-    try:
-        answer = await _send(egress, server.rstrip("/"), token, tool, arguments, options, request_id)
-        return _read(answer, options, request_id)
-    except PlatformError as error:
-        return Answer(request_id, error=error)
-    finally:
-        await egress.aclose()
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The REST face to call, and as whom. Its host may be private, for the person named it."""
+
+    url: str
+    token: str
+    egress: EgressSettings
+
+    async def call(self, tool: Tool, arguments: dict[str, Any], options: Options) -> Answer:
+        """Run one tool there."""
+        request_id = f"req_{secrets.token_hex(8)}"
+        host = urlsplit(self.url).netloc
+        client = EgressClient(self.egress.model_copy(update={"allowed_private_hosts": [host]}))
+        try:
+            sent = _request(tool, arguments, options)
+            with Live(options) as live:
+                result = await self._exchange(client, sent, request_id, options, live)
+            return Answer(request_id, result=result)
+        except PlatformError as error:
+            return Answer(request_id, error=error)
+        finally:
+            await client.aclose()
+
+    async def _exchange(
+        self, client: EgressClient, sent: "_Request", request_id: str, options: Options, live: Live
+    ) -> dict[str, Any]:
+        received = _Received(live)
+        headers = {**sent.headers, "x-request-id": request_id}
+        if self.token:
+            headers["authorization"] = f"Bearer {self.token}"
+        try:
+            async with asyncio.timeout(options.timeout_s):
+                answer = await client.request(
+                    sent.method,
+                    self.url.rstrip("/") + sent.path,
+                    body=sent.body,
+                    headers=headers,
+                    max_bytes=MAX_ANSWER_BYTES,
+                    timeout_s=PATIENCE_S + (options.wait_s or 0.0),
+                    sinks={ARROW: received.rows, SSE: received.events},
+                )
+        except TimeoutError:
+            raise Timeout(
+                f"No answer within {options.timeout_s:g} s.", hint="Allow more with --call-timeout."
+            ) from None
+        except (InvalidArgument, Unavailable) as error:
+            hint = "Check --server, for example http://127.0.0.1:8000, and that `headwater serve` runs there."
+            raise Unavailable(f"{self.url} cannot be called: {error.message}", hint=hint) from error
+        return received.result(answer, options)
 
 
-async def _send(
-    egress: EgressClient,
-    server: str,
-    token: str,
-    tool: Tool,
-    arguments: dict[str, Any],
-    options: Options,
-    request_id: str,
-) -> Response:
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+def _request(tool: Tool, arguments: dict[str, Any], options: Options) -> _Request:
     if not tool.routes:
         raise InvalidArgument(f"{tool.name} is served over MCP only.", hint="Leave --server out to run it here.")
     route, rest = tool.routes[0], dict(arguments)
-    url = server + _path(route, rest)
-    query: dict[str, Any] = {} if options.wait_s is None else {"wait_s": options.wait_s}
+    path = _path(tool, route, rest)
+    query: dict[str, Any] = {"wait_s": options.wait_s} if tool.job and options.wait_s is not None else {}
     is_query = route.method in ("GET", "DELETE")
     if is_query:
         query |= {name: _text(value) for name, value in rest.items() if value is not None}
-    if query:
-        url += "?" + urlencode(query, doseq=True)
-    headers = {"x-request-id": request_id, "accept": "application/json, application/vnd.apache.arrow.stream"}
-    if token:
-        headers["authorization"] = f"Bearer {token}"
+    headers = {"accept": _accepted(tool)}
     if options.idempotency_key:
         headers["idempotency-key"] = options.idempotency_key
     if not is_query:
         headers["content-type"] = "application/json"
     body = b"" if is_query else json.dumps(rest).encode()
-    timeout_s = (options.timeout_s or 60.0) + (options.wait_s or 0.0) + SLACK_S
-    return await egress.request(
-        route.method, url, body=body, headers=headers, max_bytes=MAX_ANSWER_BYTES, timeout_s=timeout_s
-    )
+    return _Request(route.method, f"{path}?{urlencode(query, doseq=True)}" if query else path, headers, body)
 
 
-def _path(route: Route, arguments: dict[str, Any]) -> str:
+def _accepted(tool: Tool) -> str:
+    if tool.emits is None:
+        return "application/json"
+    stream = ARROW if ARROW_FIELD in tool.emits.model_fields else SSE
+    return f"application/json, {stream}"
+
+
+def _path(tool: Tool, route: Route, arguments: dict[str, Any]) -> str:
     path = route.path if route.at_root else f"/v1{route.path}"
     for name in route.parameters:
-        if name not in arguments:
+        field = tool.request.model_fields[name]
+        if name not in arguments and field.is_required():
             raise InvalidArgument(f"{name} is missing.", hint=f"Give --{name.replace('_', '-')}.")
-        path = path.replace(f"{{{name}}}", quote(str(arguments.pop(name)), safe=""))
+        value = arguments.pop(name, field.default)
+        path = path.replace(f"{{{name}}}", quote(str(value), safe=""))
     return path
 
 
@@ -78,19 +121,47 @@ def _text(value: Any) -> Any:
     return [_text(item) for item in value] if isinstance(value, list) else value
 
 
-def _read(answer: Response, options: Options, request_id: str) -> Answer:
-    if answer.headers.get("content-type", "").startswith("application/vnd.apache.arrow"):
-        return _keep(answer.body, options, request_id)
-    body: dict[str, Any] = answer.json() if answer.body else {}
-    if answer.status < 400:
-        return Answer(request_id, result=body)
-    found = body.get("error", {})
-    error = error_from(found.get("code", "INTERNAL"), found.get("message", ""), hint=found.get("hint", ""))
-    return Answer(found.get("request_id", request_id), error=error)
+class _Received:
+    """An answer as it comes: rows to the file, events to the screen, and what is left of it as the result."""
+
+    def __init__(self, live: Live):
+        self._live = live
+        self._size = 0
+        self._pending = b""
+        self._last: dict[str, Any] | None = None
+
+    def rows(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        self._live.write(chunk)
+
+    def events(self, chunk: bytes) -> None:
+        *whole, self._pending = (self._pending + chunk).split(b"\n\n")
+        for event in whole:
+            fields = dict(line.split(": ", 1) for line in event.decode().splitlines() if ": " in line[1:])
+            if "data" in fields:
+                self._take(fields.get("event", ""), json.loads(fields["data"]))
+
+    def _take(self, name: str, data: dict[str, Any]) -> None:
+        if name in ("result", "error", "job"):
+            self._last = data
+        elif name == "progress":
+            self._live.show(Progress.model_validate(data))
+        else:
+            self._live.show(data)
+
+    def result(self, answer: Response, options: Options) -> dict[str, Any]:
+        """The tool's result. Raises the error that the server answered with."""
+        if self._size:
+            return {"file": options.output, "size_bytes": self._size}
+        body = self._last if self._last is not None else _json(answer)
+        if answer.status < 400 and set(body) != {"error"}:
+            return body
+        found = body.get("error") if isinstance(body.get("error"), dict) else None
+        if found is None:
+            raise Unavailable(f"{answer.url} answered with status {answer.status}.", hint="Is --server the REST face?")
+        raise error_from(found.get("code", ""), found.get("message", ""), hint=found.get("hint", ""))
 
 
-def _keep(body: bytes, options: Options, request_id: str) -> Answer:
-    if options.output is None:
-        raise InvalidArgument("This tool streams bytes.", hint="Say where to with --output FILE.")
-    Path(options.output).write_bytes(body)
-    return Answer(request_id, result={"bytes_written": len(body), "file": options.output})
+def _json(answer: Response) -> dict[str, Any]:
+    body: Any = json.loads(answer.body) if answer.headers.get("content-type", "").startswith("application/json") else {}
+    return body if isinstance(body, dict) else {}

@@ -3,29 +3,31 @@
 import asyncio
 import contextlib
 import gc
-import json
 import logging
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable
-from dataclasses import asdict
 from ipaddress import ip_address
 from pathlib import Path
 
 from core.errors import InvalidArgument
+from core.registry import Registry
 from core.settings import ServerSettings, Settings
 from engine.telemetry.logs import take_over
 from headwater.build import Platform, build
+from headwater.data_option import point_at_data
 from headwater.faces import grpc_server, grpc_web_face, mcp_face, metrics_page, rest_face
-from headwater.listeners import Listeners, Ports, bind, http_server
+from headwater.listeners import HttpServer, Ports, Sockets, bind, port_of
+from headwater.running import registered, running
 
 log = logging.getLogger("headwater.serve")
-STATE_FILE = "serve.json"
 
 
 def check_exposure(settings: Settings) -> list[str]:
     """Warnings about who can reach the faces. Raises InvalidArgument where it would be an open door."""
     server = settings.server
+    _check_tls(server)
     if is_loopback(server.host):
         return []
     if not settings.auth.enabled:
@@ -41,6 +43,15 @@ def check_exposure(settings: Settings) -> list[str]:
     ]
 
 
+def _check_tls(server: ServerSettings) -> None:
+    """Refuse half a pair, which would leave a face in plain text, and files that are not there."""
+    if (server.tls_cert is None) != (server.tls_key is None):
+        raise InvalidArgument("tls_cert and tls_key belong together.", hint="Set both of them, or neither.")
+    for path in (server.tls_cert, server.tls_key):
+        if path is not None and not os.access(path, os.R_OK):
+            raise InvalidArgument(f"{path} cannot be read.", hint="Check HEADWATER_SERVER__TLS_CERT and _KEY.")
+
+
 def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
@@ -51,74 +62,78 @@ def is_loopback(host: str) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def serving(settings: Settings, *, parent: int = 0) -> AsyncIterator[tuple[Platform, Ports]]:
+async def serving(
+    settings: Settings, *, shared: bool = False, registry: Registry | None = None
+) -> AsyncIterator[tuple[Platform, Ports]]:
     """All faces of one process, ready when the block is entered, drained when it is left.
 
-    `parent` is the process that supervises several like this one, which then share the ports."""
-    shared = parent > 0
+    With `shared`, other processes may listen on the same ports."""
     for warning in check_exposure(settings):
         log.warning(warning)
-    listeners = bind(settings.server, shared=shared)
-    platform = await build(settings)
+    sockets = bind(settings.server, shared=shared)
+    platform = await build(settings, registry=registry)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(platform.close)
-        ports = await _open_faces(stack, platform, listeners, shared=shared)
+        ports = await stack.enter_async_context(_faces(platform, sockets, shared=shared))
         take_over(settings.telemetry)  # again: the faces' frameworks have brought handlers of their own
         await platform.start_workers()
         gc.freeze()  # what is here now stays; collections need not walk it
-        write_state(settings.home, ports, parent or os.getpid())
-        stack.callback(remove_state, settings.home, os.getpid())
         yield platform, ports
 
 
-async def _open_faces(
-    stack: contextlib.AsyncExitStack, platform: Platform, listeners: Listeners, *, shared: bool
-) -> Ports:
-    server, sockets = platform.settings.server, listeners.sockets
+@contextlib.asynccontextmanager
+async def _faces(platform: Platform, sockets: Sockets, *, shared: bool) -> AsyncIterator[Ports]:
+    server = platform.settings.server
     grpc = grpc_server(platform, shared=shared)
-    grpc_port = await grpc.start()
-    stack.push_async_callback(grpc.stop)
-    await stack.enter_async_context(http_server(rest_face(platform), sockets["rest"], server, lifespan="off"))
-    await stack.enter_async_context(http_server(grpc_web_face(platform), sockets["grpc_web"], server, lifespan="off"))
-    await stack.enter_async_context(http_server(mcp_face(platform), sockets["mcp"], server, lifespan="on"))
-    loopback = ServerSettings()
-    await stack.enter_async_context(http_server(metrics_page(platform), sockets["admin"], loopback, lifespan="off"))
-    return Ports(**{**asdict(listeners.ports), "grpc": grpc_port})
+    started: list[HttpServer] = []
+    try:
+        ports = Ports(grpc=await grpc.start(), **{name: port_of(opened) for name, opened in sockets.items()})
+        for face in (
+            HttpServer(rest_face(platform), sockets["rest"], server),
+            HttpServer(grpc_web_face(platform), sockets["grpc_web"], server),
+            HttpServer(mcp_face(platform), sockets["mcp"], server, lifespan=True),
+            HttpServer(metrics_page(platform), sockets["admin"], ServerSettings()),
+        ):
+            await face.start()
+            started.append(face)
+        yield ports
+    finally:  # together, so that they share one period of grace
+        await asyncio.gather(grpc.stop(), *(face.stop() for face in started))
 
 
 async def run_until_stopped(
-    settings: Settings, announce: Callable[[Platform, Ports], None], *, parent: int = 0
+    settings: Settings, announce: Callable[[Platform, Ports], None], *, data: Path | None = None, parent: int = 0
 ) -> None:
-    """Serve until SIGINT or SIGTERM; running calls get a grace period to finish."""
+    """Serve until SIGINT or SIGTERM; running calls get a grace period to finish.
+
+    `parent` is the process that supervises several like this one. It tells of them once the first is ready."""
     stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    async with serving(settings, parent=parent) as (platform, ports):
-        announce(platform, ports)
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with contextlib.AsyncExitStack() as stack:
+        platform, ports = await stack.enter_async_context(serving(settings, shared=parent > 0))
+        others = running(settings.home)
+        if parent not in [other.pid for other in others]:
+            if data is not None:
+                platform.first_start.append(await point_at_data(platform, data))
+            announce(platform, ports)
+        if parent:
+            os.kill(parent, signal.SIGUSR1)
+            _stop_with_parent(stopped)
+        else:
+            for other in others:
+                log.warning("another server runs on this home: %s", other)
+            stack.enter_context(registered(settings.home, ports))
         await stopped.wait()
-        log.info("stopping: waiting for running calls")
+        log.info("stopping: running calls may finish")
 
 
-def write_state(home: Path, ports: Ports, pid: int) -> None:
-    """Leave the process id and ports in the home, for the commands that talk to a running server."""
-    target = home / STATE_FILE
-    partial = target.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps({"pid": pid, **asdict(ports)}))
-    partial.replace(target)
+def _stop_with_parent(stopped: asyncio.Event) -> None:
+    """Standard input is the parent's pipe: it ends when the parent was killed, and nobody else knows this process."""
+    loop, pipe = asyncio.get_running_loop(), sys.stdin.fileno()
 
+    def stop() -> None:
+        loop.remove_reader(pipe)
+        stopped.set()
 
-def remove_state(home: Path, pid: int) -> None:
-    state = read_state(home)
-    if state and state["pid"] == pid:
-        (home / STATE_FILE).unlink(missing_ok=True)
-
-
-def read_state(home: Path) -> dict[str, int] | None:
-    """The running server's process id and ports, or None."""
-    try:
-        state: dict[str, int] = json.loads((home / STATE_FILE).read_text())
-        os.kill(state["pid"], 0)
-    except (FileNotFoundError, ValueError, KeyError, ProcessLookupError):
-        return None
-    return state
+    loop.add_reader(pipe, stop)

@@ -1,7 +1,9 @@
 """Reads the settings once: command line, then environment, then `HOME/headwater.toml`, then defaults."""
 
+import errno
 import os
 from pathlib import Path
+from tomllib import TOMLDecodeError
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,15 +15,28 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from core.errors import InvalidArgument
+from core.errors import InvalidArgument, Unavailable
 from core.settings import Settings
 
 DEFAULT_HOME = Path(".headwater")
+DATA_FILE = "data.path"
+"""In the home: what `serve --data` was given last, which its connection may go on reading."""
 
 
 def find_home(given: Path | None = None) -> Path:
     """The home folder: `--home`, else HEADWATER_HOME, else `.headwater` here."""
     return (given or Path(os.environ.get("HEADWATER_HOME") or DEFAULT_HOME)).expanduser().absolute()
+
+
+def prepare_home(home: Path) -> None:
+    """Make the home folder, readable by its owner alone. Raises Unavailable when it cannot be written."""
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(home, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        hint = "Choose another folder with --home or HEADWATER_HOME."
+        raise Unavailable(f"The home {home} cannot be written: {error.strerror}.", hint=hint) from None
 
 
 def read_settings(home: Path | None = None, **overrides: Any) -> Settings:
@@ -52,4 +67,15 @@ def read_settings(home: Path | None = None, **overrides: Any) -> Settings:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise InvalidArgument(f"The settings are not valid: {wrong}", hint=f"See {toml} and HEADWATER_* variables.")
-    return Settings.model_construct(**{name: getattr(read, name) for name in Settings.model_fields})
+    except (TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidArgument(f"{toml} is not TOML: {error}", hint="See docs/reference/settings.md.") from None
+    query = read.query.model_copy(update={"allowed_roots": [*read.query.allowed_roots, *_served_data(folder)]})
+    values = {name: getattr(read, name) for name in Settings.model_fields}
+    return Settings.model_construct(**{**values, "query": query})
+
+
+def _served_data(home: Path) -> list[Path]:
+    try:
+        return [Path((home / DATA_FILE).read_text().strip())]
+    except OSError:
+        return []

@@ -1,94 +1,139 @@
 """`headwater serve` with several processes, in the background, or reloading on changes."""
 
-import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
-from core.errors import Unavailable
-from headwater.serve import read_state
+from core.errors import Conflict, Unavailable
+from core.settings import Settings
+from headwater.listeners import Ports, port_of, reserve
+from headwater.running import Running, registered, running
+from headwater.settings import prepare_home
 
 READY_S = 30.0
+POLL_S = 0.05
 RESTART_PAUSE_S = 0.5
+SOURCES = ("agents", "api", "core", "engine", "evals", "gateway", "headwater", "mcp_server", "prompts", "tools")
 
 
 def serve_command(arguments: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "headwater", "serve", *arguments]
 
 
-def supervise(arguments: Sequence[str], count: int) -> int:
-    """Run `count` serving processes on shared ports; one that dies is started again. Returns 0 when stopped."""
-    children: list[subprocess.Popen[bytes]] = []
-    is_stopping = False
+class Supervisor:
+    """Serving processes on shared ports. One that dies is started again; all end with this process."""
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal is_stopping
-        is_stopping = True
-        for child in children:
+    def __init__(self, settings: Settings, arguments: Sequence[str]):
+        self._settings = settings
+        self._arguments = arguments
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._is_ready = False
+        self._is_stopping = False
+
+    def run(self) -> int:
+        """Serve until SIGINT or SIGTERM. Returns the exit code: that of the first process when it cannot start."""
+        sockets = reserve(self._settings.server)
+        ports = Ports(admin=self._settings.server.admin_port, **{name: port_of(held) for name, held in sockets.items()})
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGUSR1, self._note_ready)
+        first = self._start(ports)
+        while not (self._is_ready or self._is_stopping):
+            if first.poll() is not None:
+                return first.returncode
+            time.sleep(POLL_S)
+        with ExitStack() as stack:
+            stack.enter_context(registered(self._settings.home, ports))
+            while not self._is_stopping:
+                self._children = [child for child in self._children if child.poll() is None]
+                while len(self._children) < self._settings.server.workers:
+                    self._start(ports)
+                time.sleep(RESTART_PAUSE_S)
+            self._end()
+        return 0
+
+    def _start(self, ports: Ports) -> "subprocess.Popen[bytes]":
+        faces = [
+            item
+            for face in ("rest", "grpc_web", "mcp", "grpc")
+            for item in (f"--{face.replace('_', '-')}-port", str(getattr(ports, face)))
+        ]
+        command = [*serve_command(self._arguments), *faces, "--child-of", str(os.getpid())]
+        child = subprocess.Popen(command, stdin=subprocess.PIPE)  # the pipe tells the child when this process is gone
+        self._children.append(child)
+        return child
+
+    def _end(self) -> None:
+        for child in self._children:
             child.send_signal(signal.SIGTERM)
+        for child in self._children:
+            child.wait()
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    command = [*serve_command(arguments), "--child-of", str(os.getpid())]
-    while not is_stopping:
-        while len(children) < count:
-            children.append(subprocess.Popen(command))
-        time.sleep(RESTART_PAUSE_S)
-        children = [child for child in children if child.poll() is None]
-    for child in children:
-        child.wait()
-    return 0
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._is_stopping = True
+
+    def _note_ready(self, number: int, frame: FrameType | None) -> None:
+        self._is_ready = True
 
 
-def start_daemon(home: Path, arguments: Sequence[str]) -> int:
-    """Start a server in the background and return its process id when it is ready.
+def start_daemon(home: Path, arguments: Sequence[str]) -> Running:
+    """Start a server in the background; answers when it is ready.
 
-    Raises Unavailable with the end of its log when it does not become ready."""
-    if read_state(home):
-        raise Unavailable("A server is running on this home already.", hint="`headwater stop` ends it.")
-    home.mkdir(parents=True, exist_ok=True)
+    Raises Conflict when one runs already, Unavailable with the end of its log when it does not become ready."""
+    for server in running(home):
+        raise Conflict(
+            f"A server runs on this home already: {server}.", hint=f"`headwater stop --home {home}` ends it."
+        )
+    prepare_home(home)
     log_path = home / "serve.log"
     with log_path.open("ab") as log:
         child = subprocess.Popen(
             serve_command(arguments), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     ends_at = time.monotonic() + READY_S
-    while time.monotonic() < ends_at:
-        if read_state(home):
-            return child.pid
-        if child.poll() is not None:
-            break
-        time.sleep(0.05)
-    raise Unavailable(f"The server did not become ready; see {log_path}.", hint=_tail(log_path))
+    while time.monotonic() < ends_at and child.poll() is None:
+        for server in running(home):
+            return server
+        time.sleep(POLL_S)
+    raise Unavailable(f"The server did not become ready; its log is {log_path}.", hint=_tail(log_path))
 
 
-def stop_daemon(home: Path) -> int | None:
-    """Stop the server of a home, and say which process it was; None when none runs."""
-    state = read_state(home)
-    if state is None:
-        return None
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(state["pid"], signal.SIGTERM)
+def stop_servers(home: Path) -> list[Running]:
+    """Stop every server of a home and say which they were. Raises Unavailable when one does not end."""
+    found = running(home)
+    for server in found:
+        os.kill(server.pid, signal.SIGTERM)
     ends_at = time.monotonic() + READY_S
-    while read_state(home) and time.monotonic() < ends_at:
-        time.sleep(0.05)
-    return state["pid"]
+    while left := running(home):
+        if time.monotonic() > ends_at:
+            raise Unavailable(f"Still running: {left[0]}.", hint=f"`kill -9 {left[0].pid}` ends it at once.")
+        time.sleep(POLL_S)
+    return found
 
 
-def reload_on_change(arguments: Sequence[str], folders: Sequence[Path]) -> int:
+def reload_on_change(arguments: Sequence[str]) -> int:
     """Serve, and start again whenever a source file changes."""
     from watchfiles import PythonFilter, run_process
 
     def announce(changes: object) -> None:
-        sys.stderr.write("source changed: restarting\n")
+        sys.stderr.write("source changed: starting again\n")
 
-    command = " ".join(serve_command(arguments))
-    return run_process(*folders, target=command, target_type="command", watch_filter=PythonFilter(), callback=announce)
+    root = Path(__file__).parent.parent
+    folders = [folder for name in SOURCES if (folder := root / name).is_dir()]
+    return run_process(
+        *folders,
+        target=shlex.join(serve_command(arguments)),
+        target_type="command",
+        watch_filter=PythonFilter(),
+        callback=announce,
+    )
 
 
 def _tail(path: Path, lines: int = 5) -> str:

@@ -5,7 +5,7 @@ import json
 import logging
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,7 @@ class _Request:
     target: Target
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
+    sinks: Mapping[str, Callable[[bytes], object]] = field(default_factory=dict)
 
 
 class EgressClient:
@@ -108,12 +109,15 @@ class EgressClient:
         headers: Mapping[str, str] | None = None,
         max_bytes: int | None = None,
         timeout_s: float | None = None,
+        sinks: Mapping[str, Callable[[bytes], object]] | None = None,
     ) -> Response:
-        """Call a URL. Raises InvalidArgument when it may not be called, Unavailable when it fails."""
+        """Call a URL. Raises InvalidArgument when it may not be called, Unavailable when it fails.
+
+        A good answer of a media type in `sinks` goes there as it comes, and leaves the body empty."""
         limit_bytes = max_bytes or self._settings.max_response_kb * 1024
         try:
             async with asyncio.timeout(timeout_s or self._settings.timeout_s):
-                request = _Request(method, parse_target(url), _own_headers(headers or {}), body)
+                request = _Request(method, parse_target(url), _own_headers(headers or {}), body, sinks or {})
                 return await self._follow(request, limit_bytes)
         except Refused as refused:
             raise _refusal(refused) from None
@@ -136,8 +140,12 @@ class EgressClient:
             answer = await wire.send(stack, request.method, request.target, request.headers, request.body)
             if answer.status in REDIRECTS and "location" in answer.headers:
                 return Response(answer.status, answer.headers, b"", request.target.url)
-            encoding = answer.headers.get("content-encoding", "")
-            body = await _read(answer.chunks, encoding, limit_bytes)
+            plain = _plain(answer.chunks, answer.headers.get("content-encoding", ""), limit_bytes)
+            sink = request.sinks.get(answer.headers.get("content-type", "").partition(";")[0])
+            if sink is not None and answer.status < 300:
+                async for chunk in plain:
+                    sink(chunk)
+            body = b"".join([chunk async for chunk in plain])
         return Response(answer.status, answer.headers, body, request.target.url)
 
     def _open_wire(self) -> "Wire":
@@ -191,20 +199,21 @@ def _redirected(request: _Request, status: int, location: str) -> _Request:
         if method != "GET":
             raise Refused("a redirect would send the body to another host")
         headers = {name: value for name, value in headers.items() if name in KEPT_ACROSS_ORIGINS}
-    return _Request(method, target, headers, body)
+    return _Request(method, target, headers, body, request.sinks)
 
 
-async def _read(chunks: AsyncIterator[bytes], encoding: str, limit_bytes: int) -> bytes:
+async def _plain(chunks: AsyncIterator[bytes], encoding: str, limit_bytes: int) -> AsyncIterator[bytes]:
     """The body within `limit_bytes`, counted after decompression, which never runs ahead of the limit."""
     inflate = _inflater(encoding)
-    body = bytearray()
+    count = 0
     async for chunk in chunks:
-        body += chunk if inflate is None else _inflate(inflate, chunk, limit_bytes + 1 - len(body))
-        if len(body) > limit_bytes:
+        plain = chunk if inflate is None else _inflate(inflate, chunk, limit_bytes + 1 - count)
+        count += len(plain)
+        if count > limit_bytes:
             raise Unavailable(f"The other side's answer is larger than {limit_bytes} bytes.")
-    if inflate is not None and body and not inflate.eof:
+        yield plain
+    if inflate is not None and count and not inflate.eof:
         raise Unavailable("The other side's answer breaks off.")
-    return bytes(body)
 
 
 def _inflater(encoding: str) -> "zlib._Decompress | None":

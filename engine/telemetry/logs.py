@@ -26,6 +26,7 @@ QUIET = (
     "pyiceberg",
     "alembic",
     "docket",
+    "uvicorn.error",  # one line per face, and faces are announced
 )
 NEVER_BELOW_WARNING = ("sqlalchemy", "sqlalchemy.engine", "sqlalchemy.pool", "uvicorn.access")
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\n\t"}
