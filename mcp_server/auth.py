@@ -145,10 +145,11 @@ async def refuse(
     request_id: str = "",
     status: int | None = None,
     is_token_bad: bool = False,
+    allow: str = "",
 ) -> None:
     """Answer outside MCP, in the shape that every face uses."""
     request_id = request_id or new_request_id()
-    headers = {"x-request-id": request_id}
+    headers = {"x-request-id": request_id, **({"allow": allow} if allow else {})}
     if isinstance(error, Unauthenticated):
         headers["www-authenticate"] = 'Bearer realm="headwater"'
         if is_token_bad:

@@ -14,13 +14,13 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from core.dispatch import Dispatcher
+from core.errors import InvalidArgument, NotFound
 from core.settings import ServerSettings
-from mcp_server.auth import BODY_KEY, Admission
+from mcp_server.auth import BODY_KEY, Admission, refuse
 
 
 class Transports:
@@ -29,8 +29,9 @@ class Transports:
     Streaming is chosen where it costs nothing unless used (2026-07-28: the first notification opens the
     stream, and a client that leaves cancels its call), and before that only when progress is wanted."""
 
-    def __init__(self, server: Server[Any]):
+    def __init__(self, server: Server[Any], *, max_body_bytes: int):
         self._server = server
+        self._max_body_bytes = max_body_bytes
         self._plain: StreamableHTTPSessionManager | None = None
         self._streaming: StreamableHTTPSessionManager | None = None
 
@@ -46,12 +47,13 @@ class Transports:
             self._server,
             json_response=is_json,
             stateless=True,
+            max_request_body_size=self._max_body_bytes,  # the SDK has a lower one of its own
             security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),  # guarded() does it
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in ("POST", "DELETE"):
-            await PlainTextResponse("Method Not Allowed", 405, {"allow": "POST, DELETE"})(scope, receive, send)
+            await refuse(wrong_method(), scope, receive, send, status=405, allow="POST, DELETE")
             return
         chosen = self._streaming if wants_stream(Headers(scope=scope), scope[BODY_KEY]) else self._plain
         if chosen is None:
@@ -71,8 +73,9 @@ def wants_stream(headers: Headers, body: bytes) -> bool:
 
 def http_app(server: Server[Any], dispatcher: Dispatcher[Any], settings: ServerSettings) -> Starlette:
     """The app to serve; its lifespan starts and stops the transports."""
-    transports = Transports(server)
-    door = Admission(transports, dispatcher, max_body_bytes=settings.max_body_mb << 20)
+    max_body_bytes = settings.max_body_mb << 20
+    transports = Transports(server, max_body_bytes=max_body_bytes)
+    door = Admission(transports, dispatcher, max_body_bytes=max_body_bytes)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -80,7 +83,20 @@ def http_app(server: Server[Any], dispatcher: Dispatcher[Any], settings: ServerS
             yield
 
     routes = [Route(path, endpoint=door) for path in ("/mcp", "/mcp/")]
+    routes.append(Route("/{path:path}", endpoint=NoSuchPath()))
     return Starlette(routes=routes, middleware=guards(settings), lifespan=lifespan)
+
+
+class NoSuchPath:
+    """ASGI: every other path."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        error = NotFound("No such path.", hint="MCP is served at /mcp.")
+        await refuse(error, scope, receive, send, status=404)
+
+
+def wrong_method() -> InvalidArgument:
+    return InvalidArgument("This method is not allowed here.", hint="POST requests; this server keeps no sessions.")
 
 
 def guards(settings: ServerSettings) -> list[Middleware]:

@@ -58,7 +58,7 @@ def problems(reply: Reply, house: Served, *, allowed: tuple[str, ...], private: 
         found.append(f"answered {reply.code or reply.status}: {reply.text[:300]!r}")
     if reply.code != "OK" and not reply.request_id:
         found.append("has no request id")
-    if str(reply.status).startswith("5") and reply.code not in ("UNAVAILABLE", "TIMEOUT"):
+    if isinstance(reply.status, int) and reply.status >= 500 and reply.code not in ("UNAVAILABLE", "TIMEOUT"):
         found.append(f"status {reply.status}")
     shown = [word for word in (*_TRACES, *house.paths, *private) if word in reply.text]
     if shown and reply.code != "OK":
@@ -87,7 +87,8 @@ class RestWire:
         route = declared.routes[0]
         path = route.path if route.at_root else f"/v1{route.path}"
         for name in route.parameters:
-            path = path.replace(f"{{{name}}}", quote(str(rest.pop(name, "lakehouse")), safe=""))
+            segment = quote(str(rest.pop(name, "lakehouse")), safe="")
+            path = path.replace(f"{{{name}}}", segment if segment.strip(".") else segment.replace(".", "%2E"))
         if route.method in ("GET", "DELETE"):
             params = [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in rest.items()]
             return self.send(route.method, path, b"", token, params=params)
