@@ -18,7 +18,7 @@ GRPC_STATUS: dict[str, grpc.StatusCode] = {
     errors.NotFound.code: grpc.StatusCode.NOT_FOUND,
     errors.QueryUnauthorized.code: grpc.StatusCode.PERMISSION_DENIED,
     errors.InvalidArgument.code: grpc.StatusCode.INVALID_ARGUMENT,
-    errors.Conflict.code: grpc.StatusCode.ALREADY_EXISTS,
+    errors.Conflict.code: grpc.StatusCode.FAILED_PRECONDITION,
     errors.RateLimited.code: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.QuotaExceeded.code: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.Timeout.code: grpc.StatusCode.DEADLINE_EXCEEDED,

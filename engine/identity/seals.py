@@ -48,7 +48,7 @@ class TenantSeals:
         if kept is not None and kept[0] > self._clock():
             return kept[1]
         query = select(tenants.c.wrapped_key).where(tenants.c.tenant_id == tenant)
-        key = self._store.read_now(lambda connection: connection.scalar(query))
+        key: bytes | None = self._store.read_now(lambda connection: connection.scalar(query))
         if not key:
             raise NotFound("The tenant's key is gone.")
         self._keys[tenant] = (self._clock() + KEEP_S, key)

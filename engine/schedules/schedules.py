@@ -107,7 +107,11 @@ class Schedules:
 
         def work(connection: Connection) -> tuple[list[Schedule], int]:
             total = connection.execute(select(func.count()).select_from(schedules).where(seen)).scalar_one()
-            query = select(schedules).where(seen).order_by(schedules.c.name, schedules.c.created_at, schedules.c.schedule_id)
+            query = (
+                select(schedules)
+                .where(seen)
+                .order_by(schedules.c.name, schedules.c.created_at, schedules.c.schedule_id)
+            )
             rows = connection.execute(query.offset(window.offset).limit(window.size))
             return [_schedule(row) for row in rows], total
 

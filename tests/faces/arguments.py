@@ -79,7 +79,8 @@ def sample(tool: Tool, ids: dict[str, str], data: str) -> dict[str, Any]:
         for name, info in tool.request.model_fields.items()
         if info.is_required() or name in in_path or (name in SAMPLES and name not in ("name", "id"))
     }
-    return _filled({**made, **given}, data)
+    filled: dict[str, Any] = _filled({**made, **given}, data)
+    return filled
 
 
 def _filled(value: Any, data: str) -> Any:

@@ -13,6 +13,7 @@ import httpx
 import pyarrow as pa
 from google.protobuf import json_format
 from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 from core.tool import Tool
 
@@ -71,8 +72,8 @@ class RestClient:
         await self._http.aclose()
 
 
-def _query(arguments: dict[str, Any]) -> list[tuple[str, str]]:
-    pairs: list[tuple[str, str]] = []
+def _query(arguments: dict[str, Any]) -> list[tuple[str, str | int | float | bool | None]]:
+    pairs: list[tuple[str, str | int | float | bool | None]] = []
     for name, value in arguments.items():
         for item in value if isinstance(value, list) else [value]:
             if item is not None:
@@ -168,22 +169,23 @@ class GrpcClient:
         method = self._methods[tool.name]
         request = json_format.ParseDict(arguments, method.request())
         metadata = tuple(_bearer(token).items())
-        make = self._channel.unary_stream if method.is_streaming else self._channel.unary_unary
-        stub = make(
-            method.path,
-            request_serializer=method.request.SerializeToString,
-            response_deserializer=method.response.FromString,
-        )
+        wire = {
+            "request_serializer": method.request.SerializeToString,
+            "response_deserializer": method.response.FromString,
+        }
+        sent = {"metadata": metadata, "timeout": 30}
         try:
             if not method.is_streaming:
-                return Answer("OK", message_to_value(await stub(request, metadata=metadata, timeout=30)))
-            parts = [part async for part in stub(request, metadata=metadata, timeout=30)]
-            return Answer("OK", merge_parts(parts))
+                unary: Any = self._channel.unary_unary(method.path, **wire)
+                return Answer("OK", message_to_value(await unary(request, **sent)))
+            stream: Any = self._channel.unary_stream(method.path, **wire)
+            return Answer("OK", merge_parts([part async for part in stream(request, **sent)]))
         except grpc.aio.AioRpcError as error:
-            return details_to_answer(dict(error.trailing_metadata() or ()))
+            trailers: Any = error.trailing_metadata() or ()
+            return details_to_answer(dict(trailers))
 
     async def close(self) -> None:
-        await self._channel.close()
+        await self._channel.close(None)
 
 
 def merge_parts(parts: list[Message]) -> dict[str, Any]:
@@ -194,8 +196,6 @@ def merge_parts(parts: list[Message]) -> dict[str, Any]:
 
 def details_to_answer(trailers: dict[str, Any]) -> Answer:
     """An error from `grpc-status-details-bin`."""
-    from google.rpc import error_details_pb2, status_pb2
-
     status = status_pb2.Status.FromString(trailers["grpc-status-details-bin"])
     info = error_details_pb2.ErrorInfo()
     assert any(detail.Unpack(info) for detail in status.details)

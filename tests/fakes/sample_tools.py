@@ -164,7 +164,7 @@ def _rows(count: int) -> Rows:
 
     def arrow(compression: str) -> bytes:
         sink = io.BytesIO()
-        codec = None if compression == "none" else compression
+        codec: Any = None if compression == "none" else compression
         with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=codec)) as writer:
             writer.write_table(table)
         return sink.getvalue()

@@ -31,7 +31,7 @@ class OneClient:
     def __init__(self) -> None:
         self.addresses: list[str] = []
 
-    async def issue_token(self, client_id: str, client_secret: str, address: str) -> AccessToken:
+    async def issue_token(self, client_id: str, client_secret: str, address: str = "") -> AccessToken:
         self.addresses.append(address)
         if client_id == "guesser":
             raise RateLimited("Too many wrong guesses.", retry_after_s=30)
