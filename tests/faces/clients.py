@@ -169,11 +169,11 @@ class GrpcClient:
         method = self._methods[tool.name]
         request = json_format.ParseDict(arguments, method.request())
         metadata = tuple(_bearer(token).items())
-        wire = {
+        wire: dict[str, Any] = {
             "request_serializer": method.request.SerializeToString,
             "response_deserializer": method.response.FromString,
         }
-        sent = {"metadata": metadata, "timeout": 30}
+        sent: dict[str, Any] = {"metadata": metadata, "timeout": 30}
         try:
             if not method.is_streaming:
                 unary: Any = self._channel.unary_unary(method.path, **wire)
