@@ -55,7 +55,7 @@ async def list_lakehouse_tables(ctx: Ctx, request: Empty) -> LakehouseTables:
     return LakehouseTables(namespaces=namespaces, tables=tables)
 
 
-@tool("GET /table/{table}/schema", needs="catalog.read", effect="read")
+@tool("GET /table/{table}/schema", needs="catalog.read", effect="read", toolsets=("default",))
 async def get_table_schema(ctx: Ctx, request: GetTableSchema) -> TableSchemaResult:
     """Get the columns of one lakehouse table: name, type, nullable, comment.
 

@@ -40,7 +40,7 @@ class QueryPlan(Model):
     plan: str = Field(description="The engine's plan, as text.")
 
 
-@tool("POST /query/validate", needs="query.run", effect="read")
+@tool("POST /query/validate", needs="query.run", effect="read", toolsets=("default",))
 async def validate_query(ctx: Ctx, request: CheckQuery) -> QueryCheck:
     """Check a query's syntax, tables, columns, types and your right to it, without running it.
 

@@ -61,7 +61,7 @@ class QueryStreamEnd(Model):
     metadata: QueryMetadata = Field(description="Facts about the run.")
 
 
-@tool("POST /query/execute", "POST /query", needs="query.run", effect="read")
+@tool("POST /query/execute", "POST /query", needs="query.run", effect="read", toolsets=("default",))
 async def execute_query(ctx: Ctx, request: ExecuteQuery) -> QueryAnswer:
     """Run one SELECT and return its rows.
 
