@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import click
@@ -97,14 +98,15 @@ def call_command(execute: Execute) -> click.Command:
 
 def read_arguments(text: str) -> dict[str, Any]:
     """Arguments given as JSON, `@FILE` or `-`. Raises click.UsageError when they are no object."""
-    if text == "-":
-        text = sys.stdin.read()
-    elif text.startswith("@"):
-        with click.open_file(text[1:], encoding="utf-8") as file:
-            text = file.read()
     try:
+        if text == "-":
+            text = sys.stdin.read()
+        elif text.startswith("@"):
+            text = Path(text[1:]).read_text(encoding="utf-8")
         value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except OSError as error:
+        raise click.UsageError(f"{error.filename} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:  # ValueError: also text that is not UTF-8
         raise click.UsageError(f"ARGUMENTS is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise click.UsageError('ARGUMENTS is a JSON object, for example \'{"table": "flights.airports"}\'')

@@ -4,16 +4,18 @@ import json
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 MAX_CELL = 60
+MIN_FOLDED = 24
 
 
 def show(console: Console, result: dict[str, Any]) -> None:
     """Print a result: its list of objects as a table, then its other fields one to a line."""
     rows_field = _rows_field(result)
     if rows_field:
-        console.print(_table(result[rows_field]))
+        _show_rows(console, result[rows_field])
     for name, value in result.items():
         if name == rows_field or (name == "items" and rows_field) or value is None:
             continue
@@ -34,23 +36,41 @@ def _rows_field(result: dict[str, Any]) -> str | None:
     return None
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
-    table = Table(header_style="bold", box=None, pad_edge=False)
+def _show_rows(console: Console, rows: list[dict[str, Any]]) -> None:
     columns = list(dict.fromkeys(name for row in rows for name in row))
+    shown = _fitting(rows, [name for name in columns if any(_cell(row.get(name)) for row in rows)], console.width)
+    console.print(_table(rows, shown))
+    left_out = [name for name in columns if name not in shown and any(_cell(row.get(name)) for row in rows)]
+    if left_out:
+        console.print(f"[dim]not shown: {', '.join(left_out)}; --json shows everything[/dim]")
+
+
+def _fitting(rows: list[dict[str, Any]], columns: list[str], width: int) -> list[str]:
+    """The first columns that are readable side by side; long text may fold."""
+    used = 0
+    for number, name in enumerate(columns):
+        widest = max(len(name), *(len(_cell(row.get(name))) for row in rows))
+        used += min(widest, max(MIN_FOLDED, len(name))) + 2
+        if used - 2 > width and number:
+            return columns[:number]
+    return columns
+
+
+def _table(rows: list[dict[str, Any]], columns: list[str]) -> Table:
+    table = Table(header_style="bold", box=None, pad_edge=False)
     for name in columns:
         is_number = all(isinstance(row.get(name), (int, float, type(None))) for row in rows)
-        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+        table.add_column(escape(name), justify="right" if is_number else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(row.get(name)) for name in columns))
+        table.add_row(*(escape(_cell(row.get(name))) for name in columns))
     return table
 
 
 def _cell(value: Any) -> str:
-    if value is None:
+    if value is None or value in ({}, []):
         return ""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    text = text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
-    return text.replace("[", r"\[")
+    return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
 
 
 def _is_scalar(value: Any) -> bool:

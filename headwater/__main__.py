@@ -12,7 +12,7 @@ def main() -> None:
         return
     from headwater.commands import cli  # lazily: `--version` must not import the platform
 
-    cli()
+    cli(prog_name="headwater")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -59,20 +60,21 @@ class ToolGroup(click.Group):
             with formatter.section(title):
                 formatter.write_dl(rows)
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run; a wrong command line after `--json` is told in JSON too."""
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Any:
+        """Run; a wrong command line with `--json` is told in JSON too."""
+        given = sys.argv[1:] if args is None else args
         try:
-            return super().main(*args, **{**kwargs, "standalone_mode": False})
+            return super().main(given, *rest, **{**kwargs, "standalone_mode": False})
         except click.UsageError as error:
-            if "--json" not in sys.argv:
-                error.show()
-            else:
+            if "--json" in given:
                 click.echo(json.dumps({"error": usage_error(error).body("")}), err=True)
+            else:
+                error.show()
             sys.exit(error.exit_code)
         except click.ClickException as error:
             error.show()
             sys.exit(error.exit_code)
-        except (click.Abort, KeyboardInterrupt):
+        except click.Abort:
             sys.exit(130)
         except PlatformError as error:
             finish(Answer("", error=error), Options())

@@ -1,6 +1,7 @@
 """`headwater demo`: the main job on real data, asked through the same door that Claude uses."""
 
 import asyncio
+import json
 import signal
 import time
 from contextlib import AsyncExitStack
@@ -12,7 +13,7 @@ from rich.syntax import Syntax
 from api.cli_render import show
 from core.errors import Unavailable
 from core.settings import Settings
-from headwater.announce import connect_lines, url
+from headwater.announce import command, connect_lines, url
 from headwater.build import Platform
 from headwater.flights import load_flights
 from headwater.listeners import FACES, Ports, bind
@@ -22,7 +23,8 @@ from headwater.serve import serving
 JOIN = """
 SELECT a.name AS airline, count(*) AS flights,
        round(avg(f.dep_delay), 1) AS avg_departure_delay_min,
-       round(100.0 * count(*) FILTER (WHERE f.dep_time IS NULL) / count(*), 2) AS cancelled_percent
+       round(100.0 * count(*) FILTER (f.dep_time IS NULL) / count(*), 2)
+         AS cancelled_percent
 FROM flights.flights f JOIN flights.airlines a ON a.carrier = f.carrier
 GROUP BY a.name ORDER BY flights DESC LIMIT 8
 """.strip()
@@ -55,6 +57,9 @@ async def run_demo(settings: Settings, *, keep_serving: bool) -> None:
         if keep_serving:
             console.print("\nServing until Ctrl-C.")
             await _until_interrupted()
+        else:
+            again = f"{command()} serve --home {settings.home}"
+            console.print(f"\nNot serving any longer. To serve it: {again}", markup=False, soft_wrap=True)
 
 
 async def _load(console: Console, settings: Settings) -> None:
@@ -72,8 +77,10 @@ async def _ask(console: Console, platform: Platform, ports: Ports, token: str) -
     async with Client(f"{url(platform.settings.server, ports.mcp)}/mcp", auth=token) as client:
         for question, tool, arguments in QUESTIONS:
             console.print(f"\n[bold cyan]{question}[/bold cyan]")
-            console.print(f"  {tool}", end="\n" if "sql" in arguments else f" {arguments or ''}\n", markup=False)
-            if "sql" in arguments:
+            if "sql" not in arguments:
+                console.print(f"  {tool} {json.dumps(arguments)}", markup=False)
+            else:
+                console.print(f"  {tool}")
                 console.print(Syntax(arguments["sql"], "sql", background_color="default", word_wrap=True))
             started = time.perf_counter()
             answer = await client.call_tool(tool, arguments)

@@ -22,6 +22,7 @@ from core.errors import InvalidArgument, NotFound, PlatformError
 from core.registry import Registry
 from core.settings import Settings
 from core.tool import Tool
+from headwater import __version__
 from headwater.build import TOOL_PACKAGES, Platform, build
 from headwater.settings import read_settings
 
@@ -143,7 +144,10 @@ async def run_stdio(settings: Settings, token: str | None) -> None:
             principal = await platform.engine.identity.local_owner()
         else:
             principal = await platform.dispatcher.authenticate(token)
-        await serve_stdio(platform.dispatcher, principal, token=token)
+        await platform.start_workers()  # perhaps no server runs that would run this client's jobs
+        await serve_stdio(
+            platform.dispatcher, principal, token=token, version=__version__, results=platform.engine.results
+        )
 
 
 async def mint_token(settings: Settings, role: str, tenant: str, lifetime_s: float) -> str:

@@ -20,7 +20,9 @@ from headwater.settings import prepare_home
 READY_S = 30.0
 POLL_S = 0.05
 RESTART_PAUSE_S = 0.5
-SOURCES = ("agents", "api", "core", "engine", "evals", "gateway", "headwater", "mcp_server", "prompts", "tools")
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("agents", "api", "core", "engine", "evals", "gateway", "headwater", "mcp_server", "prompts", "tools")
+SOURCES = tuple(ROOT / name for name in PACKAGES if (ROOT / name).is_dir())
 
 
 def serve_command(arguments: Sequence[str]) -> list[str]:
@@ -118,15 +120,13 @@ def stop_servers(home: Path) -> list[Running]:
     return found
 
 
-def reload_on_change(arguments: Sequence[str]) -> int:
-    """Serve, and start again whenever a source file changes."""
+def reload_on_change(arguments: Sequence[str], folders: Sequence[Path] = SOURCES) -> int:
+    """Serve, and start again whenever a source file in `folders` changes."""
     from watchfiles import PythonFilter, run_process
 
     def announce(changes: object) -> None:
         sys.stderr.write("source changed: starting again\n")
 
-    root = Path(__file__).parent.parent
-    folders = [folder for name in SOURCES if (folder := root / name).is_dir()]
     return run_process(
         *folders,
         target=shlex.join(serve_command(arguments)),
