@@ -1,7 +1,5 @@
 """The same walls in front of PostgreSQL and SQLite, whose own ways out differ."""
 
-
-
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
