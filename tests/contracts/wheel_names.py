@@ -2,8 +2,11 @@
 
 import sys
 import zipfile
+from pathlib import Path
 
-from hatch_build import PACKAGES
+ROOT = Path(__file__).parents[2]
+NOT_SHIPPED = {"headwater", "tests", "bench"}
+PACKAGES = {path.parent.name for path in ROOT.glob("*/__init__.py")} - NOT_SHIPPED | {"proto"}
 
 
 def main(path: str) -> int:
