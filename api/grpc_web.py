@@ -100,7 +100,6 @@ def _unary(gate: Gate, rpc: Rpc) -> Callable[[bytes, Connect], Awaitable[bytes]]
     async def answer(raw: bytes, context: Connect) -> bytes:
         metadata = _metadata(context)
         call = rpc.call(raw, metadata, face=FACE, timeout_s=_timeout_s(context))
-        context.response_headers[REQUEST_ID_KEY] = call.request_id
         try:
             return await rpc.answer(gate, call, metadata)
         except PlatformError as error:
@@ -119,7 +118,6 @@ def _stream(gate: Gate, rpc: Rpc) -> Callable[[bytes, Connect], AsyncIterator[by
                 await parts.put(content)
 
         call = rpc.call(raw, metadata, face=FACE, timeout_s=_timeout_s(context), emit=emit)
-        context.response_headers[REQUEST_ID_KEY] = call.request_id
         runner = asyncio.create_task(_run(gate, rpc, call, metadata, parts))
         try:
             while (part := await parts.get()) is not None:
@@ -172,10 +170,11 @@ class _Front:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope, send = _identified(scope, send)
         kind = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"content-type"), "")
         error = self._wrong(scope, kind)
         if error:
-            await send_error(scope, send, error, [(REQUEST_ID_KEY.encode(), request_id_of(scope).encode())])
+            await send_error(scope, send, error)
         elif kind in TEXT_TYPES:
             headers = [pair for pair in scope["headers"] if pair[0] not in (b"content-type", b"content-length")]
             headers.append((b"content-type", BINARY_TYPES[1].encode()))
@@ -195,6 +194,20 @@ class _Front:
             "This media type is not read here.",
             hint="Send application/grpc-web+proto; native gRPC has a port of its own.",
         )
+
+
+def _identified(scope: Scope, send: Send) -> tuple[Scope, Send]:
+    """One id for the call and for its answer, also where the protocol library refuses before us."""
+    name, value = REQUEST_ID_KEY.encode(), request_id_of(scope).encode()
+    others = [pair for pair in scope["headers"] if pair[0] != name]
+
+    async def send_identified(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [pair for pair in message.get("headers", ()) if pair[0] != name]
+            message = {**message, "headers": [*headers, (name, value)]}
+        await send(message)
+
+    return {**scope, "headers": [*others, (name, value)]}, send_identified
 
 
 def _decoded(receive: Receive) -> Receive:

@@ -17,6 +17,7 @@ from core.tool import ANYONE
 
 SCOPE_KEY = "headwater.credentials"
 BODY_KEY = "headwater.body"
+ID_KEY = "headwater.request_id"
 STATUS = {"UNAUTHENTICATED": 401, "INVALID_ARGUMENT": 400, "RATE_LIMITED": 429}
 
 
@@ -31,6 +32,30 @@ class Credentials:
 
 def new_request_id() -> str:
     return secrets.token_hex(16)
+
+
+def request_id_of(scope: Scope) -> str:
+    """The id of this HTTP request: the client's own where it is well formed, else a new one."""
+    if ID_KEY not in scope:
+        sent = Headers(scope=scope).get("x-request-id", "")
+        scope[ID_KEY] = sent if _REQUEST_ID.fullmatch(sent) else new_request_id()
+    found: str = scope[ID_KEY]
+    return found
+
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+def marked(request_id: str, send: Send) -> Send:
+    """A `send` that puts the request id on the answer, also where the SDK writes it."""
+
+    async def send_marked(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [item for item in message.get("headers", ()) if item[0] != b"x-request-id"]
+            message["headers"] = [*headers, (b"x-request-id", request_id.encode())]
+        await send(message)
+
+    return send_marked
 
 
 def bearer_token(headers: Headers) -> str | None:
@@ -50,7 +75,7 @@ class Admission:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        token = bearer_token(Headers(scope=scope))
+        token, send = bearer_token(Headers(scope=scope)), marked(request_id_of(scope), send)
         try:
             credentials = Credentials(await self._dispatcher.authenticate(token), token)
         except PlatformError as error:
@@ -78,15 +103,14 @@ class Admission:
         if body is None:
             return
         call = called_tool(body)
-        request_id = new_request_id()
         if call is not None and isinstance(error, Unauthenticated):
             name, arguments = call
             registry = self._dispatcher.registry
             if name in registry and registry.get(name).needs == ANYONE:
                 await self._enter(Credentials(NOBODY, token), body, scope, receive, send)
                 return
-            error = await self._audited(Call(name, arguments, "mcp", request_id, token=token), error)
-        await refuse(error, scope, receive, send, request_id=request_id, is_token_bad=token is not None)
+            error = await self._audited(Call(name, arguments, "mcp", request_id_of(scope), token=token), error)
+        await refuse(error, scope, receive, send, is_token_bad=token is not None)
 
     async def _audited(self, call: Call, error: PlatformError) -> PlatformError:
         try:
@@ -142,13 +166,12 @@ async def refuse(
     receive: Receive,
     send: Send,
     *,
-    request_id: str = "",
     status: int | None = None,
     is_token_bad: bool = False,
     allow: str = "",
 ) -> None:
     """Answer outside MCP, in the shape that every face uses."""
-    request_id = request_id or new_request_id()
+    request_id = request_id_of(scope)
     headers = {"x-request-id": request_id, **({"allow": allow} if allow else {})}
     if isinstance(error, Unauthenticated):
         headers["www-authenticate"] = 'Bearer realm="headwater"'

@@ -14,7 +14,7 @@ from core.context import Emit, discard
 from core.dispatch import Call, Dispatcher
 from core.errors import InvalidArgument, PlatformError, Unauthenticated
 from core.jobs import Progress
-from mcp_server.auth import SCOPE_KEY, Credentials, new_request_id
+from mcp_server.auth import SCOPE_KEY, Credentials, new_request_id, request_id_of
 from mcp_server.confirm import QUESTION, Confirmation, MustAsk, resume
 from mcp_server.results import DEFAULT_TOKENS, MAX_TOKENS, ResultsPort, error_result, tool_result
 from mcp_server.text import json_text
@@ -94,7 +94,7 @@ class Calls:
         return found
 
     async def run(self, name: str, arguments: Mapping[str, Any], incoming: FastMCPRequestContext) -> ToolResult:
-        request_id = new_request_id()
+        request_id = request_id_of(incoming.request.scope) if incoming.request else new_request_id()
         try:
             credentials = self.credentials(incoming)
             wishes = Wishes.read(incoming.meta)

@@ -14,13 +14,15 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from core.dispatch import Dispatcher
 from core.errors import InvalidArgument, NotFound
 from core.settings import ServerSettings
-from mcp_server.auth import BODY_KEY, Admission, refuse
+from mcp_server.auth import BODY_KEY, Admission, refuse, request_id_of
+from mcp_server.envelope import rpc_error, wrong_envelope
 
 
 class Transports:
@@ -54,6 +56,10 @@ class Transports:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in ("POST", "DELETE"):
             await refuse(wrong_method(), scope, receive, send, status=405, allow="POST, DELETE")
+            return
+        wrong = wrong_envelope(scope[BODY_KEY]) if scope["method"] == "POST" else None
+        if wrong is not None:
+            await JSONResponse(rpc_error(*wrong, request_id_of(scope)), 400)(scope, receive, send)
             return
         chosen = self._streaming if wants_stream(Headers(scope=scope), scope[BODY_KEY]) else self._plain
         if chosen is None:

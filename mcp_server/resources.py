@@ -52,7 +52,10 @@ def templates(calls: Calls, by: Principal) -> list[ResourceTemplate]:
 
 async def read(calls: Calls, uri: str, by: Credentials) -> ResourceResult:
     """The text of a resource. Raises PlatformError."""
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        raise NotFound(f"No resource {uri[:200]!r}.") from None
     name = unquote(parts.path.removeprefix("/"))
     if parts.scheme == "headwater" and name and parts.netloc == "results":
         return await _read_result(calls, name, _offset(parts.query), by)

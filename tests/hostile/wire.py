@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import socket
 import struct
 import time
@@ -64,6 +65,19 @@ def problems(reply: Reply, house: Served, *, allowed: tuple[str, ...], private: 
     if shown and reply.code != "OK":
         found.append(f"shows {shown}: {reply.text[:300]!r}")
     return found
+
+
+def faults(reply: Reply, house: Served) -> list[str]:
+    """The same of a refusal in a protocol's own words: any code, but an id, and nothing told."""
+    return problems(reply, house, allowed=(reply.code,), private=("https://errors",))
+
+
+def still_answers(house: Served, doors: "Doors") -> None:
+    """After whatever a test did, every face answers a good call, and at once."""
+    for face in FACES:
+        started = time.monotonic()
+        assert doors[face].call("list_tables", {}, house.tokens["viewer"]).code == "OK", face
+        assert time.monotonic() - started < 3, face
 
 
 def from_error(body: dict[str, Any], status: int | str, text: str, headers: dict[str, str] | None = None) -> Reply:
@@ -138,7 +152,7 @@ class McpWire:
         headers = {
             "mcp-protocol-version": MODERN,
             "mcp-method": method,
-            **({"mcp-name": str(name).encode("ascii", "replace").decode()} if name else {}),
+            **({"mcp-name": re.sub(r"[^!-~]", "?", str(name))} if name else {}),
             **more.get("headers", {}),
         }
         meta = {
@@ -371,6 +385,7 @@ def talk(port: int, *parts: bytes, pause_s: float = 0.0, then_close: bool = Fals
                 peer.shutdown(socket.SHUT_WR)
             while chunk := peer.recv(65536):
                 received += chunk
-        except ConnectionError:
-            pass
+        except (ConnectionError, OSError) as error:
+            if isinstance(error, TimeoutError):
+                raise
     return received
