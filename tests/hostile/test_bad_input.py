@@ -9,7 +9,18 @@ import pytest
 from google.protobuf import json_format
 
 from tests.faces.served import Served
-from tests.hostile.wire import DEADLINE_S, FACES, LITERAL, ROW_VALUE, Doors, Reply, methods, problems, still_answers
+from tests.hostile.wire import (
+    DEADLINE_S,
+    FACES,
+    LITERAL,
+    ROW_VALUE,
+    SECRET,
+    Doors,
+    Reply,
+    methods,
+    problems,
+    still_answers,
+)
 
 INVALID, MISSING, DENIED = "INVALID_ARGUMENT", "NOT_FOUND", "QUERY_UNAUTHORIZED"
 UNREADABLE = (INVALID, DENIED, "CONFLICT")
@@ -261,3 +272,35 @@ def test_bad_arguments_are_refused(house: Served, doors: Doors, group: str, face
         if took_s > DEADLINE_S / 2:
             slow[str(case)] = took_s
     assert (found, slow) == ({}, {})
+
+
+def test_a_page_token_holds_for_one_caller_tool_and_set_of_arguments(house: Served, doors: Doors) -> None:
+    first = doors.rest.call("list_tables", {"page_size": 1}, house.tokens["viewer"]).value
+    token = first["next_page_token"]
+    good = {"page_size": 1, "page_token": token}
+    for face in FACES:
+        assert doors[face].call("list_tables", good, house.tokens["viewer"]).code == "OK"
+        tries: list[tuple[str, dict[str, Any], str]] = [
+            ("list_tables", good, "editor"),
+            ("list_tables", good, "other"),
+            ("list_tables", {**good, "namespace": "shop"}, "viewer"),
+            ("list_tables", {**good, "connection_id": "side"}, "viewer"),
+            ("list_columns", {**good, "table": "shop.orders"}, "viewer"),
+            ("list_connections", good, "viewer"),
+            ("list_tables", {**good, "page_token": ("A" if token[0] != "A" else "B") + token[1:]}, "viewer"),
+            ("list_tables", {**good, "page_token": token[:-2] + "AA"}, "viewer"),
+            ("list_tables", {**good, "page_token": token + "AAAA"}, "viewer"),
+        ]
+        for tool, arguments, principal in tries:
+            reply = doors[face].call(tool, arguments, house.tokens[principal])
+            assert problems(reply, house, allowed=(MISSING,)) == [], (face, tool, principal)
+
+
+def test_a_job_on_a_dead_source_is_handed_back_when_the_wait_is_over(house: Served, doors: Doors) -> None:
+    started = time.monotonic()
+    path = "/v1/catalog/schemas/dead/refresh?wait_s=0.2"
+    reply = doors.rest.send("POST", path, b"{}", house.tokens["admin"])
+    assert (reply.status, reply.value["status"] in ("pending", "running")) == (202, True)
+    assert time.monotonic() - started < 3
+    assert SECRET not in reply.text
+    doors.rest.send("POST", f"/v1/jobs/{reply.value['job_id']}/cancel", b"", house.tokens["admin"])
