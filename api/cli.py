@@ -103,7 +103,7 @@ def read_arguments(text: str) -> dict[str, Any]:
             text = sys.stdin.read()
         elif text.startswith("@"):
             text = Path(text[1:]).read_text(encoding="utf-8")
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_unique)
     except OSError as error:
         raise click.UsageError(f"{error.filename} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:  # ValueError: also text that is not UTF-8
@@ -111,6 +111,13 @@ def read_arguments(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise click.UsageError('ARGUMENTS is a JSON object, for example \'{"table": "flights.airports"}\'')
     return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return found
 
 
 def finish(answer: Answer, options: Options) -> None:

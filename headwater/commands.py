@@ -201,6 +201,8 @@ def token(home: Path | None, role: str, tenant: str, hours: float) -> None:
     """Print a bearer token, and nothing else."""
     from headwater.local import mint_token
 
+    if isnan(hours):  # which no range keeps out
+        raise click.BadParameter("is not a number", param_hint="--hours")
     click.echo(asyncio.run(mint_token(_settings(home), role, tenant, hours * 3600)))
 
 
