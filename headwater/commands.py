@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
+from math import isnan
 from pathlib import Path
 from typing import Any
 
