@@ -143,7 +143,7 @@ def test_a_deadline_that_is_too_short_is_kept(house: Served, doors: Doors) -> No
     slow = b"SELECT count(*) FROM shop.orders a, shop.orders b, shop.orders c, shop.orders d"
     started = time.monotonic()
     reply = doors.grpc.send(path, text_field(1, slow), token, timeout_s=0.4)
-    assert reply.status == "DEADLINE_EXCEEDED" and time.monotonic() - started < 2
+    assert reply.status == "DEADLINE_EXCEEDED" and time.monotonic() - started < 5
     reply = doors.grpc_web.send(path, framed(text_field(1, slow)), token, grpc_timeout="400m")
     assert reply.status == "DEADLINE_EXCEEDED"
 

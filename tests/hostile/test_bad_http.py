@@ -294,7 +294,7 @@ def test_a_hundred_silent_clients_keep_nobody_waiting(house: Served, doors: Door
         for face in FACES:
             started = time.monotonic()
             assert doors[face].call("list_tables", {}, house.tokens["viewer"]).code == "OK"
-            assert time.monotonic() - started < 2, face
+            assert time.monotonic() - started < 5, face
 
 
 def test_pipelined_requests_are_answered_in_order(house: Served) -> None:
