@@ -131,7 +131,10 @@ def _field_doc(spec: FieldSpec) -> str:
 
 
 def _comment(text: str, indent: str) -> Iterator[str]:
-    for line in text.splitlines():
-        wrapped = textwrap.wrap(line, WIDTH - len(indent), break_long_words=False, break_on_hyphens=False) or [""]
-        for part in wrapped:
-            yield f"{indent}// {part}".rstrip()
+    """Paragraphs of `text` as comment lines, wrapped anew."""
+    for number, paragraph in enumerate(text.split("\n\n")):
+        if number:
+            yield f"{indent}//"
+        flowing = " ".join(paragraph.split())
+        for part in textwrap.wrap(flowing, WIDTH - len(indent), break_long_words=False, break_on_hyphens=False):
+            yield f"{indent}// {part}"

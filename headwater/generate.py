@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
+from api.descriptors import camel
 from api.errors import STATUS
 from core.errors import error_classes
 from core.registry import Registry
@@ -101,7 +102,7 @@ def _tool_section(tool: Tool) -> str:
     facts += ["**durable job**"] if tool.job else []
     facts += ["**streams**"] if tool.emits else []
     head = f"## {tool.name} {{#{tool.name}}}\n\n{tool.description}\n\n{' · '.join(facts)}\n\n"
-    service = f"headwater.v1.{tool.domain.capitalize()}Service/{_camel(tool.name)}"
+    service = f"headwater.v1.{tool.domain.capitalize()}Service/{camel(tool.name)}"
     doors = f"REST {routes}" + f" · gRPC `{service}`" if routes else "MCP only"
     doors += f" · CLI `headwater {tool.name.replace('_', '-')}`"
     return f"{head}{doors}\n\n{_fields('Request', tool.request)}{_fields('Result', tool.result)}"
@@ -172,10 +173,6 @@ def _needs(tool: Tool) -> str:
 
 def _full_path(path: str, at_root: bool) -> str:
     return path if at_root else f"/v1{path}"
-
-
-def _camel(name: str) -> str:
-    return "".join(part.capitalize() for part in name.split("_"))
 
 
 def _json(value: Any) -> str:
