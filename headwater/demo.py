@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 import time
-from contextlib import AsyncExitStack
+from contextlib import ExitStack
 from typing import Any
 
 from rich.console import Console
@@ -43,23 +43,29 @@ async def run_demo(settings: Settings, *, keep_serving: bool) -> None:
     console.print("[bold]1. The flights lakehouse[/bold]  Iceberg tables, loaded week by week")
     await _load(console, settings)
     console.print("\n[bold]2. Every face in one process[/bold]")
-    async with AsyncExitStack() as stack:
-        platform, ports = await stack.enter_async_context(serving(settings))
-        stack.enter_context(registered(settings.home, ports))
-        for name in FACES:
-            console.print(f"  {name.replace('_', '-'):9} {url(settings.server, getattr(ports, name))}", markup=False)
-        token = await platform.engine.identity.mint(role="viewer")
-        await _ask(console, platform, ports, token)
-        console.print("\n[bold]4. Connect your own client[/bold]")
-        for title, text in connect_lines(platform, ports):
-            console.print(f"\n[cyan]{title}[/cyan]")
-            console.print(text, markup=False, soft_wrap=True)
-        if keep_serving:
-            console.print("\nServing until Ctrl-C.")
-            await _until_interrupted()
-        else:
-            again = f"{command()} serve --home {settings.home}"
-            console.print(f"\nNot serving any longer. To serve it: {again}", markup=False, soft_wrap=True)
+    with ExitStack() as told:
+        async with serving(settings) as (platform, ports):
+            told.enter_context(registered(settings.home, ports))
+            await _show(console, platform, ports)
+            if keep_serving:
+                console.print("\nServing until Ctrl-C.")
+                await _until_interrupted()
+            else:
+                again = f"{command()} serve --home {settings.home}"
+                console.print(f"\nNot serving any longer. To serve it: {again}", markup=False, soft_wrap=True)
+
+
+async def _show(console: Console, platform: Platform, ports: Ports) -> None:
+    for name in FACES:
+        console.print(
+            f"  {name.replace('_', '-'):9} {url(platform.settings.server, getattr(ports, name))}", markup=False
+        )
+    token = await platform.engine.identity.mint(role="viewer")
+    await _ask(console, platform, ports, token)
+    console.print("\n[bold]4. Connect your own client[/bold]")
+    for title, text in connect_lines(platform, ports):
+        console.print(f"\n[cyan]{title}[/cyan]")
+        console.print(text, markup=False, soft_wrap=True)
 
 
 async def _load(console: Console, settings: Settings) -> None:

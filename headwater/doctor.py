@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from core.errors import PlatformError
 from core.settings import Settings
@@ -29,10 +30,10 @@ class Finding:
 def examine(settings: Settings) -> int:
     """Print every finding. Returns 1 when something that is needed does not hold."""
     findings = [finding for check in CHECKS for finding in check(settings)]
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)  # paths and commands stay whole, to be copied
     marks = {"ok": "[green]ok[/green]  ", "note": "[yellow]note[/yellow]", "bad": "[red]bad[/red] "}
     for finding in findings:
-        console.print(f"{marks[finding.state]} {finding.what}")
+        console.print(f"{marks[finding.state]} {escape(finding.what)}")
         if finding.advice:
             console.print(f"     {finding.advice}", markup=False)
     return int(any(finding.state == "bad" for finding in findings))
@@ -50,7 +51,7 @@ def _home(settings: Settings) -> list[Finding]:
     existing = next(folder for folder in (home, *home.parents) if folder.exists())
     free_mb = shutil.disk_usage(existing).free // 2**20
     findings = [Finding("ok", f"home {home}, {free_mb:,} MB free")]
-    if not os.access(existing, os.W_OK):
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
         findings = [Finding("bad", f"home {home} cannot be written", "Choose another with --home or HEADWATER_HOME.")]
     elif free_mb < MIN_FREE_MB:
         findings = [Finding("bad", f"only {free_mb} MB free at {existing}", "Free some space, or move the home.")]

@@ -110,22 +110,22 @@ async def run_until_stopped(
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with contextlib.AsyncExitStack() as stack:
-        platform, ports = await stack.enter_async_context(serving(settings, shared=parent > 0))
-        others = running(settings.home)
-        if parent not in [other.pid for other in others]:
-            if data is not None:
-                platform.first_start.append(await point_at_data(platform, data))
-            announce(platform, ports)
-        if parent:
-            os.kill(parent, signal.SIGUSR1)
-            _stop_with_parent(stopped)
-        else:
-            for other in others:
-                log.warning("another server runs on this home: %s", other)
-            stack.enter_context(registered(settings.home, ports))
-        await stopped.wait()
-        log.info("stopping: running calls may finish")
+    with contextlib.ExitStack() as told:  # outside: a server counts as running until its last call is done
+        async with serving(settings, shared=parent > 0) as (platform, ports):
+            others = running(settings.home)
+            if parent not in [other.pid for other in others]:
+                if data is not None:
+                    platform.first_start.append(await point_at_data(platform, data))
+                announce(platform, ports)
+            if parent:
+                os.kill(parent, signal.SIGUSR1)
+                _stop_with_parent(stopped)
+            else:
+                for other in others:
+                    log.warning("another server runs on this home: %s", other)
+                told.enter_context(registered(settings.home, ports))
+            await stopped.wait()
+            log.info("stopping: running calls may finish")
 
 
 def _stop_with_parent(stopped: asyncio.Event) -> None:

@@ -26,7 +26,8 @@ SOURCES = tuple(ROOT / name for name in PACKAGES if (ROOT / name).is_dir())
 
 
 def serve_command(arguments: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", "headwater", "serve", *arguments]
+    # -P: a person's folder may hold an agents/ or tools.py of its own, which must not be taken for ours.
+    return [sys.executable, "-P", "-m", "headwater", "serve", *arguments]
 
 
 class Supervisor:

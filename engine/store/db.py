@@ -23,6 +23,7 @@ T = TypeVar("T")
 LOCK_WAIT_S = 15.0
 CONNECT_TIMEOUT_S = 5
 TRIES = 4
+DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 RETRYABLE_STATES = frozenset({"40001", "40P01"})  # PostgreSQL: serialization_failure, deadlock_detected
 
 
@@ -141,7 +142,9 @@ def translated() -> Iterator[None]:
 
 
 def _translate(error: DBAPIError | PoolTimeout) -> Exception:
-    """A lost or locked database is Unavailable; anything else is a defect and passes as it is."""
+    """A lost, locked or damaged database is Unavailable; anything else is a defect and passes as it is."""
+    if getattr(getattr(error, "orig", None), "sqlite_errorcode", None) in DAMAGED:
+        return Unavailable("The platform's store is damaged.", hint="Stop the server and restore a backup.")
     if isinstance(error, PoolTimeout) or error.connection_invalidated or _is_outage(error):
         return Unavailable("The platform's store does not answer.", hint="Retry; if it lasts, run `headwater doctor`.")
     return error

@@ -1,5 +1,6 @@
 """Real `headwater` processes on homes of their own, and the command line in this process."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,8 +40,15 @@ class Said:
 def headwater(*arguments: str, stdin: str | None = None, **environment: str) -> Said:
     """Run a command in this process."""
     runner = CliRunner(catch_exceptions=False)
-    done = runner.invoke(cli, list(arguments), input=stdin, env=environment, prog_name="headwater")
-    return Said(done.exit_code, done.stdout, done.stderr)
+
+    def run() -> Said:
+        done = runner.invoke(cli, list(arguments), input=stdin, env=environment, prog_name="headwater")
+        return Said(done.exit_code, done.stdout, done.stderr)
+
+    if asyncio._get_running_loop() is None:
+        return run()
+    with ThreadPoolExecutor(1) as pool:  # a command brings its own event loop
+        return pool.submit(run).result()
 
 
 def environment_of(**changes: str) -> dict[str, str]:
