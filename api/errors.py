@@ -44,6 +44,10 @@ class BodyTooLarge(InvalidArgument):
     """The body is larger than this server takes."""
 
 
+class BodyTooLate(Timeout):
+    """The body did not arrive in time."""
+
+
 class WrongHost(InvalidArgument):
     """This server does not answer to that Host."""
 
@@ -62,6 +66,7 @@ STATUS: dict[type[PlatformError], int] = {
     RateLimited: 429,
     QuotaExceeded: 429,
     Timeout: 504,
+    BodyTooLate: 408,
     Cancelled: 499,
     Unavailable: 503,
     Internal: 500,

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
-from api.errors import request_id_of, send_body, send_error
+from api.errors import BodyTooLate, request_id_of, send_body, send_error
 from api.rest_arguments import Arguments, Sent, read_query
 from api.rest_streams import stream
 from api.streams import ARROW, ARROW_FIELD, SSE
@@ -31,6 +31,9 @@ _WAIT = frozenset({"wait_s"})
 
 class ClientLeft(Cancelled):
     """The client went away before it was answered."""
+
+
+PATIENCE_S = 30.0  # for a body; a client that never sends it would hold its connection
 
 
 class ToolCalls:
@@ -133,17 +136,17 @@ def bearer(authorization: str) -> str | None:
     return token.strip() or None if scheme.lower() == "bearer" else None
 
 
-async def read_all(receive: Receive) -> bytes | None:
-    """The whole body, or None when the client went away while sending it."""
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        return bytes(message.get("body", b""))
+async def read_all(receive: Receive, *, patience_s: float = PATIENCE_S) -> bytes | None:
+    """The whole body, or None when the client went away while sending it. Raises BodyTooLate."""
     parts = []
-    while message["type"] == "http.request":
-        parts.append(message.get("body", b""))
-        if not message.get("more_body"):
-            return b"".join(parts)
-        message = await receive()
+    try:
+        async with asyncio.timeout(patience_s):
+            while (message := await receive())["type"] == "http.request":
+                parts.append(message.get("body", b""))
+                if not message.get("more_body"):
+                    return b"".join(parts)
+    except TimeoutError:
+        raise BodyTooLate(f"The body did not arrive within {patience_s:g} s.", hint="Send it again.") from None
     return None
 
 

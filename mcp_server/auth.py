@@ -1,5 +1,6 @@
 """Who is calling over HTTP: one check per request, before MCP; the raw token goes on to the gate."""
 
+import asyncio
 import json
 import re
 import secrets
@@ -12,12 +13,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.context import Principal
 from core.dispatch import NOBODY, Call, Dispatcher
-from core.errors import InvalidArgument, PlatformError, Unauthenticated
+from core.errors import InvalidArgument, PlatformError, Timeout, Unauthenticated
 from core.tool import ANYONE
 
 SCOPE_KEY = "headwater.credentials"
 BODY_KEY = "headwater.body"
 ID_KEY = "headwater.request_id"
+PATIENCE_S = 30.0  # for a body; a client that never sends it would hold its connection
 STATUS = {"UNAUTHENTICATED": 401, "INVALID_ARGUMENT": 400, "RATE_LIMITED": 429}
 
 
@@ -86,6 +88,9 @@ class Admission:
         except InvalidArgument as error:
             await refuse(error, scope, receive, send, status=413)
             return
+        except Timeout as error:
+            await refuse(error, scope, receive, send, status=408)
+            return
         if body is not None:
             await self._enter(credentials, body, scope, receive, send)
 
@@ -98,7 +103,7 @@ class Admission:
         """Refuse; a call of a tool passes the gate first, so that it is audited, or let in if it is for anyone."""
         try:
             body = await read_body(receive, min(self._max_body_bytes, 1 << 20))
-        except InvalidArgument:
+        except (InvalidArgument, Timeout):
             body = b""
         if body is None:
             return
@@ -120,20 +125,22 @@ class Admission:
         return error
 
 
-async def read_body(receive: Receive, limit: int) -> bytes | None:
-    """The whole body, or None when the client left. Raises InvalidArgument beyond the limit."""
+async def read_body(receive: Receive, limit: int, *, patience_s: float = PATIENCE_S) -> bytes | None:
+    """The whole body, or None when the client left. Raises InvalidArgument beyond the limit, Timeout when slow."""
     chunks, size = [], 0
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            raise InvalidArgument(f"The request is larger than {limit} bytes.", hint="Send less at a time.")
-        chunks.append(chunk)
-        if not message.get("more_body"):
-            return b"".join(chunks)
+    try:
+        async with asyncio.timeout(patience_s):
+            while (message := await receive())["type"] == "http.request":
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                if size > limit:
+                    raise InvalidArgument(f"The request is larger than {limit} bytes.", hint="Send less at a time.")
+                chunks.append(chunk)
+                if not message.get("more_body"):
+                    return b"".join(chunks)
+    except TimeoutError:
+        raise Timeout(f"The body did not arrive within {patience_s:g} s.", hint="Send it again.") from None
+    return None
 
 
 def replayed(body: bytes, receive: Receive) -> Receive:
