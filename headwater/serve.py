@@ -78,6 +78,7 @@ async def serving(
         take_over(settings.telemetry)  # again: the faces' frameworks have brought handlers of their own
         await platform.start_workers()
         gc.freeze()  # what is here now stays; collections need not walk it
+        gc.enable()
         yield platform, ports
 
 
