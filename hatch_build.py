@@ -4,7 +4,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-PACKAGES = ("agents", "api", "core", "engine", "evals", "gateway", "mcp_server", "prompts", "proto", "tools")
+PACKAGES = ("agents", "api", "core", "engine", "evals", "gateway", "mcp_server", "prompts", "tools")
 
 
 class BundlePackages(BuildHookInterface):  # type: ignore[type-arg,misc]

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from api.cli_render import show
 from api.streams import ARROW_FIELD
-from core.errors import InvalidArgument, PlatformError, error_classes
+from core.errors import InvalidArgument, PlatformError
 from core.portable import plain_type
 from core.tool import Tool
 
@@ -200,8 +200,3 @@ def usage_error(error: click.UsageError) -> PlatformError:
     """A wrong command line in the words of the other faces."""
     command = error.ctx.command_path if error.ctx else "headwater"
     return InvalidArgument(error.format_message(), hint=f"See `{command} --help`.")
-
-
-def unmapped_codes() -> set[str]:
-    """Codes of the error tree without an exit code; empty, says a test."""
-    return {kind.code for kind in error_classes()} - set(EXIT_CODES)

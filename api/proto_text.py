@@ -16,7 +16,7 @@ from api.descriptors import (
     renewed_lock,
 )
 from api.proto_fields import FieldSpec, Form
-from api.protolock import LOCK_NAME, NO_FIELDS, LockedMessage, lock_text, read_lock
+from api.protolock import LOCK_FILE, NO_FIELDS, LockedMessage, lock_text, read_lock
 from core.registry import Registry
 
 WIDTH = 100
@@ -27,31 +27,16 @@ class FieldTypeChanged(Exception):
     """A field kept its number and changed its type, which clients in use would misread."""
 
 
-def generate(registry: Registry, folder: Path) -> list[Path]:
-    """Write the .proto and the lock into `folder`; says which files changed.
-
-    Raises FieldTypeChanged."""
+def generate(registry: Registry, root: Path) -> list[Path]:
+    """Write the .proto and the lock below `root`; says which files changed. Raises FieldTypeChanged."""
     changed = []
-    for path, text in render(registry, folder / LOCK_NAME).items():
-        target = folder / path
+    for path, text in render(registry, root / LOCK_FILE).items():
+        target = root / path
         if not target.exists() or target.read_text(encoding="utf-8") != text:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")
             changed.append(target)
     return changed
-
-
-def differences(registry: Registry, folder: Path) -> list[str]:
-    """What `generate` would change, in words; nothing when the committed files are right."""
-    try:
-        texts = render(registry, folder / LOCK_NAME)
-    except FieldTypeChanged as error:
-        return [str(error)]
-    return [
-        f"{folder / path} is out of date; run `make generate`"
-        for path, text in texts.items()
-        if not (folder / path).exists() or (folder / path).read_text(encoding="utf-8") != text
-    ]
 
 
 def render(registry: Registry, lock_path: Path) -> dict[str, str]:
@@ -68,7 +53,7 @@ def render(registry: Registry, lock_path: Path) -> dict[str, str]:
             f"if no release had it, take its lines out of {lock_path}."
         )
     lock = renewed_lock(schema, old)
-    return {**print_proto(schema, lock), LOCK_NAME: lock_text(lock)}
+    return {**print_proto(schema, lock), LOCK_FILE: lock_text(lock)}
 
 
 def print_proto(schema: Schema, lock: Mapping[str, LockedMessage]) -> dict[str, str]:

@@ -53,13 +53,13 @@ class LockedMessage:
         ]
 
 
-LOCK_NAME = "fieldnumbers.lock.json"
+LOCK_FILE = "api/fieldnumbers.lock.json"
 NO_FIELDS = LockedMessage()
 
 
 def shipped_lock() -> Path:
-    """Where the lock lies, in the repository and in an installed wheel alike: beside this package."""
-    return Path(__file__).resolve().parent.parent / "proto" / LOCK_NAME
+    """Where the lock lies, in the repository and in an installed wheel alike: in this package."""
+    return Path(__file__).resolve().parent.parent / LOCK_FILE
 
 
 def read_lock(path: Path) -> dict[str, LockedMessage]:

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from api.descriptors import camel
 from api.errors import STATUS
+from api.protolock import LOCK_FILE
 from core.errors import error_classes
 from core.registry import Registry
 from core.settings import Group, Settings
@@ -27,7 +28,8 @@ def generate_all(*, check: bool) -> int:
     registry = Registry.walk(TOOL_PACKAGES)
     with tempfile.TemporaryDirectory() as scratch:
         target = Path(scratch)
-        shutil.copytree(ROOT / "proto", target / "proto", dirs_exist_ok=True)  # the lock of field numbers
+        (target / LOCK_FILE).parent.mkdir()
+        shutil.copyfile(ROOT / LOCK_FILE, target / LOCK_FILE)  # what is locked stays
         for write in WRITERS:
             write(registry, target)
         changed = list(_differences(target))
@@ -52,7 +54,7 @@ def _differences(target: Path) -> Iterator[Path]:
 def write_proto(registry: Registry, target: Path) -> None:
     from api.proto_text import generate  # lazily: needs protobuf
 
-    generate(registry, target / "proto")
+    generate(registry, target)
 
 
 def write_openapi(registry: Registry, target: Path) -> None:

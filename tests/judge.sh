@@ -15,21 +15,23 @@ export HEADWATER_HOME=$home
 .venv/bin/headwater demo --no-serve > /dev/null || { echo "judges: the demo does not run"; exit 1; }
 .venv/bin/headwater serve --rest-port 0 --grpc-web-port 0 --mcp-port 0 --grpc-port 0 > "$home/judge.log" 2>&1 &
 server=$!
-trap 'kill $server 2> /dev/null; wait $server 2> /dev/null' EXIT
+trap 'kill $server 2> /dev/null; wait $server 2> /dev/null; rm -rf "${proto:-}"' EXIT
 for _ in $(seq 200); do [ -s "$home/serve.json" ] && grep -q "\"pid\": $server" "$home/serve.json" && break; sleep 0.1; done
 port() { .venv/bin/python -c "import json,sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])" "$home/serve.json" "$1"; }
 rest=http://127.0.0.1:$(port rest) mcp=http://127.0.0.1:$(port mcp)/mcp grpc=127.0.0.1:$(port grpc) web=http://127.0.0.1:$(port grpc_web)
 token() { .venv/bin/headwater token --role "$1"; }
 list=headwater.v1.CatalogService/ListTables
+proto=$(mktemp -d)  # the judges build every .proto below a folder, and .venv holds other people's
+mkdir -p "$proto/headwater/v1" && cp headwater/v1/headwater.proto "$proto/headwater/v1/"
 failed=0
 run() { echo "== $1"; shift; "$@" || failed=1; }
 for name in $wanted; do
   case $name in
     mcp) run "MCP conformance, core scenarios" env MCP_MODE=core bash "$judges/mcp-conformance.sh" "$mcp" "$(token viewer)" ;;
     inspector) run "MCP Inspector" env MCP_LOAD=200 bash "$judges/mcp-inspector.sh" "$mcp" "$(token viewer)" list_tables '{}' flights ;;
-    buf) run "buf lint" bash "$judges/buf.sh" proto ;;
+    buf) run "buf lint" bash "$judges/buf.sh" "$proto" ;;
     grpc) run "gRPC" bash "$judges/grpcurl.sh" "$grpc" "$(token viewer)" "$list" '{}' flights ;;
-    grpc-web) run "gRPC-Web" node "$judges/grpc-web.mjs" "$web" "$(token viewer)" "$list" '{}' proto flights ;;
+    grpc-web) run "gRPC-Web" node "$judges/grpc-web.mjs" "$web" "$(token viewer)" "$list" '{}' "$proto" flights ;;
     schemathesis) run "schemathesis" bash "$judges/schemathesis.sh" "$rest" "$(token admin)" ;;
     *) echo "no judge is named $name"; failed=1 ;;
   esac

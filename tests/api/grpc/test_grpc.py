@@ -25,6 +25,7 @@ from api.descriptors import FILE
 from api.grpc import GrpcServer, grpc_server
 from api.grpc_errors import GRPC_STATUS, cut, status_of
 from api.proto_text import generate
+from api.protolock import LOCK_FILE
 from core.errors import NotFound, PlatformError, RateLimited, Unavailable, error_classes
 from core.settings import ServerSettings
 from tests.api.grpc.conftest import ADMIN, VIEWER, Client, Served, failure_of, read_failure
@@ -313,7 +314,7 @@ async def test_stubs_compiled_from_the_text_call_the_server(served: Served, tmp_
         served.dispatcher,
         registry,
         settings=ServerSettings(grpc_port=0),
-        lock_path=tmp_path / "fieldnumbers.lock.json",
+        lock_path=tmp_path / LOCK_FILE,
     )
     port = await running.start()
     known = Path(grpc_tools.__file__).parent / "_proto"

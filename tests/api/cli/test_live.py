@@ -1,0 +1,110 @@
+"""What a call shows and writes while it runs."""
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from rich.console import Console
+
+from api.cli import Options
+from api.cli_live import Live
+from api.cli_render import show
+from api.streams import ArrowJoin
+from core.errors import InvalidArgument, Unavailable
+from core.jobs import Progress
+from tests.fakes.sample_tools import Part
+
+
+def _chunk(*values: int) -> bytes:
+    table = pa.table({"n": pa.array(values, pa.int64())})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+class Rows(Part):
+    arrow_record_batch: bytes
+
+
+async def test_chunks_become_one_stream_that_is_there_only_when_whole(tmp_path: Path) -> None:
+    file = tmp_path / "rows"
+    with Live(Options(output=str(file))) as live:
+        await live.emit(Rows(name="", arrow_record_batch=_chunk(1, 2)))
+        assert not file.exists()
+        await live.emit(Rows(name="", arrow_record_batch=_chunk(3)))
+    assert pa.ipc.open_stream(file.read_bytes()).read_all()["n"].to_pylist() == [1, 2, 3]
+    assert list(tmp_path.iterdir()) == [file]
+
+
+async def test_a_failure_leaves_the_earlier_file_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "rows"
+    file.write_text("earlier")
+    with pytest.raises(Unavailable), Live(Options(output=str(file))) as live:
+        await live.emit(Rows(name="", arrow_record_batch=_chunk(1)))
+        raise Unavailable("gone")
+    assert file.read_text() == "earlier"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_device_is_written_and_not_replaced() -> None:
+    with Live(Options(output=os.devnull)) as live:
+        live.write(b"x")
+    assert Path(os.devnull).is_char_device()
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InvalidArgument, match="no/rows cannot be written"),
+        Live(Options(output=str(tmp_path / "no" / "rows"))) as live,
+    ):
+        live.write(b"x")
+
+
+async def test_progress_and_parts_are_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with Live(Options()) as live:
+        await live.emit(Progress(message="reading", done=1, total=3))
+        await live.emit(Part(name="a part", weight=1.5))
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "reading (1/3)\na part  weight 1.5\n")
+
+
+async def test_beside_json_nothing_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with Live(Options(as_json=True)) as live:
+        await live.emit(Progress(message="reading"))
+        await live.emit(Part(name="a part"))
+    assert capsys.readouterr().err == ""
+
+
+def test_chunks_of_another_schema_are_not_joined() -> None:
+    join = ArrowJoin()
+    join.add(_chunk(1))
+    other = pa.BufferOutputStream()
+    with pa.ipc.new_stream(other, pa.schema([("m", pa.string())])):
+        pass
+    with pytest.raises(ValueError, match="schema"):
+        join.add(other.getvalue().to_pybytes())
+
+
+def _shown(result: dict[str, object], width: int = 80) -> str:
+    console = Console(width=width, no_color=True)
+    with console.capture() as capture:
+        show(console, result)
+    return capture.get()
+
+
+def test_a_table_too_wide_keeps_its_first_columns_and_names_the_others() -> None:
+    said = _shown({"rows": [{f"column_{number}": "x" * 20 for number in range(9)}]})
+    assert "column_0" in said.splitlines()[0]
+    assert "not shown: column_3" in said
+    assert all(len(line) <= 80 for line in said.splitlines()[:2])
+
+
+def test_cells_are_text_and_never_markup() -> None:
+    assert "[red]x[/red]" in _shown({"rows": [{"[b]": "[red]x[/red]"}]})
+
+
+def test_columns_without_a_value_are_left_out() -> None:
+    said = _shown({"rows": [{"a": 1, "b": None, "c": {}}]})
+    assert said.split()[:2] == ["a", "1"]
