@@ -162,7 +162,9 @@ def _common(tool: Tool | None) -> list[click.Parameter]:
 def _parameter(name: str, info: FieldInfo) -> click.Parameter:
     kind, is_list = plain_type(info.annotation)
     flag = f"--{name.replace('_', '-')}"
-    shared: dict[str, Any] = {"help": info.description, "required": info.is_required(), "default": None}
+    # An option that is required must not name a default, be it None: click would take that for the value.
+    presence = {"required": True} if info.is_required() else {"default": None}
+    shared: dict[str, Any] = {"help": info.description, **presence}
     if kind is bool and not is_list:
         return click.Option([f"{flag}/--no-{flag[2:]}", name], **shared)
     return click.Option([flag, name], type=_click_type(kind), multiple=is_list, **shared)
