@@ -93,8 +93,7 @@ class Rpc:
         """The call that the bytes and metadata ask for. It never raises: what is wrong, the gate finds."""
         wait_s = None
         try:
-            _compression(metadata)
-            _check_key(metadata)
+            _check_options(metadata)
             arguments: Mapping[str, Any] = self.decode(raw)
             if self.tool.job:
                 wait_s = _wait_s(arguments, timeout_s)
@@ -205,7 +204,7 @@ def bearer_token(metadata: Metadata) -> str | None:
 def request_id(metadata: Metadata, new_id: Callable[[], str] = lambda: secrets.token_hex(12)) -> str:
     """The caller's own id where it is a harmless one, else a new one."""
     sent = _text(metadata, REQUEST_ID_KEY)
-    return sent if _REQUEST_ID.fullmatch(sent) else f"req_{new_id()}"
+    return sent if sent and _REQUEST_ID.fullmatch(sent) else f"req_{new_id()}"
 
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -219,7 +218,9 @@ def _compression(metadata: Metadata) -> str:
     return name
 
 
-def _check_key(metadata: Metadata) -> None:
+def _check_options(metadata: Metadata) -> None:
+    if COMPRESSION_KEY in metadata:
+        _compression(metadata)
     if IDEMPOTENCY_KEY in metadata and not _KEY.fullmatch(_text(metadata, IDEMPOTENCY_KEY)):
         raise InvalidArgument(f"{IDEMPOTENCY_KEY} is not 1 to 255 visible ASCII characters.", hint="Send a UUID.")
 

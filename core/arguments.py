@@ -12,6 +12,7 @@ from core.tool import Tool
 
 MAX_DEPTH = 64
 MAX_REPORTED = 5
+SCALARS = frozenset({int, float, bool, type(None)})
 
 
 Form = Literal["typed", "json", "text"]
@@ -48,11 +49,20 @@ def check_shape(arguments: Mapping[str, Any]) -> None:
     """Refuse arguments that nest too deep or hold NUL characters. Raises InvalidArgument."""
     level: list[Any] = [arguments]
     for _ in range(MAX_DEPTH):
-        if not level:
+        below: list[Any] = []
+        for value in level:
+            kind = type(value)  # exact types first: `isinstance` of Mapping is slow, and most values are these
+            if kind in SCALARS or (kind is str and "\0" not in value):
+                continue
+            if kind is dict:
+                below += value
+                below += value.values()
+            else:
+                below += _children(value)
+        if not below:
             return
-        level = [item for value in level for item in _children(value)]
-    if level:
-        raise InvalidArgument(f"The arguments nest deeper than {MAX_DEPTH} levels.", hint="Send a flatter request.")
+        level = below
+    raise InvalidArgument(f"The arguments nest deeper than {MAX_DEPTH} levels.", hint="Send a flatter request.")
 
 
 def _children(value: Any) -> list[Any]:
