@@ -51,7 +51,8 @@ def verdict(value: float, budget: float | None) -> str:
 def show(what: str, unit: str, rounds: Sequence[float], budget: float | None = None) -> None:
     """Least and median of the rounds. The least decides: what is above it, other processes caused."""
     least, middle = min(rounds), statistics.median(rounds)
-    print(f"{what:56} {least:8.1f} {unit} (median {middle:8.1f})  {verdict(least, budget)}", flush=True)
+    digits = 1 if least >= 10 else 2
+    print(f"{what:56} {least:8.{digits}f} {unit} (median {middle:8.{digits}f})  {verdict(least, budget)}", flush=True)
 
 
 def compare(what: str, unit: str, pairs: Sequence[tuple[float, float]], budget: float | None = None) -> None:

@@ -25,8 +25,11 @@ def registry_of(kind: str, count: str = "0") -> Registry:
     return Registry.walk([*TOOL_PACKAGES, "bench._tools"])
 
 
-def settings_of(home: Path) -> Settings:
-    return read_settings(home, server=FREE_PORTS, query={"allowed_roots": [str(home)]})
+def settings_of(folder: Path) -> Settings:
+    """A home of its own, and beside it a folder `data` that file connections may read."""
+    data = folder / "data"
+    data.mkdir()
+    return read_settings(folder / "home", server=FREE_PORTS, query={"allowed_roots": [str(data)]})
 
 
 async def caller(platform: Platform) -> str:

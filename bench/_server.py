@@ -19,7 +19,8 @@ async def serve(registry: Registry) -> None:
     """Serve every face until the process that asked for it is gone."""
     with tempfile.TemporaryDirectory() as folder:
         async with serving(settings_of(Path(folder)), registry=registry) as (platform, ports):
-            print(json.dumps({**asdict(ports), "token": await caller(platform), "home": folder}), flush=True)
+            facts = {**asdict(ports), "token": await caller(platform), "data": str(Path(folder) / "data")}
+            print(json.dumps(facts), flush=True)
             await asyncio.to_thread(sys.stdin.read)
 
 

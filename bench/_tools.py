@@ -1,6 +1,5 @@
 """Tools that do next to nothing, so that what is measured is the platform around them."""
 
-import io
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
@@ -142,10 +141,10 @@ def resident_table() -> "pa.Table":
 def ipc_bytes(batch: "pa.RecordBatch") -> bytes:
     import pyarrow as pa
 
-    sink = io.BytesIO()
+    sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    return sink.getvalue()
+    return sink.getvalue().to_pybytes()
 
 
 def generated_tools(count: int) -> list[Tool]:

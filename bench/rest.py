@@ -56,7 +56,7 @@ def serve_bare() -> None:
     import uvicorn
 
     listener = socket.create_server(("127.0.0.1", 0))
-    print(json.dumps({"rest": listener.getsockname()[1], "token": "none"}), flush=True)
+    print(json.dumps({"rest": listener.getsockname()[1]}), flush=True)
     config = uvicorn.Config(bare_app(), log_level="warning", access_log=False, lifespan="off")
     uvicorn.Server(config).run(sockets=[listener])
 
@@ -79,8 +79,8 @@ async def ask(port: int, request: bytes, times: int) -> None:
     writer.close()
 
 
-async def cost_us(server: Process, case: tuple[str, str, object], times: int) -> float:
-    request = request_bytes(*case, server.facts["token"])
+async def cost_us(server: Process, case: tuple[str, str, object], token: str, times: int) -> float:
+    request = request_bytes(*case, token)
     before = server.cpu_s()
     await asyncio.gather(*(ask(server.facts["rest"], request, times // CONNECTIONS) for _ in range(CONNECTIONS)))
     return (server.cpu_s() - before) / times * 1e6
@@ -90,7 +90,11 @@ async def main() -> None:
     with Process("bench._server", "tools") as ours, Process("bench.rest", "bare") as bare:
         for name, case in CASES.items():
             times = REQUESTS // (8 if "rows" in name else 1)
-            rounds = [(await cost_us(ours, case, times), await cost_us(bare, case, times)) for _ in range(ROUNDS + 1)]
+            token = ours.facts["token"]  # the same request for both
+            rounds = [
+                (await cost_us(ours, case, token, times), await cost_us(bare, case, token, times))
+                for _ in range(ROUNDS + 1)
+            ]
             compare(f"{name}: server CPU, beside bare FastAPI", "us", rounds[1:], BUDGET)
 
 
