@@ -16,16 +16,25 @@ def show(console: Console, result: dict[str, Any]) -> None:
     rows_field = _rows_field(result)
     if rows_field:
         _show_rows(console, result[rows_field])
+    has_list = any(isinstance(value, list) for name, value in result.items() if name != "items")
     for name, value in result.items():
-        if name == rows_field or (name == "items" and rows_field) or value is None:
+        if name == rows_field or (name == "items" and has_list) or value is None:
             continue
-        if isinstance(value, dict) and value and all(_is_scalar(item) for item in value.values()):
-            value = ", ".join(f"{key} {item}" for key, item in value.items() if item is not None)
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        console.print(f"[dim]{name}[/dim] ", end="")
-        console.print(text, markup=False, highlight=False)
+        console.print(f"[dim]{escape(name)}[/dim] ", end="")
+        console.print(_line(value), markup=False, highlight=False)
     if not result:
         console.print("done")
+
+
+def _line(value: Any) -> str:
+    """A field on one line; of an object the scalars, where it has some."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        scalars = [f"{key} {_line(item)}" for key, item in value.items() if _is_scalar(item) and item is not None]
+        if scalars:
+            return ", ".join(scalars)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _rows_field(result: dict[str, Any]) -> str | None:

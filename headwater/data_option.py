@@ -48,5 +48,5 @@ async def point_at_data(platform: Platform, data: Path) -> str:
         await call("create_connection", name=CONNECTION, kind=kind, options=options)
     elif found.options != options:
         await call("update_connection", options=options)
-    tables = await call("list_tables", page_size=1)
-    return f"{tables.total_count} tables of {data} as the connection `{CONNECTION}`"
+    count = (await call("list_tables", page_size=1)).total_count
+    return f"{count} {'table' if count == 1 else 'tables'} of {data} as the connection `{CONNECTION}`"

@@ -7,11 +7,13 @@ from tomllib import TOMLDecodeError
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -21,6 +23,15 @@ from core.settings import Settings
 DEFAULT_HOME = Path(".headwater")
 DATA_FILE = "data.path"
 """In the home: what `serve --data` was given last, which its connection may go on reading."""
+
+
+class _Environment(EnvSettingsSource):
+    """Variables, whose lists may also be written `a,b`."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        if isinstance(value, str) and not value.lstrip().startswith(("[", "{")):
+            return [item.strip() for item in value.split(",") if item.strip()]
+        return super().decode_complex_value(field_name, field, value)
 
 
 def find_home(given: Path | None = None) -> Path:
@@ -60,13 +71,16 @@ def read_settings(home: Path | None = None, **overrides: Any) -> Settings:
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, EnvSettingsSource(settings_cls), TomlConfigSettingsSource(settings_cls)
+            return init_settings, _Environment(settings_cls), TomlConfigSettingsSource(settings_cls)
 
     try:
         read = Reader(home=folder, **overrides)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise InvalidArgument(f"The settings are not valid: {wrong}", hint=f"See {toml} and HEADWATER_* variables.")
+    except SettingsError as error:
+        hint = "Lists are written `a,b` or as JSON; groups are set value by value."
+        raise InvalidArgument(f"A HEADWATER_* variable cannot be read: {error}.", hint=hint) from None
     except (TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"{toml} is not TOML: {error}", hint="See docs/reference/settings.md.") from None
     query = read.query.model_copy(update={"allowed_roots": [*read.query.allowed_roots, *_served_data(folder)]})

@@ -48,7 +48,7 @@ def files(tmp_path: Path) -> Path:
 async def test_every_kind_of_data_is_queried(tmp_path: Path, files: Path, name: str, kind: str) -> None:
     home = tmp_path / "home"
     told = await _serve(home, files / name)
-    assert told == f"1 tables of {files / name} as the connection `data`"
+    assert told == f"1 table of {files / name} as the connection `data`"
     connection = headwater("get-connection", "--connection-id", "data", "--home", str(home), "--json").json()
     assert connection["kind"] == kind
     tables = headwater("list-tables", "--connection-id", "data", "--home", str(home), "--json").json()["tables"]
