@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench._platform import caller, registry_of, settings_of
 from core.registry import Registry
+from headwater.loops import run_fast
 from headwater.serve import serving
 
 
@@ -25,4 +26,4 @@ async def serve(registry: Registry) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(registry_of(*sys.argv[1:])))
+    run_fast(serve(registry_of(*sys.argv[1:])))

@@ -135,6 +135,7 @@ def serve(home: Path | None, data: Path | None, **options: Any) -> None:
     """Start every face: REST, gRPC, gRPC-Web and MCP, with an embedded worker."""
     from headwater.announce import announce
     from headwater.data_option import allow_data
+    from headwater.loops import run_fast
     from headwater.serve import run_until_stopped
     from headwater.workers import Supervisor, reload_on_change, start_daemon
 
@@ -155,7 +156,7 @@ def serve(home: Path | None, data: Path | None, **options: Any) -> None:
         _configure_logging(settings)
         if settings.server.workers > 1 and not parent:
             sys.exit(Supervisor(settings, arguments).run())
-        asyncio.run(run_until_stopped(settings, announce, data=data, parent=parent))
+        run_fast(run_until_stopped(settings, announce, data=data, parent=parent))
 
 
 @cli.command()
