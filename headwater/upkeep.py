@@ -52,16 +52,20 @@ def put_back(home: Path, archive: Path, *, force: bool = False) -> str:
     for server in running(home):
         hint = f"`headwater stop --home {home}` ends it."
         raise Conflict(f"A server runs on {home}: {server}.", hint=hint)
-    url = read_settings(home).store.url.get_secret_value() or _archived_url(archive)
+    archived = _archived_url(archive)
+    url = read_settings(home).store.url.get_secret_value() or archived
     with _readable_errors():
         made = archives.restore(archive, home, url=url, force=force)
     names = ", ".join(member.name.removeprefix("home/") for member in made.members if member.name.startswith("home/"))
     store = make_url(url).render_as_string() if url else home / archives.DATABASE
-    return (
-        f"Restored the store {store} with schema {head()}, and {names} in {home}.\n"
-        f"Tables of the lakehouse come back by copying their folder to {home / 'warehouse'}.\n"
-        f"`headwater doctor --home {home}` looks it over; `headwater serve --home {home}` starts it."
-    )
+    lines = [
+        f"Restored the store {store} with schema {head()}, and {names} in {home}.",
+        f"Tables of the lakehouse come back by copying their folder to {home / 'warehouse'}.",
+        f"`headwater doctor --home {home}` looks it over; `headwater serve --home {home}` starts it.",
+    ]
+    if archived and url != archived:
+        lines.insert(1, f"{home / 'headwater.toml'} names another store than that: correct it before starting.")
+    return "\n".join(lines)
 
 
 def describe_store(settings: Settings) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 
+from headwater.running import running
 from tests.headwater.processes import Server, finished, headwater, serve, served, until
 
 WRITERS = 4
@@ -18,6 +19,9 @@ def test_every_acknowledged_write_survives_a_killed_server(tmp_path: Path, shop:
     server = serve(home, "--data", str(shop))
     made, described = _write_until_killed(server, shop)
     finished(server.process)
+    assert (home / "serve.json").exists()
+    assert running(home) == []  # what it left behind deceives nobody
+    assert "No server runs" in headwater("stop", "--home", str(home)).out
     assert len(made) >= WRITES_BEFORE_THE_KILL
 
     with served(home) as again:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures_postgres import postgres_server
 from tests.headwater.processes import Server, headwater
 
 
@@ -83,3 +84,27 @@ def test_an_upgrade_makes_a_store_and_then_has_nothing_to_do(tmp_path: Path) -> 
     assert (made.code, made.out.startswith("Made the store")) == (0, True)
     again = headwater("db", "upgrade", "--home", str(tmp_path))
     assert (again.code, "is up to date" in again.out) == (0, True)
+
+
+@pytest.mark.postgres
+def test_a_store_on_postgresql_is_put_back_where_its_settings_say_or_elsewhere(tmp_path: Path) -> None:
+    postgres = postgres_server()
+    first, second = postgres.create(), postgres.create()
+    try:
+        home, archive = tmp_path / "home", str(tmp_path / "state.tar.gz")
+        home.mkdir()
+        (home / "headwater.toml").write_text(f'[store]\nurl = "{postgres.url(first)}"\n')
+        token = headwater("token", "--home", str(home)).out.strip()
+        assert headwater("backup", archive, "--home", str(home)).code == 0
+
+        in_place = headwater("restore", archive, "--home", str(tmp_path / "new"))
+        assert (in_place.code, "its store" in in_place.err) == (6, True)
+        elsewhere = {"HEADWATER_STORE__URL": postgres.url(second)}
+        said = headwater("restore", archive, "--home", str(tmp_path / "new"), **elsewhere)
+        assert said.code == 0, said
+        assert "names another store than that: correct it before starting" in said.out
+        known = headwater("get-current-user", "--token", token, "--home", str(tmp_path / "new"), **elsewhere)
+        assert known.code == 0
+    finally:
+        for name in (first, second):
+            postgres.drop(name)

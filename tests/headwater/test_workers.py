@@ -35,6 +35,11 @@ def _is_alive(pid: int) -> bool:
         return False
 
 
+def _listener_count(port: int) -> int:
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1].endswith(f":{port:04X}") and row[3] == "0A" for row in rows)
+
+
 def _answers(server: Server) -> bool:
     """Whether fresh connections to REST and gRPC are answered, as often as it takes to meet every process."""
     for _ in range(8):
@@ -51,7 +56,7 @@ def test_workers_share_the_ports_and_one_that_dies_is_replaced(tmp_path: Path) -
     with served(tmp_path, "--workers", "2") as server:
         parent = server.process.pid
         assert [found.pid for found in running(tmp_path)] == [parent]
-        assert until(lambda: len(_children(parent)) == 2)
+        assert until(lambda: _listener_count(server.ports.rest) == 2)
         assert _answers(server)
         before = _children(parent)
         os.kill(before[0], signal.SIGKILL)
