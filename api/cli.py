@@ -92,7 +92,7 @@ def call_command(execute: Execute) -> click.Command:
         "call",
         callback=run,
         params=params + _common(None),
-        help="Call any TOOL with ARGUMENTS: a JSON object, `@FILE`, or `-` for standard input.",
+        help="Call any TOOL with ARGUMENTS in JSON.\n\nARGUMENTS is an object, `@FILE`, or `-` for standard input.",
     )
 
 

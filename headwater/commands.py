@@ -132,11 +132,7 @@ def cli() -> None:
 @click.option("--debug", "is_verbose", is_flag=True, help="Verbose logs.")
 @click.option("--child-of", type=int, default=0, hidden=True)
 def serve(home: Path | None, data: Path | None, **options: Any) -> None:
-    """Start every face: REST, gRPC, gRPC-Web and MCP, with an embedded worker."""
-    from headwater.announce import announce
-    from headwater.data_option import allow_data
-    from headwater.loops import run_fast
-    from headwater.serve import run_until_stopped
+    """Start every face: REST, gRPC, gRPC-Web and MCP. Runs jobs too."""
     from headwater.workers import Supervisor, reload_on_change, start_daemon
 
     is_reloading, is_daemon = options.pop("is_reloading"), options.pop("is_daemon")
@@ -144,6 +140,8 @@ def serve(home: Path | None, data: Path | None, **options: Any) -> None:
     if is_reloading and is_daemon:
         raise click.UsageError("--reload and --daemon exclude one another.")
     if data is not None:
+        from headwater.data_option import allow_data
+
         allow_data(find_home(home), data)
     settings = _settings(home, is_verbose=is_verbose, **options)
     arguments = [item for item in sys.argv[2:] if item not in ("--daemon", "--reload")]
@@ -156,6 +154,10 @@ def serve(home: Path | None, data: Path | None, **options: Any) -> None:
         _configure_logging(settings)
         if settings.server.workers > 1 and not parent:
             sys.exit(Supervisor(settings, arguments).run())
+        from headwater.announce import announce  # here: a process that only starts others stays small
+        from headwater.loops import run_fast
+        from headwater.serve import run_until_stopped
+
         run_fast(run_until_stopped(settings, announce, data=data, parent=parent))
 
 
@@ -227,7 +229,7 @@ def db_upgrade(home: Path | None) -> None:
 @home_option
 @click.option("--force", is_flag=True, help="Replace TARGET when it exists.")
 def backup(target: Path, home: Path | None, force: bool) -> None:
-    """Copy all platform state of a home into the archive TARGET; safe while serving."""
+    """Copy a home's platform state into the archive TARGET. Safe while serving."""
     from headwater.upkeep import back_up
 
     click.echo(back_up(_settings(home), target, force=force))
@@ -247,7 +249,7 @@ def restore(archive: Path, home: Path | None, force: bool) -> None:
 @cli.command()
 @home_option
 def doctor(home: Path | None) -> None:
-    """Check what holds on this machine, and say what to do about the rest."""
+    """Check what holds on this machine, and say what to do."""
     from headwater.doctor import examine
 
     sys.exit(examine(_settings(home)))
@@ -257,7 +259,7 @@ def doctor(home: Path | None) -> None:
 @home_option
 @click.option("--serve/--no-serve", "keep_serving", default=None, help="Keep serving; default: on a terminal.")
 def demo(home: Path | None, keep_serving: bool | None) -> None:
-    """Build the flights lakehouse, start every face, and ask three questions over MCP."""
+    """Load real flights, start every face, ask three questions."""
     from headwater.demo import run_demo
 
     keep = sys.stdout.isatty() if keep_serving is None else keep_serving

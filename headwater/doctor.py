@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from core.errors import PlatformError
 from core.settings import Settings
+from headwater.running import running
 
 MIN_FREE_MB = 500
 
@@ -114,6 +115,11 @@ def _has(module: str) -> bool:
         return False
 
 
+def _servers(settings: Settings) -> list[Finding]:
+    found = [Finding("ok", f"a server runs on this home: {server}") for server in running(settings.home)]
+    return found or [Finding("ok", "no server runs on this home")]
+
+
 def _exposure(settings: Settings) -> list[Finding]:
     from headwater.serve import check_exposure
 
@@ -138,6 +144,7 @@ CHECKS: tuple[Callable[[Settings], list[Finding]], ...] = (
     _engine,
     _store,
     _optional,
+    _servers,
     _exposure,
     _sandbox,
 )

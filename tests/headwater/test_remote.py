@@ -144,3 +144,8 @@ def test_the_server_is_read_from_the_environment(server: Server) -> None:
     said = headwater("get-current-user", "--json", **environment)
     assert "catalog.read" in said.json()["permissions"]
     assert "catalog.manage" not in said.json()["permissions"]
+
+
+def test_the_doctor_sees_the_server(server: Server) -> None:
+    said = headwater("doctor", "--home", str(server.home))
+    assert f"a server runs on this home: process {server.process.pid}, REST on port {server.ports.rest}" in said.out

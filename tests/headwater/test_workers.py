@@ -52,8 +52,8 @@ def _answers(server: Server) -> bool:
     return True
 
 
-def test_workers_share_the_ports_and_one_that_dies_is_replaced(tmp_path: Path) -> None:
-    with served(tmp_path, "--workers", "2") as server:
+def test_workers_share_the_ports_and_one_that_dies_is_replaced(tmp_path: Path, shop: Path) -> None:
+    with served(tmp_path, "--workers", "2", "--data", str(shop)) as server:
         parent = server.process.pid
         assert [found.pid for found in running(tmp_path)] == [parent]
         assert until(lambda: _listener_count(server.ports.rest) == 2)
@@ -62,6 +62,7 @@ def test_workers_share_the_ports_and_one_that_dies_is_replaced(tmp_path: Path) -
         os.kill(before[0], signal.SIGKILL)
         assert until(lambda: len(_children(parent)) == 2 and before[0] not in _children(parent))
         assert _answers(server)
+        assert server.call("get_connection", connection_id="data")["version"] > 0
         children = _children(parent)
         said = server.stop()
     assert said.code == 0
