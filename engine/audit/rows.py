@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, bindparam, insert, select, text, update
+from sqlalchemy import Connection, bindparam, select, text, update
 
 from engine.audit.chain import Head, SealedRecord
 from engine.store.tables import audit, audit_heads
 
 HeadRow = tuple[Head, bytes]
 
-INSERT_RECORD = insert(audit)
+INSERT_RECORDS = (
+    "INSERT INTO audit (tenant_id, seq, at, previous_hash, hash, record) VALUES ({0}, {0}, {0}, {0}, {0}, {0})"
+)
 INSERT_HEAD = text(
     "INSERT INTO audit_head (tenant_id, seq, hash, mac) VALUES (:tenant_id, :seq, :hash, :mac) ON CONFLICT DO NOTHING"
 )
@@ -17,6 +19,12 @@ UPDATE_HEAD = (
     update(audit_heads)
     .where(audit_heads.c.tenant_id == bindparam("of_tenant"))
     .values(seq=bindparam("new_seq"), hash=bindparam("new_hash"), mac=bindparam("new_mac"))
+)
+LAST_RECORD = (
+    select(audit.c.seq, audit.c.hash)
+    .where(audit.c.tenant_id == bindparam("of_tenant"))
+    .order_by(audit.c.seq.desc())
+    .limit(1)
 )
 # The lock that serialises appends of several processes to one chain; on SQLite the whole transaction is one.
 SELECT_HEAD = (
@@ -49,26 +57,15 @@ def update_head(connection: Connection, tenant: str, head: Head, mac: bytes) -> 
 
 
 def insert_records(connection: Connection, tenant: str, rows: Iterable[SealedRecord]) -> None:
-    connection.execute(
-        INSERT_RECORD,
-        [
-            {
-                "tenant_id": tenant,
-                "seq": row.seq,
-                "at": row.at,
-                "previous_hash": row.previous_hash,
-                "hash": row.hash,
-                "record": row.record,
-            }
-            for row in rows
-        ],
-    )
+    # By the driver itself: SQLAlchemy spends more on the values of a row than the database on storing it.
+    mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
+    values = [(tenant, row.seq, row.at, row.previous_hash, row.hash, row.record) for row in rows]
+    connection.exec_driver_sql(INSERT_RECORDS.format(mark), values)
 
 
 def last_record(connection: Connection, tenant: str) -> Head:
     """The newest record by number, whatever the head says."""
-    statement = select(audit.c.seq, audit.c.hash).where(audit.c.tenant_id == tenant)
-    row = connection.execute(statement.order_by(audit.c.seq.desc()).limit(1)).one_or_none()
+    row = connection.execute(LAST_RECORD, {"of_tenant": tenant}).one_or_none()
     return Head() if row is None else Head(row.seq, bytes(row.hash))
 
 
