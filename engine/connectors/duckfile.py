@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from core.context import Cancellation
-from engine.connectors.connector import ArrowStream, ColumnInfo, QueryLimits, RelationInfo
+from engine.connectors.connector import ColumnInfo, RelationInfo
 from engine.connectors.duck import Duck, DuckPlan, quote_name
-from engine.connectors.opened import Opened
-from engine.connectors.stream import BatchStream, in_thread
+from engine.connectors.duck_backed import DuckBacked
+from engine.connectors.stream import in_thread
 from engine.lake.names import join_name, split_name
 
 _RELATIONS = """
@@ -20,15 +19,14 @@ SELECT schema_name, table_name, column_name, lower(data_type), is_nullable, colu
 WHERE database_name = 'source' AND NOT internal ORDER BY 1, 2, 6"""
 
 
-class DuckdbConnector:
+class DuckdbConnector(DuckBacked):
     """Tables of the default schema go by their name alone, others as schema.table."""
 
     kind = "duckdb"
-    dialect = "duckdb"
 
     def __init__(self, path: Path, plan: DuckPlan):
         self.path = path
-        self._duck = Opened(lambda: Duck(plan), Duck.close)
+        super().__init__(plan)
 
     async def schema(self) -> list[RelationInfo]:
         duck = await self._duck.get()
@@ -36,23 +34,6 @@ class DuckdbConnector:
 
     async def sources(self, names: Iterable[str]) -> Mapping[str, str]:
         return {name: _quoted(name) for name in names}
-
-    async def execute(
-        self, sql: str, parameters: Mapping[str, str], *, limits: QueryLimits, cancelled: Cancellation
-    ) -> ArrowStream:
-        duck = await self._duck.get()
-        return await BatchStream.open(duck.statement(sql, parameters), limits, cancelled)
-
-    async def explain(self, sql: str, parameters: Mapping[str, str]) -> str:
-        duck = await self._duck.get()
-        return await in_thread(lambda: duck.explain(sql, parameters))
-
-    async def check(self) -> str:
-        duck = await self._duck.get()
-        return await in_thread(duck.version)
-
-    async def close(self) -> None:
-        await self._duck.close()
 
 
 def _relations(duck: Duck) -> list[RelationInfo]:

@@ -5,13 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.context import Cancellation
 from core.errors import Conflict, PlatformError
-from engine.connectors.connector import ArrowStream, ColumnInfo, QueryLimits, RelationInfo
+from engine.connectors.connector import ColumnInfo, RelationInfo
 from engine.connectors.duck import Duck, DuckPlan, quote
-from engine.connectors.opened import Opened
+from engine.connectors.duck_backed import DuckBacked
 from engine.connectors.places import is_inside
-from engine.connectors.stream import BatchStream, in_thread
+from engine.connectors.stream import in_thread
 from engine.lake.names import join_name
 
 READERS = {
@@ -31,15 +30,14 @@ class FileTable:
     source: str  # the FROM item that reads it
 
 
-class FilesConnector:
+class FilesConnector(DuckBacked):
     """Looks for files when its schema is read, and reads exactly those files."""
 
     kind = "files"
-    dialect = "duckdb"
 
     def __init__(self, path: Path, plan: DuckPlan):
         self.path = path
-        self._duck = Opened(lambda: Duck(plan), Duck.close)
+        super().__init__(plan)
 
     async def schema(self) -> list[RelationInfo]:
         duck = await self._duck.get()
@@ -48,23 +46,6 @@ class FilesConnector:
     async def sources(self, names: Iterable[str]) -> Mapping[str, str]:
         tables = await in_thread(lambda: {table.name: table.source for table in find_tables(self.path)})
         return {name: tables[name] for name in names if name in tables}
-
-    async def execute(
-        self, sql: str, parameters: Mapping[str, str], *, limits: QueryLimits, cancelled: Cancellation
-    ) -> ArrowStream:
-        duck = await self._duck.get()
-        return await BatchStream.open(duck.statement(sql, parameters), limits, cancelled)
-
-    async def explain(self, sql: str, parameters: Mapping[str, str]) -> str:
-        duck = await self._duck.get()
-        return await in_thread(lambda: duck.explain(sql, parameters))
-
-    async def check(self) -> str:
-        duck = await self._duck.get()
-        return await in_thread(duck.version)
-
-    async def close(self) -> None:
-        await self._duck.close()
 
 
 def find_tables(path: Path) -> list[FileTable]:
