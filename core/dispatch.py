@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from core.arguments import Form, read_arguments
 from core.context import Caller, Cancellation, Context, Emit, JobRun, Principal, discard
+from core.deadline import Deadline
 from core.errors import (
     Cancelled,
     Internal,
@@ -232,7 +233,7 @@ class Dispatcher(Generic[EngineT]):
             job=call.job,
         )
         try:
-            async with asyncio.timeout(limit_s):
+            with Deadline(limit_s):
                 result = await tool.run(ctx, request)
         except TimeoutError:
             call.cancelled.set()
