@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,6 +25,8 @@ from core.errors import Internal, InvalidArgument, NotFound, PlatformError
 from core.settings import ServerSettings
 
 WEB = Path(__file__).with_name("web")
+# The gate has the spans, which name no path and no argument; FastAPI would look for a provider at each request.
+NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 DOCS_CSP = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:"
 
 
@@ -36,7 +39,9 @@ def rest_app(
     extra_routes: Sequence[BaseRoute] = (),
 ) -> FastAPI:
     """The application. `extra_routes` are served beside the tools, at the root, and keep their own error bodies."""
-    app = FastAPI(title="Headwater", version=version, openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Headwater", version=version, openapi_url=None, docs_url=None, redoc_url=None, telemetry=NO_TELEMETRY
+    )
     app.router.redirect_slashes = False
     document = openapi_document(dispatcher.registry, version=version, public_url=settings.public_url)
     app.router.routes[:] = [

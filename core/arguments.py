@@ -23,10 +23,11 @@ no integer; or as JSON in which path and query have put text."""
 def read_arguments(tool: Tool, arguments: Mapping[str, Any], form: Form) -> Model:
     """The request that the arguments make. Raises InvalidArgument naming the fields that are wrong."""
     try:
-        check_shape(arguments)
+        values = dict(arguments)  # once: a face's mapping reads the request while it is walked
+        check_shape(values)
         if form == "typed":
-            return tool.request.model_validate(arguments)
-        body = _as_json(arguments)
+            return tool.request.model_validate(values)
+        body = _as_json(values)
         if form == "json":
             check_json_types(tool.request, body)
         return tool.request.model_validate_json(body)
@@ -38,9 +39,9 @@ def read_arguments(tool: Tool, arguments: Mapping[str, Any], form: Form) -> Mode
         raise InvalidArgument(error.message, hint=fields_hint(tool)) from None
 
 
-def _as_json(arguments: Mapping[str, Any]) -> bytes:
+def _as_json(values: dict[str, Any]) -> bytes:
     try:
-        return to_json(dict(arguments))
+        return to_json(values)
     except PydanticSerializationError:  # half of a surrogate pair, which JSON can escape and UTF-8 cannot hold
         raise InvalidArgument("A text is not Unicode.", hint="Send whole characters, as UTF-8.") from None
 
