@@ -56,12 +56,13 @@ def show(what: str, unit: str, rounds: Sequence[float], budget: float | None = N
 
 
 def compare(what: str, unit: str, pairs: Sequence[tuple[float, float]], budget: float | None = None) -> None:
-    """Ours beside theirs, and the ratio; rounds of both took turns."""
+    """Ours beside theirs: the least of each, and the median of the rounds' ratios, which decides.
+
+    Both sides of a round meet the same disturbances, one after the other; the least of each may not."""
     ours, theirs = min(mine for mine, _ in pairs), min(other for _, other in pairs)
-    middle = statistics.median(mine / other for mine, other in pairs)
-    ratio = ours / theirs
+    ratio = statistics.median(mine / other for mine, other in pairs)
     print(
-        f"{what:44} ours {ours:7.1f} {unit}  theirs {theirs:7.1f} {unit}  ratio {ratio:.2f} (median {middle:.2f})  "
+        f"{what:56} {ours:8.1f} {unit} beside {theirs:6.1f} {unit}  ratio {ratio:.2f} ({ours / theirs:.2f})  "
         f"{verdict(ratio, budget)}",
         flush=True,
     )

@@ -17,8 +17,8 @@ from bench._measure import Process, compare
 from core.portable import Model
 
 CONNECTIONS = 8
-REQUESTS = 3_000
-ROUNDS = 5
+REQUESTS = 2_000
+ROUNDS = 7
 BUDGET = 2.0
 ECHO = {"text": "hello", "count": 3, "tags": ["a", "b"], "parts": [{"name": "p", "weight": 1.5}], "labels": {"k": "v"}}
 CASES: dict[str, tuple[str, str, object]] = {
