@@ -11,10 +11,12 @@ from engine.catalog.config import CatalogConfig, CatalogConfigs
 from engine.catalog.connections import Connections
 from engine.catalog.search import Search
 from engine.catalog.snapshots import Connectors, Snapshot, Snapshots
+from engine.catalog.views import View
 from engine.catalog.visibility import visible, visible_names
 from engine.catalog.warehouses import Warehouses
 from engine.connectors.connector import ColumnInfo, ConnectionSpec, Connector, RelationInfo
 from engine.lake.names import split_name
+from engine.policy.rules import open_to_all
 from engine.store.db import Store
 
 
@@ -78,6 +80,11 @@ class Catalog:
     async def snapshot(self, principal: Principal, connection_id: str) -> Snapshot:
         """The schema of a connection. Raises NotFound, Unavailable."""
         return await self.snapshots.snapshot(principal, connection_id)
+
+    async def view(self, principal: Principal, connection_id: str) -> View:
+        """What of the connection the caller may see. Raises NotFound, Unavailable."""
+        snapshot = await self.snapshot(principal, connection_id)
+        return View(principal, snapshot, "open", lambda key: open_to_all(snapshot.relations[key]))
 
     async def connector(self, principal: Principal, connection_id: str) -> Connector:
         """The open connection. Raises NotFound, Unavailable."""

@@ -8,10 +8,11 @@ from sqlglot import exp
 from sqlglot.errors import UnsupportedError
 
 from core.errors import QueryUnauthorized
-from engine.connectors.connector import RelationInfo
+from engine.policy.rules import Governed
 from engine.sql.classify import check_kind
 from engine.sql.dialects import print_sql
 from engine.sql.expressions import Leaf, Resolved, unresolved
+from engine.sql.govern import govern
 from engine.sql.parse import parse, too_complex
 from engine.sql.resolve import Visible, resolve
 
@@ -23,7 +24,7 @@ class Prepared:
     """A query that was checked and printed, with a marker in the place of each base relation."""
 
     template: str
-    markers: Mapping[str, RelationInfo]
+    markers: Mapping[str, Governed]
     parameters: frozenset[str]
     columns: frozenset[str]
     shape: str
@@ -31,16 +32,16 @@ class Prepared:
 
     @property
     def tables(self) -> list[str]:
-        return sorted({relation.name for relation in self.markers.values()})
+        return sorted({governed.relation.name for governed in self.markers.values()})
 
     def fill(self, sources: Mapping[str, str]) -> str:
         """The statement to run, given the FROM item of each table. Raises QueryUnauthorized when one is gone."""
         sql = self.template
-        for marker, relation in self.markers.items():
-            source = sources.get(relation.name)
+        for marker, governed in self.markers.items():
+            source = sources.get(governed.source.name)
             if source is None:
                 raise unresolved()
-            sql = sql.replace(marker, govern(relation, source))
+            sql = sql.replace(marker, govern(governed, source))
         return sql
 
 
@@ -65,22 +66,7 @@ def prepare(sql: str, visible: Visible, dialect: str, *, max_rows: int) -> Prepa
     return Prepared(template, markers, frozenset(found.parameters), frozenset(found.columns), parsed.shape, dialect)
 
 
-def govern(relation: RelationInfo, source: str) -> str:
-    """What a query reads in the place of a relation: the visible columns and nothing else.
-
-    The one place for policies: masks replace columns in this list, row filters become its WHERE. All
-    that the query does happens outside, so it sees only what comes out of here."""
-    if not relation.columns:
-        raise unresolved()
-    columns = ", ".join(quote_name(column.name) for column in relation.columns)
-    return f"(SELECT {columns} FROM {source})"  # noqa: S608 - names are quoted, the source is the connector's
-
-
-def quote_name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _mark(leaves: list[Leaf]) -> dict[str, RelationInfo]:
+def _mark(leaves: list[Leaf]) -> dict[str, Governed]:
     """Put a name that no query can contain, because nobody can guess it, in the place of each leaf."""
     batch = secrets.token_hex(8)
     markers = {}
@@ -91,7 +77,7 @@ def _mark(leaves: list[Leaf]) -> dict[str, RelationInfo]:
         leaf.node.set("this", exp.Identifier(this=marker, quoted=False))
         leaf.node.set("db", None)
         leaf.node.set("catalog", None)
-        markers[marker] = leaf.relation
+        markers[marker] = leaf.governed
     return markers
 
 

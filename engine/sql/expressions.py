@@ -8,7 +8,7 @@ from typing import Any
 from sqlglot import exp
 
 from core.errors import QueryUnauthorized
-from engine.connectors.connector import RelationInfo
+from engine.policy.rules import Governed
 from engine.sql.calls import check_call
 from engine.sql.nodes import EXPRESSIONS, PARTS, check_type, refuse_part
 from engine.sql.scopes import Columns, Ctes, Scope
@@ -21,7 +21,7 @@ class Leaf:
     """A place in the tree where a base relation is read, and which."""
 
     node: exp.Table
-    relation: RelationInfo
+    governed: Governed
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from typing import Protocol
 from sqlglot import exp
 
 from core.errors import QueryUnauthorized
-from engine.connectors.connector import RelationInfo
+from engine.policy.rules import Governed
 from engine.sql.calls import check_series
 from engine.sql.expressions import Expressions, Leaf, Resolved, unresolved
 from engine.sql.functions import TABLE_FUNCTIONS
@@ -22,7 +22,7 @@ MAX_TABLES_READ = 300
 class Visible(Protocol):
     """What of a connection a caller may see."""
 
-    def find(self, parts: tuple[str, ...]) -> RelationInfo | None: ...
+    def find(self, parts: tuple[str, ...]) -> Governed | None: ...
 
 
 def resolve(query: exp.Query, visible: Visible, dialect: str) -> Resolved:
@@ -206,13 +206,13 @@ class _Resolver:
         if cte is not None:
             self._add(scope, alias, Source(cte.columns.renamed(node.alias_column_names)))
             return cte.weight
-        relation = self._visible.find(parts)
-        if relation is None or not all(parts):
+        governed = self._visible.find(parts)
+        if governed is None or not all(parts):
             raise unresolved()
-        names = Columns(tuple(column.name.lower() for column in relation.columns))
+        names = Columns(tuple(column.name.lower() for column in governed.relation.columns))
         path = () if node.alias else tuple(part.lower() for part in parts[:-1])
         self._add(scope, alias, Source(names.renamed(node.alias_column_names), path))
-        self.found.leaves.append(Leaf(node, relation))
+        self.found.leaves.append(Leaf(node, governed))
         return 1
 
     def _table_function(self, node: exp.Table, scope: Scope, ctes: Ctes) -> None:

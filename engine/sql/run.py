@@ -1,18 +1,19 @@
 """Runs governed queries: prepare, bind, execute under limits, and keep the list of queries."""
 
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from core.context import Cancellation, Principal
-from core.errors import Cancelled, Conflict, InvalidArgument, PlatformError
+from core.errors import Cancelled, Conflict, PlatformError
 from core.portable import Rows
 from core.settings import QuerySettings
-from engine.connectors.connector import ArrowStream, ConnectionSpec, Connector, QueryLimits, RelationInfo
+from engine.catalog.views import View
+from engine.connectors.connector import ArrowStream, ConnectionSpec, Connector, QueryLimits
 from engine.connectors.stream import in_thread
+from engine.sql.plans import Plans
 from engine.sql.queries import Queries
 from engine.sql.rows import chunks, ipc_stream, make_rows, type_name, unique_names
 from engine.store.db import Store
@@ -21,27 +22,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from engine.sql.bind import Prepared
-
-MAX_SQL_CHARS = 256 * 1024
-KEPT_STATEMENTS = 256  # per connection
-KEPT_CONNECTIONS = 64
-MAX_KEPT_SQL = 20_000
-SLOW_PARSE = 4_000  # longer statements are parsed beside the event loop
-
-
-def _prepare(statement: "Statement", snapshot: "Snapshot", dialect: str, max_rows: int) -> "Prepared":
-    from engine.sql.bind import prepare  # brings sqlglot: 30 MB and 0.2 s that a start does not need
-
-    return prepare(statement.sql, snapshot, dialect, max_rows=max_rows)
-
-
-class Snapshot(Protocol):
-    """A connection and what of it the caller may see."""
-
-    @property
-    def spec(self) -> ConnectionSpec: ...
-
-    def find(self, parts: tuple[str, ...]) -> RelationInfo | None: ...
 
 
 class Opens(Protocol):
@@ -54,7 +34,7 @@ class Catalog(Protocol):
     @property
     def connectors(self) -> Opens: ...
 
-    async def snapshot(self, principal: Principal, connection_id: str) -> Snapshot: ...
+    async def view(self, principal: Principal, connection_id: str) -> View: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +72,7 @@ class SqlService:
         self._catalog = catalog
         self._settings = settings
         self.queries = Queries(store)
-        self._kept: OrderedDict[tuple[str, str], tuple[Snapshot, OrderedDict[tuple[str, int], Prepared]]] = (
-            OrderedDict()
-        )
+        self._plans = Plans()
 
     async def execute(
         self, by: Principal, connection_id: str, statement: Statement, *, cancelled: Cancellation | None = None
@@ -141,9 +119,9 @@ class SqlService:
         return (await self._explained(by, connection_id, statement))[1]
 
     async def _explained(self, by: Principal, connection_id: str, statement: Statement) -> "tuple[Prepared, str]":
-        snapshot = await self._catalog.snapshot(by, connection_id)
-        connector = await self._catalog.connectors.get(snapshot.spec)
-        prepared = await self._prepare(snapshot, connector, statement, self._settings.max_rows)
+        view = await self._catalog.view(by, connection_id)
+        connector = await self._catalog.connectors.get(view.spec)
+        prepared = await self._prepare(view, connector, statement, self._settings.max_rows)
         sources = await connector.sources(prepared.tables)
         return prepared, await connector.explain(prepared.fill(sources), dict(statement.parameters))
 
@@ -158,12 +136,12 @@ class SqlService:
         cancelled: Cancellation | None,
     ) -> AsyncIterator[ArrowStream]:
         """A started query; its end, however it comes, is written to the list of queries."""
-        snapshot = await self._catalog.snapshot(by, connection_id)
-        connector = await self._catalog.connectors.get(snapshot.spec)
-        prepared = await self._prepare(snapshot, connector, statement, limits.max_rows)
+        view = await self._catalog.view(by, connection_id)
+        connector = await self._catalog.connectors.get(view.spec)
+        prepared = await self._prepare(view, connector, statement, limits.max_rows)
         stop = _joined(cancelled)
         facts.tables = prepared.tables
-        facts.query_id = await self.queries.start(by, snapshot.spec.connection_id, prepared.shape, stop)
+        facts.query_id = await self.queries.start(by, view.spec.connection_id, prepared.shape, stop)
         started, error = time.perf_counter(), None
         try:
             sql = prepared.fill(await connector.sources(prepared.tables))
@@ -189,39 +167,10 @@ class SqlService:
                 error=error,
             )
 
-    async def _prepare(
-        self, snapshot: Snapshot, connector: Connector, statement: Statement, max_rows: int
-    ) -> "Prepared":
-        if len(statement.sql) > MAX_SQL_CHARS:
-            raise InvalidArgument(f"The SQL is longer than {MAX_SQL_CHARS} characters.", hint="Send a shorter one.")
-        kept = self._kept_for(snapshot)
-        key = (statement.sql, max_rows)
-        prepared = kept.get(key)
-        if prepared is None:
-            dialect = connector.dialect
-            if len(statement.sql) > SLOW_PARSE:
-                prepared = await in_thread(lambda: _prepare(statement, snapshot, dialect, max_rows))
-            else:
-                prepared = _prepare(statement, snapshot, dialect, max_rows)
-            if len(statement.sql) <= MAX_KEPT_SQL:
-                kept[key] = prepared
-                while len(kept) > KEPT_STATEMENTS:
-                    kept.popitem(last=False)
-        else:
-            kept.move_to_end(key)
+    async def _prepare(self, view: View, connector: Connector, statement: Statement, max_rows: int) -> "Prepared":
+        prepared = await self._plans.prepare(view, connector.dialect, statement.sql, max_rows=max_rows)
         _check_parameters(prepared, statement.parameters)
         return prepared
-
-    def _kept_for(self, snapshot: Snapshot) -> "OrderedDict[tuple[str, int], Prepared]":
-        """Statements that were checked against this very snapshot; a new snapshot starts anew."""
-        key = (snapshot.spec.tenant, snapshot.spec.connection_id)
-        known = self._kept.get(key)
-        if known is None or known[0] is not snapshot:
-            known = self._kept[key] = (snapshot, OrderedDict())
-            while len(self._kept) > KEPT_CONNECTIONS:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return known[1]
 
     def _limits(self, statement: Statement, most_rows: int) -> QueryLimits:
         settings = self._settings

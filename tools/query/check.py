@@ -8,7 +8,8 @@ from core.errors import Conflict, QueryUnauthorized
 from core.portable import Model, Refers
 from core.tool import tool
 from engine.context import Ctx
-from engine.sql.run import MAX_SQL_CHARS, Statement
+from engine.sql.plans import MAX_SQL_CHARS
+from engine.sql.run import Statement
 
 SQL = "One SELECT in the connection's dialect (DuckDB for the lakehouse and files)."
 PARAMETERS = "Values for $name or :name in the SQL."

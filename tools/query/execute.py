@@ -7,7 +7,8 @@ from pydantic import Field
 from core.portable import Model, Refers, Rows
 from core.tool import tool
 from engine.context import Ctx
-from engine.sql.run import MAX_SQL_CHARS, Facts, Statement
+from engine.sql.plans import MAX_SQL_CHARS
+from engine.sql.run import Facts, Statement
 
 SQL = "One SELECT in the connection's dialect (DuckDB for the lakehouse and files), over tables of the connection."
 PARAMETERS = "Values for $name or :name in the SQL; they are bound, never put into its text."

@@ -11,7 +11,8 @@ from sqlalchemy import select
 from core.context import Cancellation
 from core.errors import Cancelled, Conflict, NotFound, PlatformError, QueryUnauthorized, Timeout
 from engine.connectors.connector import ConnectionSpec
-from engine.sql.bind import govern, prepare
+from engine.sql.bind import prepare
+from engine.sql.govern import govern
 from engine.sql.queries import Queries
 from engine.sql.run import Statement
 from engine.store.db import Store
@@ -63,12 +64,12 @@ async def test_one_row_more_is_read_to_know_whether_there_are_more(
 )
 async def test_the_limit_is_pushed_into_the_statement(world: World, sql: str, limit: str) -> None:
     await world.sql.validate(ANN, "shop", Statement("SELECT 1"))
-    snapshot = await world.sql._catalog.snapshot(ANN, "shop")
+    snapshot = await world.sql._catalog.view(ANN, "shop")
     assert prepare(sql, snapshot, "duckdb", max_rows=10).template.endswith(limit)
 
 
 async def test_what_replaces_a_relation_names_its_visible_columns_and_nothing_else(world: World) -> None:
-    snapshot = await world.sql._catalog.snapshot(ANN, "shop")
+    snapshot = await world.sql._catalog.view(ANN, "shop")
     people = snapshot.find(("people",))
     assert people is not None
     assert govern(people, "source") == '(SELECT "person_id", "name" FROM source)'

@@ -9,10 +9,12 @@ import duckdb
 from core.context import Principal
 from core.settings import QuerySettings
 from engine.catalog.snapshots import Snapshot, make_snapshot
+from engine.catalog.views import View
 from engine.connectors.connector import ConnectionSpec, RelationInfo
 from engine.connectors.places import Places
 from engine.connectors.pool import Connectors
 from engine.lake.warehouse import Lake
+from engine.policy.rules import open_to_all
 from engine.sql.run import SqlService
 from engine.store.db import Store
 from engine.store.tables import metadata
@@ -51,7 +53,11 @@ class FixedCatalog:
         self._visible = visible
         self._kept: dict[str, Snapshot] = {}
 
-    async def snapshot(self, principal: Principal, connection_id: str) -> Snapshot:
+    async def view(self, principal: Principal, connection_id: str) -> View:
+        snapshot = await self._snapshot(connection_id)
+        return View(principal, snapshot, "fixed", lambda key: open_to_all(snapshot.relations[key]))
+
+    async def _snapshot(self, connection_id: str) -> Snapshot:
         if connection_id not in self._kept:
             spec = self._specs[connection_id]
             connector = await self.connectors.get(spec)
