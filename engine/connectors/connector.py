@@ -33,6 +33,7 @@ class RelationInfo:
     kind: Literal["table", "view"] = "table"
     row_count: int | None = None
     comment: str | None = None
+    primary_key: tuple[str, ...] = ()  # its columns in order, where the source declares one
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,27 @@ class QueryLimits:
     threads: int = 0
 
 
+@dataclass(slots=True)
+class RunStats:
+    """What a statement used. None where the engine does not say; final when its stream has ended."""
+
+    row_count: int = 0
+    """Rows given out so far."""
+    size_bytes: int = 0
+    """Their size as Arrow in memory, uncompressed."""
+    rows_scanned: int | None = None
+    bytes_scanned: int | None = None
+    cpu_ms: int | None = None
+    memory_peak_bytes: int | None = None
+
+
 class ArrowStream(Protocol):
-    """Record batches of one running statement. Close it, also after the last batch."""
+    """The rows of one running statement. Close it, also after the last of them.
+
+    Read it once, in one of two ways. `async for batch in stream` gives record batches to look into.
+    `async for data in stream.chunks()` gives bytes to pass on unread: each is a self-contained Arrow IPC stream
+    (schema, then 1-2.6 MB of rows, LZ4) whose columns have unique names; there is at least one, so that the
+    columns of an empty result are told too. `is_truncated` and `stats` hold for both."""
 
     @property
     def schema(self) -> "pa.Schema": ...
@@ -69,6 +89,13 @@ class ArrowStream(Protocol):
     def is_truncated(self) -> bool:
         """Whether rows were left out for `max_rows` or `max_bytes`; final when iteration has ended."""
         ...
+
+    @property
+    def stats(self) -> RunStats:
+        """Rows so far; the rest is final when iteration has ended."""
+        ...
+
+    def chunks(self) -> AsyncIterator[bytes]: ...
 
     def __aiter__(self) -> "AsyncIterator[pa.RecordBatch]": ...
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import Unavailable
+from engine.connectors.connector import RunStats
 from engine.connectors.failures import failure
 
 if TYPE_CHECKING:  # loaded when the first connection is opened
@@ -111,6 +112,9 @@ class DuckStatement:
         assert self._reader is not None, "start() comes first"
         with translated():
             return next(self._reader, None)
+
+    def measure(self, stats: RunStats) -> None:
+        return None
 
     def interrupt(self) -> None:
         with self._guard:

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from core.context import Cancellation
 from core.errors import Conflict, PlatformError, Unavailable
-from engine.connectors.connector import ArrowStream, ColumnInfo, QueryLimits, RelationInfo
+from engine.connectors.connector import ArrowStream, ColumnInfo, QueryLimits, RelationInfo, RunStats
 from engine.connectors.duck import quote_name
 from engine.connectors.failures import failure
 from engine.connectors.kinds import PostgresqlOptions
@@ -27,9 +27,10 @@ _RELATIONS = """
 SELECT n.nspname::text, c.relname::text, CASE WHEN c.relkind IN ('v', 'm') THEN 'view' ELSE 'table' END,
        c.reltuples::float8, obj_description(c.oid, 'pg_class')::text, a.attname::text,
        format_type(a.atttypid, a.atttypmod)::text, NOT a.attnotnull, a.attnum::int,
-       col_description(c.oid, a.attnum)::text
+       col_description(c.oid, a.attnum)::text, array_position(i.indkey::int2[], a.attnum)::int
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
   AND NOT c.relispartition AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
 ORDER BY 1, 2, 9"""
@@ -139,6 +140,9 @@ class PostgresStatement:
             return None
         return _plain_batch(batch, self._schema)
 
+    def measure(self, stats: RunStats) -> None:
+        return None
+
     def interrupt(self) -> None:
         with self._guard:
             if self._cursor is not None and self._is_running and not self._is_done:
@@ -224,11 +228,14 @@ def _uri(options: PostgresqlOptions, address: str) -> str:
 
 def _relations(rows: list[tuple[Any, ...]]) -> list[RelationInfo]:
     found: dict[tuple[str, str], tuple[Any, list[ColumnInfo]]] = {}
+    keys: dict[tuple[str, str], list[tuple[int, str]]] = {}
     for row in rows:
-        schema, table, kind, size, comment, name, data_type, is_nullable, ordinal, remark = row
+        schema, table, kind, size, comment, name, data_type, is_nullable, ordinal, remark, place = row
         entry = found.setdefault((schema, table), ((kind, size, comment), []))
         if name is not None:
             entry[1].append(ColumnInfo(name, data_type, is_nullable, ordinal, remark))
+        if place is not None:
+            keys.setdefault((schema, table), []).append((place, name))
     return [
         RelationInfo(
             join_name((table,) if schema == "public" else (schema, table)),
@@ -236,6 +243,7 @@ def _relations(rows: list[tuple[Any, ...]]) -> list[RelationInfo]:
             kind,
             int(size) if size is not None and size >= 0 and kind == "table" else None,
             comment,
+            tuple(name for _, name in sorted(keys.get((schema, table), ()))),
         )
         for (schema, table), ((kind, size, comment), columns) in found.items()
     ]

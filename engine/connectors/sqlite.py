@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.context import Cancellation
 from core.errors import Unavailable
-from engine.connectors.connector import ArrowStream, ColumnInfo, QueryLimits, RelationInfo
+from engine.connectors.connector import ArrowStream, ColumnInfo, QueryLimits, RelationInfo, RunStats
 from engine.connectors.duck import quote_name
 from engine.connectors.failures import failure
 from engine.connectors.stream import BatchStream, in_thread
@@ -93,6 +93,9 @@ class SqliteStatement:
                 rows = self._cursor.fetchmany(BATCH_ROWS)
         return _batch(self._schema, rows) if rows else None
 
+    def measure(self, stats: RunStats) -> None:
+        return None
+
     def interrupt(self) -> None:
         with self._guard:
             if self._connection is not None:
@@ -140,11 +143,13 @@ def _relations(path: Path) -> Iterator[RelationInfo]:
     with translated(), closing(_open(path)) as connection:
         for name, kind in connection.execute(_RELATIONS).fetchall():
             rows = connection.execute('SELECT name, type, "notnull", cid, pk FROM pragma_table_info(?)', (name,))
+            described = rows.fetchall()
             columns = tuple(
                 ColumnInfo(column, (data_type or "any").lower(), not (not_null or pk), cid + 1)
-                for column, data_type, not_null, cid, pk in rows
+                for column, data_type, not_null, cid, pk in described
             )
-            yield RelationInfo(join_name((name,)), columns, kind)
+            key = tuple(row[0] for row in sorted(described, key=lambda row: row[4]) if row[4])
+            yield RelationInfo(join_name((name,)), columns, kind, primary_key=key)
 
 
 def _infer(names: list[str], rows: list[tuple[Any, ...]]) -> "pa.Schema":

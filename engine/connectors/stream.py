@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from core.context import Cancellation
 from core.errors import Cancelled, Timeout
-from engine.connectors.connector import QueryLimits
+from engine.connectors.connector import QueryLimits, RunStats
+from engine.connectors.ipc import Regrouped, ipc_stream, unique_names
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,6 +36,10 @@ class Statement(Protocol):
         """Stop `start` or `next` that runs in another thread."""
         ...
 
+    def measure(self, stats: RunStats) -> None:
+        """Fill in what the engine says of the run, when the last batch was read."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -52,7 +57,10 @@ class BatchStream:
         self._deadline = time.monotonic() + limits.timeout_s
         self._is_closed = False
         self._schema: pa.Schema | None = None
+        self._groups = Regrouped()
+        self._is_read = False
         self.is_truncated = False
+        self.stats = RunStats()
 
     @classmethod
     async def open(cls, statement: Statement, limits: QueryLimits, cancelled: Cancellation) -> "BatchStream":
@@ -70,13 +78,22 @@ class BatchStream:
         return self._schema
 
     async def __aiter__(self) -> "AsyncIterator[pa.RecordBatch]":
-        rows, size_bytes = 0, 0
         try:
-            while not self.is_truncated and (batch := await self._run(self._statement.next)) is not None:
-                kept = self._fit(batch, rows, size_bytes)
-                rows, size_bytes = rows + kept.num_rows, size_bytes + kept.nbytes
-                if kept.num_rows:
-                    yield kept
+            while (batch := await self._run(self._read)) is not None:
+                if batch.num_rows:
+                    yield batch
+        finally:
+            await self.close()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        is_first = True
+        try:
+            while chunks := await self._run(self._encode):
+                for chunk in chunks:
+                    yield chunk
+                is_first = False
+            if is_first:
+                yield ipc_stream(unique_names(self.schema), [])
         finally:
             await self.close()
 
@@ -86,8 +103,33 @@ class BatchStream:
             self._statement.interrupt()
             await in_thread(self._statement.close)
 
-    def _fit(self, batch: "pa.RecordBatch", rows: int, size_bytes: int) -> "pa.RecordBatch":
+    def _encode(self) -> list[bytes]:
+        """The next chunks; none after the last. In one step, since each hop to a thread costs a tenth of a chunk."""
+        groups: list[list[pa.RecordBatch]] = []
+        while not groups and (batch := self._read()) is not None:
+            groups = list(self._groups.add(batch)) if batch.num_rows else []
+        if not groups and (rest := self._groups.rest()):
+            groups = [rest]
+        named = unique_names(self.schema)
+        return [ipc_stream(named, group) for group in groups]
+
+    def _read(self) -> "pa.RecordBatch | None":
+        """The next batch as far as the caps allow; None at the end."""
+        if self._is_read:
+            return None
+        batch = self._statement.next()
+        if batch is not None:
+            batch = self._fit(batch)
+            self.stats.row_count += batch.num_rows
+            self.stats.size_bytes += batch.nbytes
+        if batch is None or self.is_truncated:
+            self._is_read = True
+            self._statement.measure(self.stats)
+        return batch
+
+    def _fit(self, batch: "pa.RecordBatch") -> "pa.RecordBatch":
         """The batch, or the part of it that the caps still allow."""
+        rows, size_bytes = self.stats.row_count, self.stats.size_bytes
         if rows + batch.num_rows > self._limits.max_rows:
             self.is_truncated = True
             batch = batch.slice(0, self._limits.max_rows - rows)

@@ -2,17 +2,26 @@
 
 import base64
 import math
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from core.portable import Rows
+from engine.connectors.ipc import CHUNK_MAX_BYTES, CHUNK_MIN_BYTES, Regrouped, ipc_stream, unique_names
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-CHUNK_MIN_BYTES = 1_000_000
-CHUNK_MAX_BYTES = 2_600_000
+__all__ = [
+    "CHUNK_MAX_BYTES",
+    "CHUNK_MIN_BYTES",
+    "chunks",
+    "ipc_stream",
+    "make_rows",
+    "records",
+    "type_name",
+    "unique_names",
+]
 
 
 def make_rows(schema: "pa.Schema", batches: "Sequence[pa.RecordBatch]") -> Rows:
@@ -21,62 +30,17 @@ def make_rows(schema: "pa.Schema", batches: "Sequence[pa.RecordBatch]") -> Rows:
     return Rows(lambda: records(named, batches), lambda compression: ipc_stream(named, batches, compression))
 
 
-def unique_names(schema: "pa.Schema") -> "pa.Schema":
-    """The schema with repeated names told apart: `id`, `id_2`, `id_3`."""
-    import pyarrow as pa
-
-    taken = set(schema.names)
-    seen: set[str] = set()
-    fields = []
-    for field in schema:
-        name, number = field.name, 1
-        while name in seen or (number > 1 and name in taken):
-            number += 1
-            name = f"{field.name}_{number}"
-        seen.add(name)
-        fields.append(field.with_name(name))
-    return pa.schema(fields)
-
-
-def ipc_stream(schema: "pa.Schema", batches: "Iterable[pa.RecordBatch]", compression: str = "lz4") -> bytes:
-    """One self-contained Arrow IPC stream."""
-    import pyarrow as pa
-
-    sink = pa.BufferOutputStream()
-    codec = None if compression == "none" else pa.Codec("zstd" if compression == "zstd" else "lz4")
-    options = pa.ipc.IpcWriteOptions(compression=codec)
-    with pa.ipc.new_stream(sink, schema, options=options) as writer:
-        for batch in batches:
-            writer.write_batch(batch.rename_columns(schema.names) if batch.schema != schema else batch)
-    return sink.getvalue().to_pybytes()
-
-
 async def chunks(
     schema: "pa.Schema", batches: "AsyncIterator[pa.RecordBatch]"
 ) -> "AsyncIterator[list[pa.RecordBatch]]":
     """Batches regrouped by size: gRPC messages want one or two megabytes, whatever the width of a row."""
-    waiting: list[pa.RecordBatch] = []
-    size = 0
-    is_first = True
+    groups, is_first = Regrouped(), True
     async for batch in batches:
-        for part in _split(batch):
-            if size + part.nbytes > CHUNK_MAX_BYTES and waiting:
-                yield waiting
-                waiting, size, is_first = [], 0, False
-            waiting.append(part)
-            size += part.nbytes
-            if size >= CHUNK_MIN_BYTES:
-                yield waiting
-                waiting, size, is_first = [], 0, False
-    if waiting or is_first:
-        yield waiting
-
-
-def _split(batch: "pa.RecordBatch") -> "Iterable[pa.RecordBatch]":
-    if batch.nbytes <= CHUNK_MAX_BYTES or batch.num_rows < 2:
-        return [batch]
-    middle = batch.num_rows // 2
-    return [*_split(batch.slice(0, middle)), *_split(batch.slice(middle))]
+        for group in groups.add(batch):
+            yield group
+            is_first = False
+    if (rest := groups.rest()) or is_first:
+        yield rest
 
 
 def records(schema: "pa.Schema", batches: "Sequence[pa.RecordBatch]") -> list[dict[str, Any]]:

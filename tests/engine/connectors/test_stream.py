@@ -7,7 +7,7 @@ import pytest
 
 from core.context import Cancellation
 from core.errors import Cancelled, Timeout
-from engine.connectors.connector import QueryLimits
+from engine.connectors.connector import QueryLimits, RunStats
 from engine.connectors.stream import BatchStream
 
 SCHEMA = pa.schema([("n", pa.int64())])
@@ -35,6 +35,9 @@ class Slow:
     def interrupt(self) -> None:
         if not self._ignores:
             self._stop.set()
+
+    def measure(self, stats: RunStats) -> None:
+        stats.cpu_ms = 7
 
     def close(self) -> None:
         self.is_closed.set()
@@ -102,3 +105,27 @@ async def test_a_statement_that_will_not_stop_is_left_behind_and_closed_later() 
         await read(statement, limits(timeout_s=0.05))
     assert not statement.is_closed.is_set()
     assert await asyncio.to_thread(statement.is_closed.wait, 3)
+
+
+@pytest.mark.parametrize("count", [0, 5, 40_000])
+async def test_chunks_are_whole_arrow_streams_of_all_rows_and_there_is_always_one(count: int) -> None:
+    bounds = limits(max_rows=10**6, max_bytes=10**8)
+    stream = await BatchStream.open(Slow(count), bounds, Cancellation())
+    sizes = []
+    rows = 0
+    async for chunk in stream.chunks():
+        table = pa.ipc.open_stream(chunk).read_all()
+        assert table.schema == SCHEMA
+        rows += table.num_rows
+        sizes.append(table.nbytes)
+    assert rows == stream.stats.row_count == 10 * count
+    assert len(sizes) == max(1, -(-80 * count // 1_000_000))
+    assert stream.stats.size_bytes == 80 * count
+    assert stream.stats.cpu_ms == 7
+    assert not stream.is_truncated
+
+
+async def test_chunks_are_capped_like_rows() -> None:
+    stream = await BatchStream.open(Slow(5), limits(max_rows=12), Cancellation())
+    assert sum([pa.ipc.open_stream(chunk).read_all().num_rows async for chunk in stream.chunks()]) == 12
+    assert stream.is_truncated
