@@ -18,6 +18,10 @@ _COLUMNS = """
 SELECT schema_name, table_name, column_name, lower(data_type), is_nullable, column_index, comment FROM duckdb_columns()
 WHERE database_name = 'source' AND NOT internal ORDER BY 1, 2, 6"""
 
+_KEYS = """
+SELECT schema_name, table_name, constraint_column_names FROM duckdb_constraints()
+WHERE database_name = 'source' AND constraint_type = 'PRIMARY KEY'"""
+
 
 class DuckdbConnector(DuckBacked):
     """Tables of the default schema go by their name alone, others as schema.table."""
@@ -40,8 +44,16 @@ def _relations(duck: Duck) -> list[RelationInfo]:
     columns: dict[tuple[str, str], list[ColumnInfo]] = {}
     for schema, table, name, data_type, is_nullable, ordinal, comment in duck.rows(_COLUMNS):
         columns.setdefault((schema, table), []).append(ColumnInfo(name, data_type, is_nullable, ordinal, comment))
+    keys = {(schema, table): tuple(names) for schema, table, names in duck.rows(_KEYS)}
     return [
-        RelationInfo(_name(schema, table), tuple(columns.get((schema, table), ())), kind, size, comment)
+        RelationInfo(
+            _name(schema, table),
+            tuple(columns.get((schema, table), ())),
+            kind,
+            size,
+            comment,
+            keys.get((schema, table), ()),
+        )
         for schema, table, kind, size, comment in duck.rows(_RELATIONS)
     ]
 

@@ -38,4 +38,11 @@ def _relation(table: LakeTable) -> RelationInfo:
         ColumnInfo(column.name, column.data_type, not column.is_required, ordinal, column.comment, column.field_id)
         for ordinal, column in enumerate(table.metadata.columns, start=1)
     )
-    return RelationInfo(str(table.name), columns, row_count=table.metadata.row_count, comment=table.metadata.comment)
+    metadata = table.metadata
+    return RelationInfo(
+        str(table.name),
+        columns,
+        row_count=metadata.row_count,
+        comment=metadata.comment,
+        primary_key=metadata.identifier,
+    )

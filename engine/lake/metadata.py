@@ -40,6 +40,7 @@ class TableMetadata:
     snapshot_id: int | None
     snapshot_count: int
     properties: Mapping[str, str]
+    identifier: tuple[str, ...] = ()  # the columns that name a row, where the table declares them
 
     @property
     def comment(self) -> str | None:
@@ -80,7 +81,15 @@ def _interpret(metadata_location: str, raw: dict[str, Any]) -> TableMetadata:
         snapshot_id=current if summary is not None else None,
         snapshot_count=len(snapshots),
         properties=raw.get("properties") or {},
+        identifier=_identifier(schema),
     )
+
+
+def _identifier(schema: dict[str, Any]) -> tuple[str, ...]:
+    """The identifier fields in column order; none when one of them lies inside a struct."""
+    wanted = set(schema.get("identifier-field-ids") or ())
+    names = tuple(field["name"] for field in schema["fields"] if field["id"] in wanted)
+    return names if len(names) == len(wanted) else ()
 
 
 def _column(field: dict[str, Any]) -> TableColumn:
