@@ -3,6 +3,7 @@
 Environment names are `HEADWATER_<GROUP>__<NAME>`, for example `HEADWATER_SERVER__REST_PORT=9000`;
 in `HOME/headwater.toml` each group is a table."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
@@ -71,6 +72,9 @@ class QuerySettings(Group):
     timeout_s: int = Field(30, ge=1, le=3600, description="Seconds that a query may run unless it asks for fewer.")
     schema_ttl_s: int = Field(300, ge=1, description="Seconds after which a cached schema is read again.")
     allowed_roots: list[Path] = Field([], description="Folders for file connections and warehouses.")
+    cache_mb: int = Field(64, ge=0, le=65536, description="Answers kept by one process, in MB; 0 keeps none.")
+    usd_per_tb: Decimal = Field(Decimal(5), ge=0, le=10**6, description="Price of a terabyte scanned, in USD.")
+    usd_per_cpu_hour: Decimal = Field(Decimal("0.05"), ge=0, le=10**6, description="Price of an hour of CPU, in USD.")
 
 
 class JobSettings(Group):

@@ -34,6 +34,7 @@ class RelationInfo:
     row_count: int | None = None
     comment: str | None = None
     primary_key: tuple[str, ...] = ()  # its columns in order, where the source declares one
+    size_bytes: int | None = None  # of its files, where the source knows
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,4 +45,5 @@ def _relation(table: LakeTable) -> RelationInfo:
         row_count=metadata.row_count,
         comment=metadata.comment,
         primary_key=metadata.identifier,
+        size_bytes=metadata.size_bytes,
     )

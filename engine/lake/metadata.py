@@ -37,6 +37,7 @@ class TableMetadata:
     location: str
     columns: tuple[TableColumn, ...]
     row_count: int | None
+    size_bytes: int | None  # of the data files that a full scan reads
     snapshot_id: int | None
     snapshot_count: int
     properties: Mapping[str, str]
@@ -69,7 +70,9 @@ def _interpret(metadata_location: str, raw: dict[str, Any]) -> TableMetadata:
     summary = next((item.get("summary", {}) for item in snapshots if item["snapshot-id"] == current), None)
     if summary is None:
         rows: int | None = 0
+        size: int | None = 0
     else:
+        size = int(summary["total-files-size"]) if "total-files-size" in summary else None
         # Rows that delete files take away are not in total-records: then the count is unknown.
         has_deletes = int(summary.get("total-delete-files", 0)) > 0
         rows = None if has_deletes or "total-records" not in summary else int(summary["total-records"])
@@ -78,6 +81,7 @@ def _interpret(metadata_location: str, raw: dict[str, Any]) -> TableMetadata:
         location=raw["location"],
         columns=tuple(_column(field) for field in schema["fields"]),
         row_count=rows,
+        size_bytes=size,
         snapshot_id=current if summary is not None else None,
         snapshot_count=len(snapshots),
         properties=raw.get("properties") or {},

@@ -317,3 +317,80 @@ queries = Table(
     Column("ended_at", Float),
     Index(None, "tenant_id", "owner", "started_at"),
 )
+
+query_results = Table(
+    "query_result",
+    metadata,
+    _tenant(),
+    Column("job_id", Id, primary_key=True),
+    Column("owner", Id, nullable=False),
+    Column("path", Name, nullable=False),  # of the object that holds the rows
+    Column("frames", Text, nullable=False),  # JSON list of [stored bytes, rows], in order
+    Column("outcome", Text, nullable=False),  # JSON: columns, tables, and what the run said of itself
+    Column("sight", String(64), nullable=False),  # digest of what the owner could see of the tables
+    Column("ended_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Index(None, "expires_at"),
+)
+
+query_exports = Table(
+    "query_export",
+    metadata,
+    _tenant(),
+    Column("export_id", Id, primary_key=True),
+    Column("job_id", Id, nullable=False),  # the query job whose rows it holds
+    Column("owner", Id, nullable=False),
+    Column("path", Name, nullable=False),
+    Column("format", String(16), nullable=False),
+    Column("compression", String(16), nullable=False),
+    Column("is_sealed", Integer, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("row_count", BigInteger, nullable=False),
+    Column("ended_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Index(None, "expires_at"),
+)
+
+query_costs = Table(
+    "query_cost",
+    metadata,
+    _tenant(),
+    Column("query_id", Id, primary_key=True),
+    Column("owner", Id, nullable=False),
+    Column("connection_id", Id, nullable=False),
+    Column("at", Float, nullable=False),  # when it ended; its day and month are those of the counters
+    Column("status", String(16), nullable=False),
+    Column("rows_scanned", BigInteger, nullable=False),
+    Column("bytes_scanned", BigInteger, nullable=False),
+    Column("cpu_ms", BigInteger, nullable=False),
+    Column("execution_time_ms", BigInteger, nullable=False),
+    Column("from_cache", Integer, nullable=False),
+    Column("cost_nano", BigInteger, nullable=False),  # nano-dollars
+    Index(None, "tenant_id", "at"),
+)
+
+query_quotas = Table(
+    "query_quota",
+    metadata,
+    _tenant(),
+    Column("daily_nano", BigInteger),  # null: without limit
+    Column("monthly_nano", BigInteger),
+    Column("updated_at", Float, nullable=False),
+)
+
+query_spending = Table(
+    "query_spending",
+    metadata,
+    _tenant(),
+    Column("period", String(10), primary_key=True),  # 2026-11 or 2026-11-22, in UTC
+    Column("spent_nano", BigInteger, nullable=False),
+)
+
+query_reservations = Table(
+    "query_reservation",
+    metadata,
+    _tenant(),
+    Column("query_id", Id, primary_key=True),
+    Column("nano", BigInteger, nullable=False),
+    Column("expires_at", Float, nullable=False),  # should the process die that runs the query
+)
