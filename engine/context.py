@@ -19,6 +19,7 @@ from engine.results.kept import KeptResults
 from engine.schedules.schedules import Schedules
 from engine.sql.run import SqlService
 from engine.store.db import Store
+from engine.usage.usage import Usage
 
 Check = Callable[[], Awaitable[None]]
 """Raises Unavailable when a part does not work."""
@@ -42,6 +43,7 @@ class Engine:
     connectors: Connectors
     catalog: Catalog
     sql: SqlService
+    usage: Usage
     results: KeptResults
     pages: PageSigner
     checks: Mapping[str, Check]

@@ -40,6 +40,8 @@ from engine.store.db import Store, sqlite_url
 from engine.store.migrate import upgrade
 from engine.telemetry.metrics import Metrics
 from engine.telemetry.traces import Tracing
+from engine.usage.prices import Prices
+from engine.usage.usage import Usage
 from engine.visibility.objects import ObjectVisibility
 from headwater import __version__
 from headwater.settings import prepare_home
@@ -147,6 +149,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry) -> Engine
         warehouses=warehouses,
         schema_ttl_s=query.schema_ttl_s,
     )
+    usage = Usage(store, Prices(query.usd_per_tb, query.usd_per_cpu_hour))
     return Engine(
         settings=settings,
         version=__version__,
@@ -173,7 +176,8 @@ def build_engine(settings: Settings, store: Store, registry: Registry) -> Engine
         lake=lake,
         connectors=connectors,
         catalog=catalog,
-        sql=SqlService(catalog=catalog, store=store, settings=query),
+        sql=SqlService(catalog=catalog, store=store, settings=query, usage=usage),
+        usage=usage,
         results=KeptResults(
             home / "results", seal=partial(seals.seal, "results"), unseal=partial(seals.open, "results")
         ),

@@ -17,6 +17,9 @@ POLL_S = 0.5
 RUNNING = "running"
 T = tables.queries.c
 
+InStore = Callable[[Connection], None]
+"""A further part of the transaction that writes a query's start or end."""
+
 
 @dataclass(frozen=True, slots=True)
 class QueryState:
@@ -30,6 +33,39 @@ class QueryState:
     error_code: str
     started_at: float
     ended_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What the list shows of a query from its start."""
+
+    connection_id: str
+    shape: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a query ended."""
+
+    at: float
+    row_count: int
+    execution_time_ms: int
+    error: PlatformError | None = None
+
+    @property
+    def status(self) -> str:
+        if self.error is None:
+            return "succeeded"
+        return "cancelled" if self.error.code == "CANCELLED" else "failed"
+
+    def values(self) -> dict[str, str | int | float | None]:
+        return {
+            "status": self.status,
+            "row_count": self.row_count,
+            "execution_time_ms": self.execution_time_ms,
+            "error_code": self.error.code if self.error else None,
+            "ended_at": self.at,
+        }
 
 
 def new_query_id() -> str:
@@ -48,42 +84,56 @@ class Queries:
         self._running: dict[tuple[str, str], Cancellation] = {}
         self._poller: asyncio.Task[None] | None = None
 
-    async def start(self, by: Principal, connection_id: str, shape: str, stop: Cancellation) -> str:
-        """Note a query that begins now; `stop` is set when its owner cancels it. Returns its id."""
-        query_id = self._new_id()
-        row = {
-            "tenant_id": by.tenant,
-            "query_id": query_id,
-            "owner": by.subject,
-            "connection_id": connection_id,
-            "sql_shape": shape,
-            "status": RUNNING,
-            "cancel_requested": 0,
-            "started_at": self._clock(),
-        }
-        await self._store.write(lambda connection: connection.execute(insert(tables.queries).values(row)))
+    def new_id(self) -> str:
+        return self._new_id()
+
+    async def start(
+        self, by: Principal, query_id: str, listed: Listed, stop: Cancellation, *, reserve: InStore | None = None
+    ) -> None:
+        """Note a query that begins now, unless `reserve` raises; `stop` is set when its owner cancels it."""
+        row = {**self._row(by, query_id, listed), "status": RUNNING}
+
+        def note(connection: Connection) -> None:
+            if reserve is not None:
+                reserve(connection)
+            connection.execute(insert(tables.queries).values(row))
+
+        await self._store.write(note)
         self._running[by.tenant, query_id] = stop
         if self._poller is None or self._poller.done():
             self._poller = asyncio.create_task(self._poll())
-        return query_id
 
-    async def finish(
-        self, by: Principal, query_id: str, *, row_count: int, execution_time_ms: int, error: PlatformError | None
-    ) -> None:
-        """Note how the query ended."""
+    async def finish(self, by: Principal, query_id: str, end: End, *, settle: InStore) -> None:
+        """Note how the query ended, and with it what `settle` writes."""
         self._running.pop((by.tenant, query_id), None)
-        status = "succeeded" if error is None else "cancelled" if error.code == "CANCELLED" else "failed"
-        values = {
-            "status": status,
-            "row_count": row_count,
-            "execution_time_ms": execution_time_ms,
-            "error_code": error.code if error else None,
-            "ended_at": self._clock(),
+        change = update(tables.queries).where(T.tenant_id == by.tenant, T.query_id == query_id).values(end.values())
+
+        def note(connection: Connection) -> None:
+            connection.execute(change)
+            settle(connection)
+
+        await self._store.write(note)
+
+    async def record(self, by: Principal, query_id: str, listed: Listed, end: End, *, settle: InStore) -> None:
+        """Note a query that was answered at once."""
+        row = {**self._row(by, query_id, listed), **end.values()}
+
+        def note(connection: Connection) -> None:
+            connection.execute(insert(tables.queries).values(row))
+            settle(connection)
+
+        await self._store.write(note)
+
+    def _row(self, by: Principal, query_id: str, listed: Listed) -> dict[str, str | int | float]:
+        return {
+            "tenant_id": by.tenant,
+            "query_id": query_id,
+            "owner": by.subject,
+            "connection_id": listed.connection_id,
+            "sql_shape": listed.shape,
+            "cancel_requested": 0,
+            "started_at": self._clock(),
         }
-        where = (T.tenant_id == by.tenant, T.query_id == query_id)
-        await self._store.write(
-            lambda connection: connection.execute(update(tables.queries).where(*where).values(values))
-        )
 
     async def cancel(self, by: Principal, query_id: str) -> QueryState:
         """Ask for a query of the caller's own to stop; here at once, in another process within half a second."""

@@ -1,27 +1,32 @@
-"""Runs governed queries: prepare, bind, execute under limits, and keep the list of queries."""
+"""Runs governed queries: prepare, bind, execute under limits; every end is listed and paid for."""
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from core.context import Cancellation, Principal
 from core.errors import Cancelled, Conflict, PlatformError
-from core.portable import Rows
 from core.settings import QuerySettings
 from engine.catalog.views import View
-from engine.connectors.connector import ArrowStream, ConnectionSpec, Connector, QueryLimits
-from engine.connectors.stream import in_thread
+from engine.connectors.connector import ArrowStream, ConnectionSpec, Connector, QueryLimits, RunStats
+from engine.sql.cache import SNAPSHOT_KINDS, Answers, KeptAnswer, is_steady
+from engine.sql.facts import Answer, Facts, Statement
 from engine.sql.plans import Plans
-from engine.sql.queries import Queries
-from engine.sql.rows import chunks, ipc_stream, make_rows, type_name, unique_names
+from engine.sql.queries import End, Listed, Queries
+from engine.sql.rows import make_rows, type_name, unique_names
 from engine.store.db import Store
+from engine.usage.prices import Prices, to_usd
+from engine.usage.usage import QueryCost, Usage, Work
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from engine.sql.bind import Prepared
+
+__all__ = ["Answer", "Catalog", "Facts", "SqlService", "Statement"]
 
 
 class Opens(Protocol):
@@ -37,55 +42,92 @@ class Catalog(Protocol):
     async def view(self, principal: Principal, connection_id: str) -> View: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """What is asked: SQL, values for its parameters, and bounds below those of the platform."""
-
-    sql: str
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    timeout_s: float | None = None
-    max_rows: int | None = None
-
-
 @dataclass(slots=True)
-class Facts:
-    """What is known of a query when it has ended; `columns` are pairs of name and type."""
+class _Run:
+    """One query on its way: who asks, through which view, what runs, and what is known of it so far."""
 
-    query_id: str = ""
-    row_count: int = 0
-    execution_time_ms: int = 0
-    is_truncated: bool = False
-    columns: list[tuple[str, str]] = field(default_factory=list)
-    tables: list[str] = field(default_factory=list)
+    by: Principal
+    view: View
+    connector: Connector
+    prepared: "Prepared"
+    sql: str
+    statement: Statement
+    limits: QueryLimits
+    facts: Facts = field(default_factory=Facts)
 
+    @property
+    def listed(self) -> Listed:
+        return Listed(self.view.spec.connection_id, self.prepared.shape)
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    rows: Rows
-    facts: Facts
+    @property
+    def key(self) -> Hashable:
+        """What an equal answer depends on, or None where answers are not kept."""
+        spec, limits = self.view.spec, self.limits
+        if not self.statement.may_reuse or spec.kind not in SNAPSHOT_KINDS or not self.facts.tables:
+            return None
+        values = tuple(sorted(self.statement.parameters.items()))
+        return spec.connection_id, spec.version, self.view.key, self.sql, values, limits.max_rows, limits.max_bytes
+
+    @property
+    def likely(self) -> Work:
+        """What a full scan of each relation would read, as far as its source says."""
+        relations = [governed.source for governed in self.prepared.markers.values()]
+        return Work(sum(item.row_count or 0 for item in relations), sum(item.size_bytes or 0 for item in relations))
+
+    def work(self, stats: RunStats, elapsed_ms: int) -> Work:
+        """What was read: the engine's word for it, else the size of the tables, at least what came out."""
+        likely = self.likely
+        rows = likely.rows_scanned if stats.rows_scanned is None else stats.rows_scanned
+        size = likely.bytes_scanned if stats.bytes_scanned is None else stats.bytes_scanned
+        cpu_ms = elapsed_ms if stats.cpu_ms is None else stats.cpu_ms
+        floor = stats.size_bytes if not likely.bytes_scanned and stats.bytes_scanned is None else 0
+        return Work(max(rows, stats.row_count if not rows else 0), max(size, floor), cpu_ms)
 
 
 class SqlService:
     """The only way from SQL text to data."""
 
-    def __init__(self, *, catalog: Catalog, store: Store, settings: QuerySettings):
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        store: Store,
+        settings: QuerySettings,
+        usage: Usage | None = None,
+        clock: Callable[[], float] = time.time,
+    ):
         self._catalog = catalog
         self._settings = settings
+        self._clock = clock
+        self._usage = usage or Usage(store, Prices(settings.usd_per_tb, settings.usd_per_cpu_hour), clock=clock)
+        self._answers = Answers(settings.cache_mb * 1024 * 1024)
         self.queries = Queries(store)
         self._plans = Plans()
 
     async def execute(
         self, by: Principal, connection_id: str, statement: Statement, *, cancelled: Cancellation | None = None
     ) -> Answer:
-        """All rows of a query, up to the limits. Raises QueryUnauthorized, Conflict, Timeout, Cancelled."""
-        limits = self._limits(statement, self._settings.max_rows)
-        facts = Facts()
-        async with self._running(by, connection_id, statement, limits, facts, cancelled) as stream:
+        """All rows of a query, up to the limits.
+
+        Raises QueryUnauthorized, QuotaExceeded, Conflict, Timeout, Cancelled."""
+        run = await self._open(by, connection_id, statement, self._limits(statement, self._settings.max_rows))
+        key = run.key
+        kept = None if key is None else self._answers.get(by.tenant, key)
+        if kept is not None:
+            return await self._repeat(run, kept)
+        async with self._running(run, cancelled) as stream:
             batches = [batch async for batch in stream]
-            facts.row_count = sum(batch.num_rows for batch in batches)
-            facts.is_truncated = stream.is_truncated
-            schema = stream.schema
-        return Answer(make_rows(schema, batches), facts)
+            run.facts.is_truncated = stream.is_truncated
+        fresh = KeptAnswer(
+            stream.schema,
+            batches,
+            run.facts.is_truncated,
+            run.facts.column_privacy,
+            run.facts.private_row_count,
+        )
+        if key is not None and is_steady(run.sql):
+            self._answers.put(by.tenant, key, fresh)
+        return _answer(run, fresh)
 
     async def stream(
         self,
@@ -96,16 +138,13 @@ class SqlService:
         send: Callable[[bytes], Awaitable[None]],
         cancelled: Cancellation | None = None,
     ) -> Facts:
-        """Send a query's rows as self-contained Arrow IPC streams of a megabyte or two each."""
-        limits = self._limits(statement, self._settings.max_stream_rows)
-        facts = Facts()
-        async with self._running(by, connection_id, statement, limits, facts, cancelled) as stream:
-            schema = unique_names(stream.schema)
-            async for group in chunks(schema, stream.__aiter__()):
-                facts.row_count += sum(batch.num_rows for batch in group)
-                await send(await in_thread(lambda group=group: ipc_stream(schema, group)))  # type: ignore[misc]
-            facts.is_truncated = stream.is_truncated
-        return facts
+        """Send a query's rows as self-contained Arrow IPC streams of a megabyte or two each, unread."""
+        run = await self._open(by, connection_id, statement, self._limits(statement, self._settings.max_stream_rows))
+        async with self._running(run, cancelled) as stream:
+            async for chunk in stream.chunks():
+                await send(chunk)
+            run.facts.is_truncated = stream.is_truncated
+        return run.facts
 
     async def close(self) -> None:
         await self.queries.close()
@@ -119,35 +158,34 @@ class SqlService:
         return (await self._explained(by, connection_id, statement))[1]
 
     async def _explained(self, by: Principal, connection_id: str, statement: Statement) -> "tuple[Prepared, str]":
+        run = await self._open(by, connection_id, statement, self._limits(statement, self._settings.max_rows))
+        return run.prepared, await run.connector.explain(run.sql, dict(statement.parameters))
+
+    async def _open(self, by: Principal, connection_id: str, statement: Statement, limits: QueryLimits) -> _Run:
+        """A query that was checked and bound to what its tables are now."""
         view = await self._catalog.view(by, connection_id)
         connector = await self._catalog.connectors.get(view.spec)
-        prepared = await self._prepare(view, connector, statement, self._settings.max_rows)
-        sources = await connector.sources(prepared.tables)
-        return prepared, await connector.explain(prepared.fill(sources), dict(statement.parameters))
+        prepared = await self._plans.prepare(view, connector.dialect, statement.sql, max_rows=limits.max_rows)
+        _check_parameters(prepared, statement.parameters)
+        sql = prepared.fill(await connector.sources(prepared.tables))
+        run = _Run(by, view, connector, prepared, sql, statement, limits)
+        run.facts.tables = prepared.tables
+        return run
 
     @asynccontextmanager
-    async def _running(
-        self,
-        by: Principal,
-        connection_id: str,
-        statement: Statement,
-        limits: QueryLimits,
-        facts: Facts,
-        cancelled: Cancellation | None,
-    ) -> AsyncIterator[ArrowStream]:
-        """A started query; its end, however it comes, is written to the list of queries."""
-        view = await self._catalog.view(by, connection_id)
-        connector = await self._catalog.connectors.get(view.spec)
-        prepared = await self._prepare(view, connector, statement, limits.max_rows)
-        stop = _joined(cancelled)
-        facts.tables = prepared.tables
-        facts.query_id = await self.queries.start(by, view.spec.connection_id, prepared.shape, stop)
-        started, error = time.perf_counter(), None
+    async def _running(self, run: _Run, cancelled: Cancellation | None) -> AsyncIterator[ArrowStream]:
+        """A started query; its end, however it comes, is written to the list of queries and to the costs."""
+        stop, stats, started = _joined(cancelled), RunStats(), time.perf_counter()
+        run.facts.query_id = query_id = self.queries.new_id()
+        reserve = self._usage.reservation(run.by, query_id, run.likely, timeout_s=run.limits.timeout_s)
+        listing = asyncio.ensure_future(self.queries.start(run.by, query_id, run.listed, stop, reserve=reserve))
+        error: PlatformError | None = None
         try:
-            sql = prepared.fill(await connector.sources(prepared.tables))
-            stream = await connector.execute(sql, statement.parameters, limits=limits, cancelled=stop)
+            await _whole(listing)
+            stream = await run.connector.execute(run.sql, run.statement.parameters, limits=run.limits, cancelled=stop)
+            stats = stream.stats
             try:
-                facts.columns = _columns(stream.schema)
+                run.facts.columns = _columns(stream.schema)
                 yield stream
             finally:
                 await stream.close()
@@ -158,19 +196,43 @@ class SqlService:
             error = Cancelled()
             raise
         finally:
-            facts.execution_time_ms = round((time.perf_counter() - started) * 1000)
-            await self.queries.finish(
-                by,
-                facts.query_id,
-                row_count=facts.row_count,
-                execution_time_ms=facts.execution_time_ms,
-                error=error,
-            )
+            if listing.done() and not listing.cancelled() and listing.exception() is None:
+                await _whole(asyncio.ensure_future(self._finish(run, stats, started, error)))
 
-    async def _prepare(self, view: View, connector: Connector, statement: Statement, max_rows: int) -> "Prepared":
-        prepared = await self._plans.prepare(view, connector.dialect, statement.sql, max_rows=max_rows)
-        _check_parameters(prepared, statement.parameters)
-        return prepared
+    async def _finish(self, run: _Run, stats: RunStats, started: float, error: PlatformError | None) -> None:
+        facts = run.facts
+        facts.execution_time_ms = round((time.perf_counter() - started) * 1000)
+        facts.row_count = stats.row_count
+        work = run.work(stats, facts.execution_time_ms)
+        facts.rows_scanned, facts.bytes_scanned = work.rows_scanned, work.bytes_scanned
+        end = End(self._clock(), facts.row_count, facts.execution_time_ms, error)
+        await self.queries.finish(run.by, facts.query_id, end, settle=self._settlement(run, end, work))
+
+    async def _repeat(self, run: _Run, kept: KeptAnswer) -> Answer:
+        """An answer of a moment ago: listed and in the history like any other query, at no cost."""
+        facts = run.facts
+        facts.query_id, facts.from_cache = self.queries.new_id(), True
+        facts.row_count = sum(batch.num_rows for batch in kept.batches)
+        facts.is_truncated, facts.columns = kept.is_truncated, _columns(kept.schema)
+        facts.column_privacy, facts.private_row_count = kept.column_privacy, kept.private_row_count
+        end = End(self._clock(), facts.row_count, 0)
+        settle = self._settlement(run, end, Work())
+        await self.queries.record(run.by, facts.query_id, run.listed, end, settle=settle)
+        return _answer(run, kept)
+
+    def _settlement(self, run: _Run, end: End, work: Work) -> Callable[[Any], None]:
+        cost = QueryCost(
+            query_id=run.facts.query_id,
+            owner=run.by.subject,
+            connection_id=run.view.spec.connection_id,
+            at=end.at,
+            status=end.status,
+            work=work,
+            execution_time_ms=end.execution_time_ms,
+            from_cache=run.facts.from_cache,
+            cost_usd=to_usd(self._usage.price(work)),
+        )
+        return self._usage.settlement(run.by, cost)
 
     def _limits(self, statement: Statement, most_rows: int) -> QueryLimits:
         settings = self._settings
@@ -182,6 +244,21 @@ class SqlService:
             memory_mb=settings.memory_mb,
             threads=settings.threads,
         )
+
+
+async def _whole(work: "asyncio.Future[None]") -> None:
+    """Wait for what must not be left half done, also when the waiting is cancelled meanwhile."""
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait({work})
+        if not work.cancelled():
+            work.exception()  # that the caller has gone counts more
+        raise
+
+
+def _answer(run: _Run, kept: KeptAnswer) -> Answer:
+    return Answer(make_rows(kept.schema, kept.batches), run.facts, kept.schema, kept.batches, run.view)
 
 
 def _joined(cancelled: Cancellation | None) -> Cancellation:

@@ -23,6 +23,7 @@ class ExecuteQuery(Model):
     timeout_seconds: int = Field(0, ge=0, le=3600, description="Seconds that it may run; 0 means the platform's limit.")
     connection_id: Annotated[str, Refers("connection")] = Field("lakehouse", max_length=64, description=CONNECTION)
     max_rows: int = Field(0, ge=0, le=1_000_000, description="Rows wanted at most; 0 means the platform's limit.")
+    no_cache: bool = Field(False, description="Run it even where an equal answer of the last minutes is kept.")
 
 
 class QueryColumn(Model):
@@ -41,6 +42,10 @@ class QueryMetadata(Model):
     from_cache: bool = Field(description="Whether the answer was kept from an earlier run.")
     truncated: bool = Field(description="Whether there were more rows than the answer may hold.")
     columns: list[QueryColumn] = Field(description="The columns, in order.")
+    column_privacy: dict[str, str] = Field(description="For columns that are not public: `masked` or `aggregate_only`.")
+    private_row_count: int = Field(description="Rows or groups left out because they stand for too few people.")
+    rows_scanned: int = Field(description="Rows read from tables, as far as the source says.")
+    bytes_scanned: int = Field(description="Bytes read from tables, as far as the source says.")
 
 
 class QueryAnswer(Model):
@@ -99,6 +104,7 @@ def _statement(request: ExecuteQuery) -> Statement:
         parameters=request.parameters,
         timeout_s=request.timeout_seconds or None,
         max_rows=request.max_rows or None,
+        may_reuse=not request.no_cache,
     )
 
 
@@ -112,7 +118,11 @@ def _metadata(facts: Facts) -> QueryMetadata:
         row_count=facts.row_count,
         execution_time_ms=facts.execution_time_ms,
         query_id=facts.query_id,
-        from_cache=False,
+        from_cache=facts.from_cache,
         truncated=facts.is_truncated,
         columns=[QueryColumn(name=name, type=kind) for name, kind in facts.columns],
+        column_privacy=dict(facts.column_privacy),
+        private_row_count=facts.private_row_count,
+        rows_scanned=facts.rows_scanned,
+        bytes_scanned=facts.bytes_scanned,
     )

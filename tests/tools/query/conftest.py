@@ -1,6 +1,7 @@
 """`call` over the query tools: the real gate, a real SQLite database behind the connection `shop`."""
 
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,8 @@ from engine.quotas.quotas import Quotas
 from engine.sql.run import SqlService
 from engine.store.db import Store
 from engine.store.tables import tenants
+from engine.usage.prices import Prices
+from engine.usage.usage import Usage
 from engine.visibility.objects import ObjectVisibility
 from tests.engine.catalog.conftest import run_sql
 from tests.fakes.gate import _NoApprovals
@@ -26,14 +29,20 @@ __all__ = ["desk", "sqlite_store"]
 
 
 @pytest.fixture
-async def service(desk: Desk, store: Store) -> AsyncIterator[SqlService]:
-    made = SqlService(catalog=desk.catalog, store=store, settings=QuerySettings(max_rows=100))
+def usage(store: Store) -> Usage:
+    """Prices that a test can count in."""
+    return Usage(store, Prices(Decimal(5), Decimal(36)))  # a cent for a second of CPU
+
+
+@pytest.fixture
+async def service(desk: Desk, store: Store, usage: Usage) -> AsyncIterator[SqlService]:
+    made = SqlService(catalog=desk.catalog, store=store, settings=QuerySettings(max_rows=100), usage=usage)
     yield made
     await made.close()
 
 
 @pytest.fixture
-async def call(desk: Desk, store: Store, service: SqlService) -> Caller:
+async def call(desk: Desk, store: Store, service: SqlService, usage: Usage) -> Caller:
     """Calls a query tool through the real gate, as an administrator unless told."""
     run_sql(
         desk.roots / "shop.db",
@@ -48,7 +57,7 @@ async def call(desk: Desk, store: Store, service: SqlService) -> Caller:
     tenant = {"tenant_id": ADMIN.tenant, "name": "Acme", "tier": "free", "wrapped_key": b"", "version": 1}
     await store.write(lambda connection: connection.execute(insert(tenants).values(**tenant, created_at=0.0)))
     quotas = Quotas(store, SqlLedger(store))
-    engine = SimpleNamespace(catalog=desk.catalog, sql=service, quotas=quotas)
+    engine = SimpleNamespace(catalog=desk.catalog, sql=service, quotas=quotas, usage=usage)
     objects = ObjectVisibility(
         {
             "connection": lambda by, name: desk.catalog.connections.get(by.tenant, name),
