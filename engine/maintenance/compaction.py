@@ -1,0 +1,224 @@
+"""Compaction: a table's small files, deleted rows and disorder made into few, well-filled files.
+
+Each group of files is written and committed by itself, so that a run may be cancelled or killed between any two
+lines: what is committed stays, what is not leaves files that the next run of the same job removes."""
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import FileScanTask, Table
+from pyiceberg.table.delete_file_index import _referenced_data_file_path
+
+from core.errors import Conflict, InvalidArgument
+from engine.lake.history import read_history
+from engine.lake.metadata import local_path
+from engine.maintenance.entries import FileEntry, ManifestReader
+from engine.maintenance.planning import CompactionOptions, CompactionPlan, FileGroup, plan_compaction
+from engine.maintenance.replace import delete_files, replace_files
+from engine.maintenance.writing import WriterLimits, write_group
+
+GROUP = "headwater.compaction.group"
+
+
+@dataclass(slots=True)
+class CompactionResult:
+    """What a run did. `conflicts` counts groups that somebody else's commit made void."""
+
+    rewritten_files: int = 0
+    new_files: int = 0
+    rewritten_bytes: int = 0
+    new_bytes: int = 0
+    groups: int = 0
+    conflicts: int = 0
+    snapshot_ids: list[int] = field(default_factory=list)
+
+
+def make_plan(table: Table, options: CompactionOptions) -> CompactionPlan:
+    """What a run would do now. Reads metadata only. Blocking. Raises Conflict, InvalidArgument, Unavailable."""
+    check_table(table)
+    check_options(table, options)
+    return _plan(table, options)
+
+
+def check_table(table: Table) -> None:
+    """Raises Conflict for tables of a format that cannot be rewritten safely."""
+    if table.format_version > 2:
+        raise Conflict(
+            f"The table has format version {table.format_version}; rewriting needs version 2 or 1.",
+            hint="Version 3 tracks rows through rewrites, which the writer here does not do.",
+        )
+
+
+def check_options(table: Table, options: CompactionOptions) -> None:
+    known = {field.name: field for field in table.schema().fields}
+    if options.strategy == "binpack":
+        return
+    if not options.order_by:
+        raise InvalidArgument(f"{options.strategy} needs columns.", hint="Name them in `order_by`.")
+    for name in options.order_by:
+        if name not in known or not known[name].field_type.is_primitive:
+            raise InvalidArgument(f"The table has no plain column {name[:80]!r}.", hint="get_table lists the columns.")
+
+
+def run_compaction(
+    table: Table,
+    options: CompactionOptions,
+    *,
+    run_id: str,
+    limits: WriterLimits,
+    report: Callable[[int, int, CompactionResult], None] = lambda done, total, result: None,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> CompactionResult:
+    """Plan and rewrite, group by group. Blocking; the same `run_id` goes on where a killed run stopped.
+
+    Raises Conflict when every group met one."""
+    check_table(table)
+    check_options(table, options)
+    _remove_leftovers(table, run_id)
+    plan = _plan(table, options)
+    result = CompactionResult()
+    for number, planned in enumerate(plan.groups):
+        if is_cancelled():
+            break
+        report(number, len(plan.groups), result)
+        if number:
+            table = table.catalog.load_table(table.name())
+        group, left = _as_it_is_now(table, planned)
+        _run_group(table, group, left, options, name=f"{run_id}-{number}", limits=limits, result=result)
+    if result.conflicts and not result.groups:
+        raise Conflict("Other writers changed every group of files meanwhile.", hint="Run it again when it is quieter.")
+    return result
+
+
+def _plan(table: Table, options: CompactionOptions) -> CompactionPlan:
+    current = read_history(table.metadata_location).current
+    if current is None:
+        return CompactionPlan(None, (), 0)
+    with ManifestReader(table.location()) as reader:
+        entries = reader.entries(reader.manifests(current.manifest_list))
+    only = None if not options.where else frozenset(task.file.file_path for task in _scan(table, options.where))
+    return plan_compaction(current.snapshot_id, entries, options, only=only)
+
+
+def _scan(table: Table, where: str) -> Iterable[FileScanTask]:
+    try:
+        return list(table.scan(row_filter=where).plan_files())
+    except ValueError as error:
+        raise InvalidArgument(
+            "`where` is not a condition over the table's columns.", hint="For example: day >= '2026-01-01'."
+        ) from error
+
+
+def _as_it_is_now(table: Table, group: FileGroup) -> tuple[FileGroup, list[FileEntry]]:
+    """The group with the deletes that apply to it in this very table object, and its partition's other files.
+
+    Commits that came after the plan, our own among them, have moved the base from which conflicts are looked for."""
+    current = read_history(table.metadata_location).current
+    if current is None:
+        return group, []
+    key, gone = (group.spec_id, group.partition), {file.path for file in group.files}
+    oldest = min(file.sequence_number for file in group.files)
+    with ManifestReader(table.location()) as reader:
+        manifests = reader.manifests(current.manifest_list)
+        deletes = [
+            entry
+            for entry in reader.entries([manifest for manifest in manifests if manifest.is_deletes])
+            if (entry.spec_id, entry.partition) == key and entry.sequence_number >= oldest
+        ]
+        if not deletes:
+            return replace(group, deletes=()), []
+        data = reader.entries([manifest for manifest in manifests if not manifest.is_deletes])
+    left = [entry for entry in data if (entry.spec_id, entry.partition) == key and entry.path not in gone]
+    return replace(group, deletes=tuple(deletes)), left
+
+
+def _run_group(
+    table: Table,
+    group: FileGroup,
+    left: Sequence[FileEntry],
+    options: CompactionOptions,
+    *,
+    name: str,
+    limits: WriterLimits,
+    result: CompactionResult,
+) -> None:
+    folder = f"compact-{name}"
+    added: list[DataFile] = []
+    try:
+        sources = _data_files(table, group.files)
+        added = write_group(table, group, options, folder=folder, sources=sources, limits=limits)
+        snapshot_id = replace_files(
+            table,
+            removed=sources.values(),
+            added=added,
+            dangling=_dangling(table, group, left),
+            properties={GROUP: name},
+        )
+    except Conflict:
+        result.conflicts += 1
+        delete_files(table.io, [file.file_path for file in added])
+        shutil.rmtree(local_path(f"{table.location()}/data/{folder}"), ignore_errors=True)
+        return
+    result.groups += 1
+    result.rewritten_files += len(group.files)
+    result.rewritten_bytes += group.size_bytes
+    result.new_files += len(added)
+    result.new_bytes += sum(file.file_size_in_bytes for file in added)
+    result.snapshot_ids.append(snapshot_id)
+
+
+def _data_files(table: Table, files: Iterable[FileEntry]) -> dict[str, DataFile]:
+    """pyiceberg's own entries of those files. Raises Conflict when one is no longer there."""
+    wanted = {file.path for file in files}
+    found = {file.file_path: file for file in _entries_of(table, files) if file.file_path in wanted}
+    if len(found) != len(wanted):
+        raise Conflict("The table changed while it was being rewritten.", hint="Plan it again.")
+    return found
+
+
+def _entries_of(table: Table, files: Iterable[FileEntry]) -> Iterator[DataFile]:
+    snapshot = table.current_snapshot()
+    manifests = {file.manifest for file in files}
+    for manifest in snapshot.manifests(table.io) if snapshot else ():
+        if str(local_path(manifest.manifest_path)) in manifests:
+            for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
+                yield entry.data_file
+
+
+def _dangling(table: Table, group: FileGroup, left: Sequence[FileEntry]) -> list[DataFile]:
+    """Delete files that apply to nothing once the group is gone and only `left` remains of its partition."""
+    gone = {file.path for file in group.files}
+    numbers = {delete.path: delete.sequence_number for delete in group.deletes}
+    return [
+        file
+        for file in (_entries_of(table, group.deletes) if numbers else ())
+        if file.file_path in numbers
+        and (
+            _referenced_data_file_path(file) in gone
+            or all(other.sequence_number > numbers[file.file_path] for other in left)
+        )
+    ]
+
+
+def _remove_leftovers(table: Table, run_id: str) -> None:
+    """Delete what an earlier, killed attempt of this run wrote but did not commit."""
+    folders = list(local_path(f"{table.location()}/data").glob(f"compact-{run_id}-*"))
+    live = _live_paths(table) if folders else set()
+    for folder in folders:
+        for path in folder.iterdir():
+            if str(path) not in live:
+                path.unlink()
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _live_paths(table: Table) -> set[str]:
+    """Every file that some snapshot still refers to."""
+    live: set[str] = set()
+    with ManifestReader(table.location()) as reader:
+        for snapshot in read_history(table.metadata_location).snapshots.values():
+            files = reader.entries(reader.manifests(snapshot.manifest_list))
+            live.update(str(local_path(file.path)) for file in files)
+    return live

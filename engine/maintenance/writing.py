@@ -1,0 +1,213 @@
+"""Writes the rows of a group of files into fewer, larger files."""
+
+import itertools
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.io.pyarrow import (
+    ArrowScan,
+    _dataframe_to_data_files,
+    compute_statistics_plan,
+    data_file_statistics_from_parquet_metadata,
+    parquet_path_to_id_mapping,
+)
+from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.table import FileScanTask, Table
+
+from core.errors import Conflict, Unavailable
+from engine.connectors.duck import quote, quote_name
+from engine.lake.metadata import local_path
+from engine.maintenance.layout import Layout, layout_of
+from engine.maintenance.planning import CompactionOptions, FileGroup
+
+WINDOW = 8  # files that pyiceberg reads at a time: it keeps all of a call's files in memory
+CHUNK_BYTES = 256 * 1024 * 1024
+ZORDER_BITS = 10
+_COPY = """
+COPY (SELECT {columns} FROM read_parquet([{files}], schema={reading}){order}) TO {target}
+(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 3, FIELD_IDS {ids}, ROW_GROUP_SIZE 131072{rolling})"""
+
+
+@dataclass(frozen=True, slots=True)
+class WriterLimits:
+    """What one rewrite may use."""
+
+    memory_mb: int = 256
+    threads: int = 2
+    temp_directory: Path | None = None
+
+
+def write_group(
+    table: Table,
+    group: FileGroup,
+    options: CompactionOptions,
+    *,
+    folder: str,
+    sources: Mapping[str, DataFile],
+    limits: WriterLimits,
+) -> list[DataFile]:
+    """Write the group's rows as new data files of the table; `sources` are the old ones by path.
+
+    DuckDB writes, into `data/<folder>`, where it can do so faithfully; pyiceberg where deletes have to be applied or
+    rows partitioned anew. Raises Conflict when the rows are not all there."""
+    layout = layout_of(table)
+    is_current = group.spec_id == table.metadata.default_spec_id
+    if layout is not None and is_current and not group.deletes:
+        added = _by_duckdb(table, group, options, layout, folder=folder, sources=sources, limits=limits)
+        _check_rows(group.row_count, added)
+        return added
+    return list(_by_pyiceberg(table, group, options))
+
+
+def _by_duckdb(
+    table: Table,
+    group: FileGroup,
+    options: CompactionOptions,
+    layout: Layout,
+    *,
+    folder: str,
+    sources: Mapping[str, DataFile],
+    limits: WriterLimits,
+) -> list[DataFile]:
+    place = local_path(f"{table.location()}/data/{folder}")
+    place.mkdir(parents=True, exist_ok=True)
+    is_single = group.expected_files == 1
+    rolling = f", FILE_SIZE_BYTES {options.target_bytes}, FILENAME_PATTERN '{{uuid}}'"
+    statement = _COPY.format(
+        columns=", ".join(map(quote_name, layout.columns)),
+        files=", ".join(quote(str(local_path(file.path))) for file in group.files),
+        reading=layout.reading,
+        order=_order(options),
+        target=quote(str(place / f"{uuid.uuid4()}.parquet" if is_single else place)),
+        ids=layout.field_ids,
+        rolling="" if is_single else rolling,
+    )
+    with _writer(local_path(table.location()), limits) as connection:
+        try:
+            connection.execute(statement)
+        except duckdb.Error as error:
+            raise Unavailable(
+                "The files could not be rewritten.", hint="See the server's log; nothing was changed."
+            ) from error
+    record = sources[group.files[0].path].partition
+    written = sorted(path for path in place.iterdir() if path.suffix == ".parquet")
+    return [_describe(table, path, f"{table.location()}/data/{folder}/{path.name}", record) for path in written]
+
+
+def _writer(location: Path, limits: WriterLimits) -> duckdb.DuckDBPyConnection:
+    """A DuckDB of this rewrite's own that reads and writes below the table's folder only."""
+    connection = duckdb.connect(
+        config={
+            "memory_limit": f"{limits.memory_mb}MB",
+            "threads": str(limits.threads),
+            "preserve_insertion_order": "false",
+            "temp_directory": str(limits.temp_directory or ""),
+            "autoload_known_extensions": "false",
+            "autoinstall_known_extensions": "false",
+        }
+    )
+    connection.execute("SET TimeZone='UTC'")
+    connection.execute(f"SET allowed_directories=[{quote(str(location))}]")
+    connection.execute("SET enable_external_access=false")
+    return connection
+
+
+def _order(options: CompactionOptions) -> str:
+    if options.strategy == "sort":
+        return " ORDER BY " + ", ".join(f"{quote_name(name)} NULLS LAST" for name in options.order_by)
+    if options.strategy == "zorder":
+        return f" ORDER BY {_zorder(options.order_by)}"
+    return ""
+
+
+def _zorder(columns: Sequence[str]) -> str:
+    """The bits of the columns' ranks, one of each in turn, as one number (Morton order)."""
+    bits = min(ZORDER_BITS, 60 // len(columns))
+    ranks = [f"(ntile({2**bits}) OVER (ORDER BY {quote_name(name)}) - 1)::BIGINT" for name in columns]
+    return " + ".join(
+        f"((({rank} >> {bit}) & 1) << {bit * len(columns) + place})"
+        for bit in range(bits)
+        for place, rank in enumerate(ranks)
+    )
+
+
+def _describe(table: Table, path: Path, location: str, partition: object) -> DataFile:
+    """The manifest's entry of a file that DuckDB wrote."""
+    schema = table.schema()
+    statistics = data_file_statistics_from_parquet_metadata(
+        parquet_metadata=pq.read_metadata(path),
+        stats_columns=compute_statistics_plan(schema, table.properties),
+        parquet_column_mapping=parquet_path_to_id_mapping(schema),
+    )
+    file = DataFile.from_args(
+        content=DataFileContent.DATA,
+        file_path=location,
+        file_format=FileFormat.PARQUET,
+        partition=partition,
+        file_size_in_bytes=path.stat().st_size,
+        sort_order_id=None,
+        equality_ids=None,
+        key_metadata=None,
+        **statistics.to_serialized_dict(),
+    )
+    file.spec_id = table.metadata.default_spec_id
+    return file
+
+
+def _check_rows(expected: int, added: Iterable[DataFile]) -> None:
+    found = sum(file.record_count for file in added)
+    if found != expected:
+        raise Conflict(
+            f"The rewrite gave {found:,} rows where the files hold {expected:,}; it was given up.",
+            hint="The table is unchanged. Please report this.",
+        )
+
+
+def _by_pyiceberg(table: Table, group: FileGroup, options: CompactionOptions) -> Iterator[DataFile]:
+    """Reads with deletes applied and by field id, and writes under the table's present partition spec."""
+    counter, write_uuid = itertools.count(), uuid.uuid4()
+    for chunk in _chunks(_batches(table, _tasks(table, group)), is_whole=options.strategy != "binpack"):
+        rows = _sorted(chunk, options)
+        yield from _dataframe_to_data_files(table.metadata, rows, table.io, write_uuid=write_uuid, counter=counter)
+
+
+def _tasks(table: Table, group: FileGroup) -> list[FileScanTask]:
+    paths = {file.path for file in group.files}
+    tasks = [task for task in table.scan().plan_files() if task.file.file_path in paths]
+    if len(tasks) != len(paths):
+        raise Conflict("The table changed while it was being rewritten.", hint="Plan it again.")
+    return tasks
+
+
+def _batches(table: Table, tasks: Sequence[FileScanTask]) -> Iterator[pa.RecordBatch]:
+    scan = ArrowScan(table.metadata, table.io, table.schema(), AlwaysTrue())
+    for start in range(0, len(tasks), WINDOW):
+        yield from scan.to_record_batches(tasks[start : start + WINDOW])
+
+
+def _chunks(batches: Iterable[pa.RecordBatch], *, is_whole: bool) -> Iterator[pa.Table]:
+    held: list[pa.RecordBatch] = []
+    size_bytes = 0
+    for batch in batches:
+        held.append(batch)
+        size_bytes += batch.nbytes
+        if size_bytes > CHUNK_BYTES and not is_whole:
+            yield pa.Table.from_batches(held)
+            held, size_bytes = [], 0
+    if held:
+        yield pa.Table.from_batches(held)
+
+
+def _sorted(rows: pa.Table, options: CompactionOptions) -> pa.Table:
+    if options.strategy == "binpack":
+        return rows
+    order = _order(options).removeprefix(" ORDER BY ")
+    with duckdb.connect() as connection:
+        query: Callable[[str], duckdb.DuckDBPyRelation] = connection.from_arrow(rows).order
+        return query(order).to_arrow_table().cast(rows.schema)
