@@ -14,9 +14,11 @@ from engine.identity.identity import Identity
 from engine.identity.vault import Vault
 from engine.jobs.queue import JobQueue
 from engine.lake.warehouse import Lake
+from engine.queries import SavedQueries
 from engine.quotas.quotas import Quotas
 from engine.results.kept import KeptResults
 from engine.schedules.schedules import Schedules
+from engine.sql.builder import QueryBuilder
 from engine.sql.run import SqlService
 from engine.store.db import Store
 from engine.usage.usage import Usage
@@ -43,6 +45,8 @@ class Engine:
     connectors: Connectors
     catalog: Catalog
     sql: SqlService
+    builder: QueryBuilder
+    saved: SavedQueries
     usage: Usage
     results: KeptResults
     pages: PageSigner

@@ -29,12 +29,14 @@ from engine.jobs.leases import Claim
 from engine.jobs.queue import JobQueue
 from engine.jobs.worker import Worker
 from engine.lake.warehouse import Lake
+from engine.queries import SavedQueries
 from engine.quotas.ledger import Ledger, SqlLedger
 from engine.quotas.quotas import Quotas
 from engine.quotas.redis import RedisLedger
 from engine.results.kept import KeptResults
 from engine.schedules.schedules import Schedule, Schedules
 from engine.schedules.ticker import Ticker
+from engine.sql.builder import QueryBuilder
 from engine.sql.run import SqlService
 from engine.store.db import Store, sqlite_url
 from engine.store.migrate import upgrade
@@ -150,6 +152,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry) -> Engine
         schema_ttl_s=query.schema_ttl_s,
     )
     usage = Usage(store, Prices(query.usd_per_tb, query.usd_per_cpu_hour))
+    builder = QueryBuilder(catalog)
     return Engine(
         settings=settings,
         version=__version__,
@@ -178,6 +181,8 @@ def build_engine(settings: Settings, store: Store, registry: Registry) -> Engine
         catalog=catalog,
         sql=SqlService(catalog=catalog, store=store, settings=query, usage=usage),
         usage=usage,
+        builder=builder,
+        saved=SavedQueries(store, reader=builder),
         results=KeptResults(
             home / "results", seal=partial(seals.seal, "results"), unseal=partial(seals.open, "results")
         ),
@@ -210,6 +215,7 @@ def build_ports(engine: Engine) -> Ports:
                 "job": engine.jobs.get,
                 "schedule": engine.schedules.get,
                 "query": engine.sql.queries.get,
+                "saved_query": engine.saved.get,
             }
         ),
         approvals=NoApprovals(),

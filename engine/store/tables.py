@@ -369,6 +369,26 @@ query_costs = Table(
     Index(None, "tenant_id", "at"),
 )
 
+saved_queries = Table(
+    "saved_query",
+    metadata,
+    _tenant(),
+    Column("query_id", Id, primary_key=True),
+    Column("project_id", Id),
+    Column("name", Name, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("connection_id", Id, nullable=False),
+    Column("query_text", Text, nullable=False),
+    Column("parameters", Text, nullable=False),  # JSON
+    Column("owner", Id, nullable=False),
+    Column("author", Id, nullable=False),  # who wrote the present text
+    Column("version", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Column("archived_at", Float),
+    Index(None, "tenant_id", "created_at"),
+)
+
 query_quotas = Table(
     "query_quota",
     metadata,
