@@ -15,6 +15,7 @@ from engine.sql.expressions import Leaf, Resolved, unresolved
 from engine.sql.govern import govern
 from engine.sql.parse import parse, too_complex
 from engine.sql.resolve import Visible, resolve
+from engine.sql.titles import name_outputs
 
 MAX_PUSHED_LIMIT = 1_000_001  # a larger LIMIT would make the engine collect what it could stream
 
@@ -49,6 +50,7 @@ def prepare(sql: str, visible: Visible, dialect: str, *, max_rows: int) -> Prepa
     """Parse, classify, resolve and print. Raises QueryUnauthorized."""
     parsed = parse(sql, dialect)
     query = check_kind(parsed.tree)
+    name_outputs(query, dialect)
     found = resolve(query, visible, dialect)
     markers = _mark(found.leaves)
     _limit(query, max_rows + 1)

@@ -18,6 +18,7 @@ from sqlglot.generators.duckdb import DuckDBGenerator
 from sqlglot.parsers.duckdb import DuckDBParser
 from sqlglot.parsers.postgres import PostgresParser
 from sqlglot.parsers.sqlite import SQLiteParser
+from sqlglot.tokenizer_core import TokenType
 
 from core.errors import InvalidArgument
 
@@ -28,8 +29,19 @@ logging.getLogger("sqlglot").disabled = True
 _SPECIAL = ("CAST", "TRY_CAST", "EXTRACT", "TRIM", "SUBSTRING", "POSITION", "OVERLAY")
 
 
+# Whose arguments may be `x -> x + 1`; in any other call, and in other dialects, an arrow reads JSON.
+_TAKE_LAMBDAS = frozenset(
+    """apply array_apply array_filter array_reduce array_transform columns filter list_apply list_filter list_reduce
+    list_transform reduce""".split()
+)
+
+
 def _special(parsers: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
     return {name: parsers[name] for name in _SPECIAL if name in parsers}
+
+
+_LAMBDAS: dict[Any, Any] = dict(DuckDBParser.LAMBDAS)
+_NO_LAMBDAS: dict[Any, Any] = {token: parser for token, parser in _LAMBDAS.items() if token != TokenType.ARROW}
 
 
 def _inside(text: str, expression: exp.IgnoreNulls | exp.RespectNulls, words: str) -> str:
@@ -38,14 +50,68 @@ def _inside(text: str, expression: exp.IgnoreNulls | exp.RespectNulls, words: st
     return f"{text[:-1]} {words})" if is_call else f"{text} {words}"
 
 
+def _operator(word: str) -> Callable[[Any, Any], str]:
+    return lambda printer, node: printer.binary(node, word)
+
+
 class GovernedDuckDB(DuckDB):
+    """Prints what was written wherever DuckDB names a column after it: `2 ** 3`, `INTERVAL 3 DAY`, `doc -> 'k'`."""
+
+    def to_json_path(self, path: exp.Expr | None) -> exp.Expr | None:
+        return path
+
     class Parser(DuckDBParser):
         FUNCTIONS: ClassVar[dict[str, Callable[..., Any]]] = {}
         FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = _special(DuckDBParser.FUNCTION_PARSERS)
 
+        def _parse_function_call(self, *arguments: Any, **options: Any) -> Any:
+            kept = self.LAMBDAS
+            name = self._curr.text.lower() if self._curr else ""
+            self.LAMBDAS = _LAMBDAS if name in _TAKE_LAMBDAS else _NO_LAMBDAS  # type: ignore[misc]
+            try:
+                return super()._parse_function_call(*arguments, **options)
+            finally:
+                self.LAMBDAS = kept  # type: ignore[misc]
+
+        def _parse_interval_span(self, this: exp.Expr, parse_function_unit: bool = True) -> exp.Interval:
+            found = super()._parse_interval_span(this, parse_function_unit)
+            if this is not None and this.is_number:
+                found.set("this", this)
+            elif this is not None and this.is_string and len(exp.INTERVAL_STRING_RE.findall(this.name)) == 1:
+                found.set("this", this)
+                found.set("unit", None)
+            return found
+
+        def _parse_simplified_pivot(self, is_unpivot: bool | None = None) -> Any:
+            """PIVOT and UNPIVOT as statements are what they are in FROM, and may be ordered and limited."""
+            found = super()._parse_simplified_pivot(is_unpivot)
+            return self._parse_query_modifiers(exp.select("*").from_(exp.Subquery(this=found), copy=False))
+
     class Generator(DuckDBGenerator):
         # DuckDB's own versions of these decide by sqlglot's function classes, which we do not use.
         withingroup_sql = Generator.withingroup_sql
+        interval_sql = Generator.interval_sql
+        extract_sql = Generator.extract_sql
+        NORMALIZE_EXTRACT_DATE_PARTS = False
+        MULTI_ARG_DISTINCT = True
+        TRANSFORMS: ClassVar[dict[type[exp.Expr], Callable[..., str]]] = {
+            **DuckDBGenerator.TRANSFORMS,
+            exp.Pow: _operator("**"),
+            exp.StartsWith: _operator("^@"),
+            exp.Abs: lambda printer, node: f"@({printer.sql(node, 'this')})",
+            exp.StrPosition: lambda printer, node: (
+                f"position({printer.sql(node, 'substr')} IN {printer.sql(node, 'this')})"
+            ),
+        }
+
+        def currentdate_sql(self, expression: exp.CurrentDate) -> str:
+            return super().currentdate_sql(expression) if expression.this else "current_date"
+
+        def not_sql(self, expression: exp.Not) -> str:
+            inner = expression.this
+            if isinstance(inner, exp.Is) and isinstance(inner.expression, exp.Null):
+                return f"{self.sql(inner, 'this')} IS NOT NULL"
+            return super().not_sql(expression)
 
         def ignorenulls_sql(self, expression: exp.IgnoreNulls) -> str:
             return _inside(self.sql(expression, "this"), expression, "IGNORE NULLS")
@@ -58,12 +124,14 @@ class GovernedPostgres(Postgres):
     class Parser(PostgresParser):
         FUNCTIONS: ClassVar[dict[str, Callable[..., Any]]] = {}
         FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = _special(PostgresParser.FUNCTION_PARSERS)
+        LAMBDAS: ClassVar[dict[Any, Any]] = _NO_LAMBDAS
 
 
 class GovernedSQLite(SQLite):
     class Parser(SQLiteParser):
         FUNCTIONS: ClassVar[dict[str, Callable[..., Any]]] = {}
         FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = _special(SQLiteParser.FUNCTION_PARSERS)
+        LAMBDAS: ClassVar[dict[Any, Any]] = _NO_LAMBDAS
 
 
 _DIALECTS: Mapping[str, Dialect] = {
