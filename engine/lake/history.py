@@ -49,6 +49,7 @@ class History:
     snapshots: Mapping[int, SnapshotEntry]
     refs: Mapping[str, Ref]
     metadata_log: tuple[str, ...]
+    statistics: tuple[str, ...]
     properties: Mapping[str, str]
 
     @property
@@ -91,6 +92,9 @@ def _interpret(raw: dict[str, Any]) -> History:
         snapshots=snapshots,
         refs=refs,
         metadata_log=tuple(item["metadata-file"] for item in raw.get("metadata-log") or []),
+        statistics=tuple(
+            item["statistics-path"] for kind in ("statistics", "partition-statistics") for item in raw.get(kind) or []
+        ),
         properties=raw.get("properties") or {},
     )
 

@@ -11,7 +11,7 @@ from engine.lake.metadata import local_path
 
 MEMORY_MB = 256
 _MANIFESTS = """
-SELECT manifest_path, partition_spec_id, content, sequence_number, manifest_length, added_snapshot_id,
+SELECT DISTINCT manifest_path, partition_spec_id, content, sequence_number, manifest_length, added_snapshot_id,
     coalesce(added_files_count, 0) + coalesce(existing_files_count, 0) FROM read_avro({lists})"""
 # The entry's own sequence number is left out where it is that of its manifest.
 _ENTRIES = """
@@ -20,7 +20,8 @@ SELECT {spec} AS spec_id, data_file.content AS content, data_file.file_path AS p
     coalesce(sequence_number, numbers.number) AS sequence_number,
     coalesce(to_json(data_file.partition)::VARCHAR, '') AS partition, filename AS manifest
 FROM read_avro([{paths}], filename = true) JOIN (VALUES {numbers}) AS numbers(file, number) ON filename = numbers.file
-WHERE status <> 2"""
+WHERE status <> {left_out}"""
+_DELETED, _NONE = 2, -1  # Iceberg's status of an entry that its snapshot took away; no status at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,12 @@ class ManifestReader:
     def __exit__(self, *_: object) -> None:
         self._duck.close()
 
-    def manifests(self, manifest_list: str) -> list[Manifest]:
-        """The manifests of the snapshot with that list. Raises Unavailable when it cannot be read."""
-        rows = self._duck.rows(_MANIFESTS.format(lists=quote(_plain(manifest_list))))
+    def manifests(self, *manifest_lists: str) -> list[Manifest]:
+        """The manifests of the snapshots with those lists, each once. Raises Unavailable when one cannot be read."""
+        if not manifest_lists:
+            return []
+        listed = ", ".join(quote(_plain(location)) for location in manifest_lists)
+        rows = self._duck.rows(_MANIFESTS.format(lists=f"[{listed}]"))
         return [Manifest(_plain(row[0]), row[1], row[2] == 1, *row[3:]) for row in rows]
 
     def entries(self, manifests: Sequence[Manifest]) -> list[FileEntry]:
@@ -77,18 +81,23 @@ class ManifestReader:
         return self._duck.rows(sql)
 
 
-def entries_sql(manifests: Sequence[Manifest]) -> str:
-    """A SELECT of all live entries; partitions of different specs have different columns, so each is read alone."""
+def entries_sql(manifests: Sequence[Manifest], *, with_deleted: bool = False) -> str:
+    """A SELECT of all live entries, or of those that are no longer live too.
+
+    Partitions of different specs have different columns, so each spec is read alone."""
     by_spec: dict[tuple[int, bool], list[Manifest]] = {}
     for manifest in manifests:
         by_spec.setdefault((manifest.spec_id, manifest.is_deletes), []).append(manifest)
-    return "\nUNION ALL BY NAME ".join(_one_spec(spec, group) for (spec, _), group in by_spec.items())
+    return "\nUNION ALL BY NAME ".join(
+        _one_spec(spec, group, _NONE if with_deleted else _DELETED) for (spec, _), group in by_spec.items()
+    )
 
 
-def _one_spec(spec_id: int, manifests: Iterable[Manifest]) -> str:
+def _one_spec(spec_id: int, manifests: Iterable[Manifest], left_out: int) -> str:
     listed = list(manifests)
     return _ENTRIES.format(
         spec=spec_id,
+        left_out=left_out,
         paths=", ".join(quote(manifest.path) for manifest in listed),
         numbers=", ".join(f"({quote(manifest.path)}, {manifest.sequence_number})" for manifest in listed),
     )
