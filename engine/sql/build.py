@@ -81,8 +81,8 @@ class _Builder:
     def _source(self, item: Query | Join, names: Names) -> exp.Expr:
         """A table or subquery, put among the names."""
         if item.table is None:
-            assert item.query is not None, "the model demands one of both"
-            inner, outputs = self.query(item.query, names.outer)
+            assert item.subquery is not None, "the model demands one of both"
+            inner, outputs = self.query(item.subquery, names.outer)
             alias = item.alias or "q"
             self._add(names, Source(alias, outputs), list(outputs))
             return exp.Subquery(this=inner, alias=exp.TableAlias(this=quoted(alias)))

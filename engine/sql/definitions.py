@@ -142,14 +142,14 @@ class Join(_Part):
 
     type: Literal["inner", "left", "right", "full", "cross"] = "inner"
     table: Path | None = None
-    query: "Query | None" = None
+    subquery: "Query | None" = None
     alias: Name | None = None
     on: Annotated[list[On], Field(max_length=32)] = []
 
     @model_validator(mode="after")
     def _has_a_condition(self) -> "Join":
-        if (self.table is None) == (self.query is None):
-            raise ValueError("a join names a table or holds a query")
+        if (self.table is None) == (self.subquery is None):
+            raise ValueError("a join names a table or holds a subquery")
         if (self.type == "cross") == bool(self.on):
             raise ValueError("every join but a cross join has pairs under on")
         return self
@@ -186,7 +186,7 @@ class Query(_Part):
     """One SELECT, with what may follow it. `filters` must all hold; `group` is every plain item unless given."""
 
     table: Path | None = None
-    query: "Query | None" = None
+    subquery: "Query | None" = None
     alias: Name | None = None
     joins: Annotated[list[Join], Field(max_length=32)] = []
     select: Annotated[list[Selected], Field(max_length=MAX_ITEMS)] = []
@@ -202,10 +202,10 @@ class Query(_Part):
 
     @model_validator(mode="after")
     def _reads_something(self) -> "Query":
-        if (self.table is None) == (self.query is None):
-            raise ValueError("name a table, or give a query to read from")
-        if self.query is not None and self.alias is None:
-            raise ValueError("a query to read from needs an alias")
+        if (self.table is None) == (self.subquery is None):
+            raise ValueError("name a table, or give a subquery to read from")
+        if self.subquery is not None and self.alias is None:
+            raise ValueError("a subquery to read from needs an alias")
         return self
 
 

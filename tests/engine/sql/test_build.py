@@ -98,7 +98,7 @@ QUERIES: dict[str, tuple[dict[str, Any], list[list[Any]]]] = {
         [[3]],
     ),
     "subqueries": (
-        {"query": {"table": "sales", "select": ["region"], "measures": [SUM]}, "alias": "q", "select": ["total"],
+        {"subquery": {"table": "sales", "select": ["region"], "measures": [SUM]}, "alias": "q", "select": ["total"],
          "filters": [{"column": "total", "operator": "gt", "query": {
              "table": "sales", "measures": [{"aggregate": "avg", "column": "amount"}]}},
             {"column": "region", "operator": "in", "query": {"table": "sales", "select": ["region"]}}],
@@ -295,7 +295,7 @@ def test_values_of_the_wrong_type_are_refused(view: View, column: str, operator:
         {"table": "teams", "filters": [{"column": "id", "operator": "in", "query": {"table": "teams"}}]},
         {"table": "teams", "set_operations": [{"type": "union", "query": {"table": "teams", "select": ["id"]}}]},
         {"table": "teams", "measures": [{"aggregate": "sum"}]},
-        {"query": {"table": "teams"}, "select": ["id"]},
+        {"subquery": {"table": "teams"}, "select": ["id"]},
     ],
 )
 def test_definitions_that_make_no_sense_are_refused(view: View, definition: dict[str, Any]) -> None:

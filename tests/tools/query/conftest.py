@@ -11,10 +11,13 @@ from sqlalchemy import insert
 
 from core.context import Emit, Principal, discard
 from core.dispatch import Call, Dispatcher, Ports
+from core.pages import PageSigner
 from core.registry import Registry
 from core.settings import QuerySettings
+from engine.queries import SavedQueries
 from engine.quotas.ledger import SqlLedger
 from engine.quotas.quotas import Quotas
+from engine.sql.builder import QueryBuilder
 from engine.sql.run import SqlService
 from engine.store.db import Store
 from engine.store.tables import tenants
@@ -57,16 +60,27 @@ async def call(desk: Desk, store: Store, service: SqlService, usage: Usage) -> C
     tenant = {"tenant_id": ADMIN.tenant, "name": "Acme", "tier": "free", "wrapped_key": b"", "version": 1}
     await store.write(lambda connection: connection.execute(insert(tenants).values(**tenant, created_at=0.0)))
     quotas = Quotas(store, SqlLedger(store))
-    engine = SimpleNamespace(catalog=desk.catalog, sql=service, quotas=quotas, usage=usage)
+    builder = QueryBuilder(desk.catalog)
+    saved = SavedQueries(store, reader=builder)
+    engine = SimpleNamespace(
+        catalog=desk.catalog,
+        sql=service,
+        quotas=quotas,
+        usage=usage,
+        builder=builder,
+        saved=saved,
+        pages=PageSigner(b"k" * 32),
+    )
     objects = ObjectVisibility(
         {
             "connection": lambda by, name: desk.catalog.connections.get(by.tenant, name),
             "query": service.queries.get,
+            "saved_query": saved.get,
         }
     )
     gate = desk.gate
     ports = Ports(gate.verify, gate, objects, _NoApprovals(), gate, gate, gate)
-    dispatcher = Dispatcher(Registry.walk(["tools.query"]), engine, ports)
+    dispatcher = Dispatcher(Registry.walk(["tools.query", "tools.records"]), engine, ports)
 
     async def call_tool(tool: str, *, by: Principal = ADMIN, emit: Emit = discard, **arguments: Any) -> BaseModel:
         asked = Call(tool=tool, arguments=arguments, face="test", request_id="r1", principal=by, emit=emit)
