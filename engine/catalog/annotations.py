@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Table, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from core.errors import Conflict
-from engine.catalog.flights import DEFAULT_TTL_S, TenantCache
+from engine.store.flights import DEFAULT_TTL_S, TenantCache
 from engine.store.db import Store
 from engine.store.tables import column_tags, descriptions
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from core.errors import Conflict, InvalidArgument, NotFound
-from engine.catalog.flights import DEFAULT_TTL_S, TenantCache
+from engine.store.flights import DEFAULT_TTL_S, TenantCache
 from engine.connectors.connector import ConnectionSpec
 from engine.connectors.kinds import split_options
 from engine.lake.names import CATALOG

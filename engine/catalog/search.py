@@ -11,7 +11,7 @@ from core.context import Principal
 from core.errors import PlatformError
 from engine.catalog.annotations import NO_NOTES, Annotations, TableNotes
 from engine.catalog.connections import Connections
-from engine.catalog.flights import Flights
+from engine.store.flights import Flights
 from engine.catalog.snapshots import Snapshot, Snapshots
 from engine.catalog.visibility import visible
 from engine.catalog.words import MAX_QUERY_WORDS, WordIndex, combine, match_word, split_words

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 from core.context import Principal
 from core.errors import Unavailable
 from engine.catalog.connections import Connections, StoredConnection
-from engine.catalog.flights import Flights
+from engine.store.flights import Flights
 from engine.connectors.connector import ConnectionSpec, Connector, RelationInfo
 from engine.lake.names import CATALOG, join_name
 

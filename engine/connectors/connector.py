@@ -35,6 +35,7 @@ class RelationInfo:
     comment: str | None = None
     primary_key: tuple[str, ...] = ()  # its columns in order, where the source declares one
     size_bytes: int | None = None  # of its files, where the source knows
+    identity: str = ""  # survives renames, where the source has one
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,5 +45,6 @@ def _relation(table: LakeTable) -> RelationInfo:
         row_count=metadata.row_count,
         comment=metadata.comment,
         primary_key=metadata.identifier,
+        identity=metadata.table_uuid,
         size_bytes=metadata.size_bytes,
     )

@@ -42,6 +42,7 @@ class TableMetadata:
     snapshot_count: int
     properties: Mapping[str, str]
     identifier: tuple[str, ...] = ()  # the columns that name a row, where the table declares them
+    table_uuid: str = ""
 
     @property
     def comment(self) -> str | None:
@@ -86,6 +87,7 @@ def _interpret(metadata_location: str, raw: dict[str, Any]) -> TableMetadata:
         snapshot_count=len(snapshots),
         properties=raw.get("properties") or {},
         identifier=_identifier(schema),
+        table_uuid=str(raw.get("table-uuid") or ""),
     )
 
 

@@ -1,6 +1,6 @@
 """What a policy decides for one caller and one relation: plain data that catalog and SQL both read."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -37,6 +37,7 @@ class RowFilter:
 
     policy_id: str
     expression: str
+    columns: tuple[tuple[str, str], ...] = ()  # names in lower case as written, and what the columns are called now
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,18 @@ class Governed:
 
     `relation` has the visible columns only; `source` is the relation as it is, for filters and masks. `columns`
     holds the rules of columns that are not public, by exact name. `min_group` is the smallest number of rows
-    that an aggregate over an aggregate-only column may stand for."""
+    that an aggregate over an aggregate-only column may stand for. `facts` are the caller's attributes that the
+    filters use; `mask_key` is the tenant's, for hashes."""
 
     relation: RelationInfo
     source: RelationInfo
     columns: Mapping[str, ColumnRule] = field(default_factory=dict)
     filters: tuple[RowFilter, ...] = ()
     min_group: int = 1
+    facts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    mask_key: str = field(default="", repr=False, compare=False)
+    policies: tuple[str, ...] = ()  # all that had a say, for those who manage them
+    printed: dict[Hashable, str] = field(default_factory=dict, repr=False, compare=False)  # kept by who prints it
 
     @property
     def is_open(self) -> bool:

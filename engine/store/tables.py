@@ -135,6 +135,8 @@ column_tags = Table(
     Column("table_name", String(512), primary_key=True),
     Column("column_name", String(255), primary_key=True),
     Column("tag", String(64), primary_key=True),
+    Column("table_identity", String(64), nullable=False, server_default=""),  # with field_id: survives renames
+    Column("field_id", Integer),
     Column("created_at", Float, nullable=False),
 )
 
@@ -346,6 +348,9 @@ query_exports = Table(
     Column("is_sealed", Integer, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("row_count", BigInteger, nullable=False),
+    Column("connection_id", Id, nullable=False),
+    Column("tables", Text, nullable=False),  # JSON list of those that the query read
+    Column("sight", String(64), nullable=False),
     Column("ended_at", Float, nullable=False),
     Column("expires_at", Float, nullable=False),
     Index(None, "expires_at"),
@@ -413,4 +418,22 @@ query_reservations = Table(
     Column("query_id", Id, primary_key=True),
     Column("nano", BigInteger, nullable=False),
     Column("expires_at", Float, nullable=False),  # should the process die that runs the query
+)
+
+policies = Table(
+    "policy",
+    metadata,
+    _tenant(),
+    Column("policy_id", Id, primary_key=True),
+    Column("name", Name, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("connection_id", Id, nullable=False),  # or *
+    Column("table_name", String(512), nullable=False),  # beside the rule, so that an unreadable one still binds
+    Column("tag", String(64), nullable=False),
+    Column("rule", Text, nullable=False),  # JSON
+    Column("is_enabled", Integer, nullable=False),
+    Column("expires_at", Float),
+    Column("version", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
 )

@@ -1,0 +1,48 @@
+"""Which masks fit which types: a type in a source's own words belongs to one family."""
+
+import re
+from typing import Literal
+
+from engine.policy.rules import Mask
+
+Family = Literal["text", "integer", "decimal", "float", "date", "timestamp", "other"]
+
+_FAMILIES: tuple[tuple[str, Family], ...] = (
+    (r"(var|n?)char|character|text|string|bpchar|nvarchar|clob|name$", "text"),
+    (r"(big|small|tiny|medium|huge|u\w*)?int(eger)?\d*$|long$|serial|bigserial", "integer"),
+    (r"decimal|numeric", "decimal"),
+    (r"real|double|float", "float"),
+    (r"date$", "date"),
+    (r"timestamp|datetime", "timestamp"),
+)
+FITTING: dict[str, frozenset[str]] = {
+    "partial": frozenset({"text", "integer", "decimal"}),
+    "date": frozenset({"date", "timestamp"}),
+    "number": frozenset({"integer", "decimal", "float"}),
+}
+"""The families that a kind of mask works on; kinds that are not here work on every one."""
+
+
+def family_of(data_type: str) -> Family:
+    """The family of a type; nested and unusual types are `other`."""
+    word = data_type.strip().lower()
+    if word.endswith("]") or word.startswith(("struct", "map", "list")):
+        return "other"
+    word = re.sub(r"\(.*?\)", "", word).strip()
+    return next((family for pattern, family in _FAMILIES if re.match(pattern, word)), "other")
+
+
+def fits(mask: Mask, data_type: str) -> bool:
+    """Whether the mask can be made of values of this type."""
+    families = FITTING.get(mask.kind)
+    return families is None or family_of(data_type) in families
+
+
+def masked_type(mask: Mask | None, data_type: str) -> str:
+    """The type that a masked column has, for those who only read about it."""
+    if mask is None or mask.kind not in ("hash", "partial") or not fits(mask, data_type):
+        return data_type
+    family = family_of(data_type)
+    if family == "text":
+        return data_type
+    return "bigint" if mask.kind == "hash" and family == "integer" else "varchar"
