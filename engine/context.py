@@ -14,6 +14,7 @@ from engine.identity.identity import Identity
 from engine.identity.vault import Vault
 from engine.jobs.queue import JobQueue
 from engine.lake.warehouse import Lake
+from engine.maintenance.care import TableCare
 from engine.queries import SavedQueries
 from engine.quotas.quotas import Quotas
 from engine.results.kept import KeptResults
@@ -42,6 +43,7 @@ class Engine:
     jobs: JobQueue
     schedules: Schedules
     lake: Lake
+    care: TableCare
     connectors: Connectors
     catalog: Catalog
     sql: SqlService

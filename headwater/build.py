@@ -29,6 +29,7 @@ from engine.jobs.leases import Claim
 from engine.jobs.queue import JobQueue
 from engine.jobs.worker import Worker
 from engine.lake.warehouse import Lake
+from engine.maintenance.care import TableCare
 from engine.queries import SavedQueries
 from engine.quotas.ledger import Ledger, SqlLedger
 from engine.quotas.quotas import Quotas
@@ -49,6 +50,7 @@ from headwater import __version__
 from headwater.settings import prepare_home
 
 TOOL_PACKAGES = ("tools",)
+CARE_MEMORY_MB = 256  # of the DuckDB that rewrites files, in a worker
 
 
 @dataclass
@@ -177,6 +179,13 @@ def build_engine(settings: Settings, store: Store, registry: Registry) -> Engine
         jobs=JobQueue(store, part_of=lambda name: registry.get(name).emits),
         schedules=Schedules(store),
         lake=lake,
+        care=TableCare(
+            lake=lake,
+            catalog=catalog,
+            memory_mb=CARE_MEMORY_MB,
+            threads=query.threads or 2,
+            temp_directory=home / "tmp",
+        ),
         connectors=connectors,
         catalog=catalog,
         sql=SqlService(catalog=catalog, store=store, settings=query, usage=usage),
