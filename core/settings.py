@@ -77,6 +77,20 @@ class QuerySettings(Group):
     usd_per_cpu_hour: Decimal = Field(Decimal("0.05"), ge=0, le=10**6, description="Price of an hour of CPU, in USD.")
 
 
+class EdgeSettings(Group):
+    """Where statements run: the data plane."""
+
+    isolation: Literal["process", "thread"] = Field(
+        "process",
+        description="`process` has servers run statements in data planes of their own; `thread` in themselves.",
+    )
+    memory_mb: int = Field(0, ge=0, description="Memory that all engines of a data plane share; 0 is half the machine.")
+    url: str = Field("", description="Address of a data plane that was started elsewhere, as host:port or unix:PATH.")
+    credentials: Path | None = Field(
+        None, description="Folder with `token`, and for mutual TLS `ca.pem`, `cert.pem` and `key.pem`, for `url`."
+    )
+
+
 class JobSettings(Group):
     """The durable queue."""
 
@@ -111,6 +125,7 @@ class Settings(Group):
     auth: AuthSettings = Field(AuthSettings(), description="Who may call.")
     limits: LimitSettings = Field(LimitSettings(), description="How much a tenant may ask.")
     query: QuerySettings = Field(QuerySettings(), description="Bounds of one query.")
+    edge: EdgeSettings = Field(EdgeSettings(), description="Where statements run: the data plane.")
     jobs: JobSettings = Field(JobSettings(), description="The durable queue.")
     egress: EgressSettings = Field(EgressSettings(), description="Outbound calls.")
     telemetry: TelemetrySettings = Field(TelemetrySettings(), description="Logs, traces, metrics.")

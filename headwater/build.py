@@ -47,6 +47,7 @@ from engine.usage.prices import Prices
 from engine.usage.usage import Usage
 from engine.visibility.objects import ObjectVisibility
 from headwater import __version__
+from headwater.edge.edges import Edges
 from headwater.settings import prepare_home
 
 TOOL_PACKAGES = ("tools",)
@@ -63,6 +64,7 @@ class Platform:
     metrics: Metrics
     tracing: Tracing
     first_start: list[str]
+    edges: Edges | None = None
     _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
     _stops: list[Callable[[], None]] = field(default_factory=list)
 
@@ -84,6 +86,8 @@ class Platform:
         engine = self.engine
         await engine.sql.close()
         await engine.connectors.close()
+        if self.edges is not None:
+            await self.edges.close()
         await engine.quotas.close()
         await engine.egress.aclose()
         await engine.audit.close()
@@ -93,15 +97,28 @@ class Platform:
         await asyncio.to_thread(self.tracing.close)
 
 
-async def build(settings: Settings, *, registry: Registry | None = None) -> Platform:
+async def build(settings: Settings, *, registry: Registry | None = None, isolated: bool = False) -> Platform:
     """Everything but the faces, over all tools unless told otherwise.
 
-    The first start makes a tenant, an administrator and keys."""
+    The first start makes a tenant, an administrator and keys. With `isolated`, which is for what stays, statements
+    run in data planes unless the settings keep them here."""
     prepare_home(settings.home)
     url = store_url(settings)
     await asyncio.to_thread(upgrade, url)
     registry = Registry.walk(TOOL_PACKAGES) if registry is None else registry
-    engine = build_engine(settings, Store(url, pool_size=settings.store.pool_size), registry)
+    edges = Edges(settings) if settings.edge.url or (isolated and settings.edge.isolation == "process") else None
+    try:
+        if edges is not None:
+            edges.start()  # first: it comes up while the rest is built
+        return await _build(settings, Store(url, pool_size=settings.store.pool_size), registry, edges)
+    except BaseException:
+        if edges is not None:
+            await edges.close()
+        raise
+
+
+async def _build(settings: Settings, store: Store, registry: Registry, edges: Edges | None) -> Platform:
+    engine = build_engine(settings, store, registry, edges)
     made = await engine.identity.bootstrap()
     metrics, tracing = Metrics(), Tracing(settings.telemetry, version=__version__)
     metrics.watch(
@@ -115,7 +132,7 @@ async def build(settings: Settings, *, registry: Registry | None = None) -> Plat
         observe=metrics.observe,
         scope=tracing.scope,
     )
-    return Platform(settings, engine, dispatcher, metrics, tracing, first_start=_describe(made))
+    return Platform(settings, engine, dispatcher, metrics, tracing, first_start=_describe(made), edges=edges)
 
 
 def _describe(made: FirstStart) -> list[str]:
@@ -129,8 +146,8 @@ def store_url(settings: Settings) -> str:
     return settings.store.url.get_secret_value() or sqlite_url(settings.home)
 
 
-def build_engine(settings: Settings, store: Store, registry: Registry) -> Engine:
-    """Every part of the engine, lowest first."""
+def build_engine(settings: Settings, store: Store, registry: Registry, edges: Edges | None = None) -> Engine:
+    """Every part of the engine, lowest first. Statements run in `edges`, or in this process where there are none."""
     home, query = settings.home, settings.query
     vault = Vault(load_root_key(home))
     seals = TenantSeals(store, vault)
@@ -143,7 +160,13 @@ def build_engine(settings: Settings, store: Store, registry: Registry) -> Engine
         private_hosts=settings.egress.allowed_private_hosts,
         lakehouses=warehouses.folders,
     )
-    connectors = Connectors(lake=lake, places=places, settings=query, temp_directory=home / "tmp")
+    connectors = Connectors(
+        lake=lake,
+        places=places,
+        settings=query,
+        temp_directory=home / "tmp",
+        wrap=None if edges is None else edges.wrap(lake),
+    )
     catalog = Catalog(
         store=store,
         connectors=connectors,
@@ -196,7 +219,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry) -> Engine
             home / "results", seal=partial(seals.seal, "results"), unseal=partial(seals.open, "results")
         ),
         pages=PageSigner(vault.purpose_key("pages")),
-        checks={"store": store_check(store)},
+        checks={"store": store_check(store)} | ({} if edges is None else {"data_plane": edges.check}),
     )
 
 

@@ -85,9 +85,9 @@ async def _call_on_home(
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Platform]:
+async def opened(settings: Settings, *, isolated: bool = False) -> AsyncIterator[Platform]:
     """A platform without faces, closed in order when the block ends."""
-    platform = await build(settings)
+    platform = await build(settings, isolated=isolated)
     try:
         yield platform
     finally:
@@ -129,7 +129,7 @@ def as_json(result: BaseModel) -> dict[str, Any]:
 async def run_worker(settings: Settings, concurrency: int) -> None:
     """Run jobs and schedules until SIGINT or SIGTERM, then finish the ones under way."""
     stopped = _stop_event()
-    async with opened(settings) as platform:
+    async with opened(settings, isolated=True) as platform:
         await platform.start_workers(concurrency)
         sys.stderr.write(f"worker ready: {concurrency} jobs at a time\n")
         await stopped.wait()
@@ -139,7 +139,7 @@ async def run_stdio(settings: Settings, token: str | None) -> None:
     """MCP over standard input and output, as the token's owner or the owner of the home."""
     from mcp_server.server import run_stdio as serve_stdio
 
-    async with opened(settings) as platform:
+    async with opened(settings, isolated=True) as platform:
         if token is None:
             principal = await platform.engine.identity.local_owner()
         else:

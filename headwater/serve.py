@@ -71,7 +71,7 @@ async def serving(
     for warning in check_exposure(settings):
         log.warning(warning)
     sockets = bind(settings.server, shared=shared)
-    platform = await build(settings, registry=registry)
+    platform = await build(settings, registry=registry, isolated=True)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(platform.close)
         ports = await stack.enter_async_context(_faces(platform, sockets, shared=shared))

@@ -1,7 +1,9 @@
 """Open connections, kept per tenant, connection and version."""
 
 import asyncio
+import secrets
 from collections import OrderedDict
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from core.errors import Conflict, NotFound, Unauthorized, Unavailable
@@ -24,14 +26,23 @@ State = tuple[int, Path | None]
 """What an open connector was made for, version and folder; in another state another one takes its place."""
 
 
-class Connectors:
-    """Hands out the connector of a connection; a changed connection replaces and closes the old one."""
+Wrap = Callable[[ConnectionSpec, Connector], Connector]
+"""Gives a connector that runs the statements of one, whose source was checked, in another process."""
 
-    def __init__(self, *, lake: Lake, places: Places, settings: QuerySettings, temp_directory: Path):
+
+class Connectors:
+    """Hands out the connector of a connection; a changed connection replaces and closes the old one.
+
+    With `wrap`, what is handed out is not what `build` makes but what `wrap` makes of that."""
+
+    def __init__(
+        self, *, lake: Lake, places: Places, settings: QuerySettings, temp_directory: Path, wrap: Wrap | None = None
+    ):
         self._lake = lake
         self._places = places
         self._settings = settings
         self._temp = temp_directory
+        self._wrap = wrap
         self._open: OrderedDict[Key, tuple[State, Connector]] = OrderedDict()
         self._opening: dict[tuple[Key, State], asyncio.Task[Connector]] = {}
 
@@ -58,6 +69,8 @@ class Connectors:
             fresh = await asyncio.to_thread(self.build, spec)
         except (Conflict, NotFound, Unauthorized) as error:  # it was right when it was stored
             raise Unavailable(f"The connection cannot be opened. {error.message}", hint=error.hint) from error
+        if self._wrap is not None:
+            fresh = self._wrap(spec, fresh)
         _, replaced = self._open.pop(key, (None, None))
         self._open[key] = (state, fresh)
         if replaced is not None:
@@ -66,6 +79,14 @@ class Connectors:
             _, (_, oldest) = self._open.popitem(last=False)
             await oldest.close()
         return fresh
+
+    async def make_room(self, key: Key, *, keep: Collection[Key], at_most: int) -> None:
+        """Close those used longest ago, but none of `keep`, until `key` fits under `at_most`."""
+        for idle in [other for other in self._open if other not in keep]:
+            if key in self._open or len(self._open) < at_most:
+                return
+            if idle in self._open:
+                await self._open.pop(idle)[1].close()
 
     async def drop(self, tenant: str, connection_id: str) -> None:
         """Close a connection that was deleted."""
@@ -117,5 +138,6 @@ class Connectors:
             attach=attach,
             memory_mb=self._settings.memory_mb,
             threads=self._settings.threads,
-            temp_directory=self._temp,
+            # Of its own: engines that share a folder take each other's files for theirs.
+            temp_directory=self._temp / secrets.token_hex(8),
         )

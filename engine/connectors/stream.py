@@ -21,6 +21,7 @@ INTERRUPT_EVERY_S = 0.02  # an interrupt that arrives before the engine has star
 
 # Threads mostly wait for an engine; their number is bounded by the tenants' query slots, not by this.
 _threads = ThreadPoolExecutor(128, thread_name_prefix="query")
+_left_behind: dict[asyncio.Future[Any], float] = {}
 
 
 class Statement(Protocol):
@@ -41,6 +42,11 @@ class Statement(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def stuck_s() -> float:
+    """For how many seconds the oldest statement that would not stop has gone on; 0 when there is none."""
+    return max((time.monotonic() - since for since in _left_behind.values()), default=0.0)
 
 
 async def in_thread(work: Callable[[], T]) -> T:
@@ -172,9 +178,11 @@ class BatchStream:
             step.exception()  # its own complaint about the interrupt is of no interest
         else:
             self._is_closed = True
+            _left_behind[step] = time.monotonic()
             step.add_done_callback(self._close_late)
 
     def _close_late(self, step: "asyncio.Future[T]") -> None:
+        _left_behind.pop(step, None)
         if not step.cancelled():
             step.exception()
         _threads.submit(self._statement.close)

@@ -1,0 +1,103 @@
+"""The data plane's own side of a query: the connections it holds open, and who may use them now."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import Unauthorized, Unavailable
+from core.settings import QuerySettings
+from engine.connectors.connector import ConnectionSpec, Connector
+from engine.connectors.places import Places, real_path, touches
+from engine.connectors.pool import Connectors
+from engine.connectors.stream import stuck_s
+from engine.lake.warehouse import Lake
+from headwater.edge.share import FairShare
+
+SLOTS = max(16, 4 * (os.cpu_count() or 1))
+SLOTS_OF_ONE_TENANT = SLOTS // 2
+MIN_ENGINES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneSettings:
+    """What one data plane may read and use."""
+
+    home: Path
+    roots: tuple[Path, ...]
+    private_hosts: tuple[str, ...]
+    query: QuerySettings
+    memory_mb: int
+    temp: Path
+
+    @property
+    def engines(self) -> int:
+        return max(MIN_ENGINES, self.memory_mb // self.query.memory_mb)
+
+
+class Plane:
+    """Opens what a serving process names, after checking it once more."""
+
+    def __init__(self, settings: PlaneSettings):
+        self._settings = settings
+        self._home = real_path(settings.home)
+        self._roots = [real_path(root) for root in settings.roots]
+        self._folders: dict[str, Path] = {}
+        self.share = FairShare(slots=SLOTS, per_tenant=SLOTS_OF_ONE_TENANT, engines=settings.engines)
+        self.connectors = Connectors(
+            lake=Lake(settings.home / "warehouse", locate=self._locate),
+            places=Places(
+                home=settings.home,
+                roots=settings.roots,
+                private_hosts=settings.private_hosts,
+                lakehouses=lambda: list(self._folders.values()),
+            ),
+            settings=settings.query,
+            temp_directory=settings.temp,
+        )
+        self.is_retiring = False
+
+    @asynccontextmanager
+    async def open(self, spec: ConnectionSpec, place: str, *, patience_s: float) -> AsyncIterator[Connector]:
+        """The connector, and a slot to use it. Raises Unavailable, Unauthorized."""
+        if self.is_retiring:
+            raise Unavailable("The data plane starts again.", hint="Retry at once.", retry_after_s=0.1)
+        key = (spec.tenant, spec.connection_id)
+        if place:
+            self._folders[spec.tenant] = self._checked(spec.tenant, place)
+        async with self.share.turn(key, patience_s=patience_s):
+            await self.connectors.make_room(key, keep=self.share.busy, at_most=self._settings.engines)
+            yield await self.connectors.get(spec)
+
+    def _checked(self, tenant: str, place: str) -> Path:
+        """A lakehouse's folder: the built-in one of this tenant, or one below an allowed root."""
+        folder = real_path(place)
+        own = real_path(self._settings.home / "warehouse" / tenant)
+        is_allowed = any(folder.is_relative_to(root) for root in self._roots) and not touches(folder, self._home)
+        if folder != own and not is_allowed:
+            raise Unauthorized("The lakehouse is outside the folders that this data plane may read.")
+        return folder
+
+    def _locate(self, tenant: str) -> Path:
+        return self._folders.get(tenant, self._settings.home / "warehouse" / tenant)
+
+
+async def watch_stuck(
+    plane: Plane, *, most_s: float, grace_s: float, told: Callable[[], None], poll_s: float = 0.2
+) -> None:
+    """Returns when a statement outlived its interrupts by `most_s`, and the others had `grace_s` to end.
+
+    No thread can be ended from outside, so the process has to go: the caller sees to that."""
+    await _until(lambda: stuck_s() >= most_s, poll_s)
+    plane.is_retiring = True
+    told()
+    ends_at = time.monotonic() + grace_s
+    await _until(lambda: not plane.share.running or time.monotonic() > ends_at, poll_s)
+
+
+async def _until(holds: Callable[[], bool], poll_s: float) -> None:
+    while not holds():  # noqa: ASYNC110 - it depends on the clock, which sets no event
+        await asyncio.sleep(poll_s)
