@@ -1,5 +1,6 @@
 """SQL text to a tree: one statement, of bounded size, in the connection's dialect."""
 
+import re
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -18,6 +19,7 @@ _LITERALS = frozenset(
         *(TokenType.NATIONAL_STRING, TokenType.BYTE_STRING, TokenType.BIT_STRING, TokenType.UNICODE_STRING),
     }
 )
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _OPENING = frozenset({TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE})
 _CLOSING = frozenset({TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END})
 
@@ -32,9 +34,7 @@ class Parsed:
 
 def parse(sql: str, dialect: str) -> Parsed:
     """The only statement in `sql`. Raises QueryUnauthorized: what cannot be read cannot be authorised."""
-    if "\0" in sql or any("\ud800" <= character <= "\udfff" for character in sql):
-        raise InvalidArgument("The statement holds characters that are not text.")
-    tokens = _tokens(sql, dialect)
+    tokens = tokens_of(sql, dialect)
     try:
         found = [tree for tree in dialect_of(dialect).parser().parse(tokens, sql) if tree is not None]
     except ParseError as error:
@@ -58,7 +58,10 @@ def too_complex() -> QueryUnauthorized:
     )
 
 
-def _tokens(sql: str, dialect: str) -> list[Token]:
+def tokens_of(sql: str, dialect: str) -> list[Token]:
+    """The statement's tokens, of bounded number and depth. Raises QueryUnauthorized, InvalidArgument."""
+    if "\0" in sql or _SURROGATES.search(sql) is not None:
+        raise InvalidArgument("The statement holds characters that are not text.")
     try:
         tokens = dialect_of(dialect).tokenize(sql)
     except TokenError:
