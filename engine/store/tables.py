@@ -8,29 +8,17 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
     UniqueConstraint,
 )
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+from engine.store.result_tables import query_exports, query_results
+from engine.store.schema import Id, Name, metadata
+from engine.store.schema import tenant as _tenant
 
-Id = String(64)
-Name = String(255)
-
-
-def _tenant(*, primary_key: bool = True) -> Column[str]:
-    return Column("tenant_id", Id, primary_key=primary_key, nullable=False)
-
+__all__ = ["metadata", "query_exports", "query_results"]
 
 tenants = Table(
     "tenant",
@@ -318,42 +306,6 @@ queries = Table(
     Column("started_at", Float, nullable=False),
     Column("ended_at", Float),
     Index(None, "tenant_id", "owner", "started_at"),
-)
-
-query_results = Table(
-    "query_result",
-    metadata,
-    _tenant(),
-    Column("job_id", Id, primary_key=True),
-    Column("owner", Id, nullable=False),
-    Column("path", Name, nullable=False),  # of the object that holds the rows
-    Column("frames", Text, nullable=False),  # JSON list of [stored bytes, rows], in order
-    Column("outcome", Text, nullable=False),  # JSON: columns, tables, and what the run said of itself
-    Column("sight", String(64), nullable=False),  # digest of what the owner could see of the tables
-    Column("ended_at", Float, nullable=False),
-    Column("expires_at", Float, nullable=False),
-    Index(None, "expires_at"),
-)
-
-query_exports = Table(
-    "query_export",
-    metadata,
-    _tenant(),
-    Column("export_id", Id, primary_key=True),
-    Column("job_id", Id, nullable=False),  # the query job whose rows it holds
-    Column("owner", Id, nullable=False),
-    Column("path", Name, nullable=False),
-    Column("format", String(16), nullable=False),
-    Column("compression", String(16), nullable=False),
-    Column("is_sealed", Integer, nullable=False),
-    Column("size_bytes", BigInteger, nullable=False),
-    Column("row_count", BigInteger, nullable=False),
-    Column("connection_id", Id, nullable=False),
-    Column("tables", Text, nullable=False),  # JSON list of those that the query read
-    Column("sight", String(64), nullable=False),
-    Column("ended_at", Float, nullable=False),
-    Column("expires_at", Float, nullable=False),
-    Index(None, "expires_at"),
 )
 
 query_costs = Table(
