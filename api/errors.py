@@ -48,6 +48,14 @@ class BodyTooLate(Timeout):
     """The body did not arrive in time."""
 
 
+class RangeNotSatisfiable(InvalidArgument):
+    """The range lies outside of the file."""
+
+    def __init__(self, size_bytes: int):
+        self.size_bytes = size_bytes
+        super().__init__(hint=f"The file has {size_bytes} bytes.")
+
+
 class WrongHost(InvalidArgument):
     """This server does not answer to that Host."""
 
@@ -61,6 +69,7 @@ STATUS: dict[type[PlatformError], int] = {
     MethodNotAllowed: 405,
     BodyTooLarge: 413,
     UnsupportedMediaType: 415,
+    RangeNotSatisfiable: 416,
     WrongHost: 421,
     Conflict: 409,
     RateLimited: 429,

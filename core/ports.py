@@ -1,6 +1,6 @@
 """What the gate needs from the engine, stated as small interfaces. The engine implements them."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -90,3 +90,29 @@ class Jobs(Protocol):
 
 Verifier = Callable[[str], Awaitable[Principal]]
 """Turns a bearer token into a Principal, or raises Unauthenticated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file that a caller may have. `size_bytes` None: it is made on the way, and has no ranges."""
+
+    name: str
+    media_type: str
+    size_bytes: int | None
+    read: Callable[[int, int], AsyncIterator[bytes]]  # bytes from a start up to an end
+
+
+class Content(Protocol):
+    """Files that signed links stand for."""
+
+    async def admit(self, path: str, *, by: str, expires: str, signature: str) -> Principal:
+        """Whom a link was made for, with the rights of now. Raises NotFound when it does not hold."""
+        ...
+
+    async def open_export(self, by: Principal, export_id: str) -> Download:
+        """Raises NotFound, Conflict."""
+        ...
+
+    async def open_result(self, by: Principal, job_id: str, format_name: str) -> Download:
+        """Raises NotFound, Conflict."""
+        ...

@@ -91,6 +91,16 @@ class EdgeSettings(Group):
     )
 
 
+class ResultSettings(Group):
+    """Rows of query jobs, and exports."""
+
+    url: SecretStr = Field(SecretStr(""), description="s3://, gs:// or az:// bucket and prefix; empty: the home.")
+    options: dict[str, SecretStr] = Field({}, description="Region, endpoint and keys of the bucket, in its own words.")
+    keep_days: float = Field(7, gt=0, le=365, description="Days after which results and exports are deleted.")
+    max_mb: int = Field(4096, ge=1, description="Size of a result or export at most, in MB.")
+    presigned: bool = Field(False, description="Links to exports are the bucket's own, and exports are not sealed.")
+
+
 class JobSettings(Group):
     """The durable queue."""
 
@@ -126,6 +136,7 @@ class Settings(Group):
     limits: LimitSettings = Field(LimitSettings(), description="How much a tenant may ask.")
     query: QuerySettings = Field(QuerySettings(), description="Bounds of one query.")
     edge: EdgeSettings = Field(EdgeSettings(), description="Where statements run: the data plane.")
+    results: ResultSettings = Field(ResultSettings(), description="Rows of query jobs, and exports.")
     jobs: JobSettings = Field(JobSettings(), description="The durable queue.")
     egress: EgressSettings = Field(EgressSettings(), description="Outbound calls.")
     telemetry: TelemetrySettings = Field(TelemetrySettings(), description="Logs, traces, metrics.")

@@ -19,6 +19,7 @@ from engine.queries import SavedQueries
 from engine.quotas.quotas import Quotas
 from engine.results.kept import KeptResults
 from engine.schedules.schedules import Schedules
+from engine.sql.background import QueryJobs
 from engine.sql.builder import QueryBuilder
 from engine.sql.run import SqlService
 from engine.store.db import Store
@@ -49,6 +50,7 @@ class Engine:
     sql: SqlService
     builder: QueryBuilder
     saved: SavedQueries
+    query_jobs: QueryJobs
     usage: Usage
     results: KeptResults
     pages: PageSigner

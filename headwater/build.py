@@ -35,6 +35,7 @@ from engine.quotas.ledger import Ledger, SqlLedger
 from engine.quotas.quotas import Quotas
 from engine.quotas.redis import RedisLedger
 from engine.results.kept import KeptResults
+from engine.results.listing import EXPORT, RUN
 from engine.schedules.schedules import Schedule, Schedules
 from engine.schedules.ticker import Ticker
 from engine.sql.builder import QueryBuilder
@@ -48,6 +49,7 @@ from engine.usage.usage import Usage
 from engine.visibility.objects import ObjectVisibility
 from headwater import __version__
 from headwater.edge.edges import Edges
+from headwater.results import Reading, build_results
 from headwater.settings import prepare_home
 
 TOOL_PACKAGES = ("tools",)
@@ -178,27 +180,24 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
     )
     usage = Usage(store, Prices(query.usd_per_tb, query.usd_per_cpu_hour))
     builder = QueryBuilder(catalog)
+    identity = build_identity(settings, store, vault, egress)
+    quotas = Quotas(store, open_ledger(store, settings.limits))
+    sql = SqlService(catalog=catalog, store=store, settings=query, usage=usage)
+    saved = SavedQueries(store, reader=builder)
     return Engine(
         settings=settings,
         version=__version__,
         store=store,
         vault=vault,
         egress=egress,
-        identity=Identity(
-            store=store,
-            vault=vault,
-            egress=egress,
-            settings=settings.auth,
-            home=home,
-            issuer=settings.server.public_url or OWN_ISSUER,
-        ),
+        identity=identity,
         audit=AuditLog(
             store,
             seal=partial(seals.seal, "audit"),
             unseal=partial(seals.open, "audit"),
             digest_key=vault.purpose_key("audit"),
         ),
-        quotas=Quotas(store, open_ledger(store, settings.limits)),
+        quotas=quotas,
         jobs=JobQueue(store, part_of=lambda name: registry.get(name).emits),
         schedules=Schedules(store),
         lake=lake,
@@ -211,15 +210,28 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         ),
         connectors=connectors,
         catalog=catalog,
-        sql=SqlService(catalog=catalog, store=store, settings=query, usage=usage),
+        sql=sql,
         usage=usage,
         builder=builder,
-        saved=SavedQueries(store, reader=builder),
+        saved=saved,
+        query_jobs=build_results(settings, store, vault, Reading(catalog.view, identity, sql, quotas, saved)),
         results=KeptResults(
             home / "results", seal=partial(seals.seal, "results"), unseal=partial(seals.open, "results")
         ),
         pages=PageSigner(vault.purpose_key("pages")),
         checks={"store": store_check(store)} | ({} if edges is None else {"data_plane": edges.check}),
+    )
+
+
+def build_identity(settings: Settings, store: Store, vault: Vault, egress: EgressClient) -> Identity:
+    """Who callers are."""
+    return Identity(
+        store=store,
+        vault=vault,
+        egress=egress,
+        settings=settings.auth,
+        home=settings.home,
+        issuer=settings.server.public_url or OWN_ISSUER,
     )
 
 
@@ -248,6 +260,8 @@ def build_ports(engine: Engine) -> Ports:
                 "schedule": engine.schedules.get,
                 "query": engine.sql.queries.get,
                 "saved_query": engine.saved.get,
+                "query_job": lambda by, name: engine.query_jobs.own.get(by, RUN, name),
+                "export": lambda by, name: engine.query_jobs.own.get(by, EXPORT, name),
             }
         ),
         approvals=NoApprovals(),
@@ -303,7 +317,7 @@ def make_worker(platform: Platform, concurrency: int) -> Worker:
         lease_s=jobs.lease_s,
         max_attempts=jobs.max_attempts,
         admit=admit,
-        chores=[keep_keys(engine).purge],
+        chores=[keep_keys(engine).purge, engine.query_jobs.sweep],
     )
 
 
