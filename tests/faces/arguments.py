@@ -32,6 +32,25 @@ SAMPLES: dict[str, Any] = {
 
 BY_TOOL: dict[str, dict[str, Any]] = {
     "create_schedule": {"tool": "refresh_schema", "arguments": {"connection_id": "lakehouse"}},
+    "build_query": {
+        "select": ["region"],
+        "measures": [{"aggregate": "sum", "column": "amount"}],
+        "filters": [
+            {
+                "or": [
+                    {"column": "id", "operator": "in", "value": [1, 2]},
+                    {"not": {"column": "region", "operator": "is_null"}},
+                ]
+            }
+        ],
+    },
+    "create_query": {"query_text": "SELECT name FROM people WHERE id = $id", "parameters": {"id": "1"}},
+    "update_query": {"description": "People by id.", "version": 1},
+    "get_records": {
+        "filters": [{"column": "region", "operator": "eq", "value": "eu"}, {"column": "id", "operator": "is_null"}],
+        "limit": 2,
+    },
+    "get_record_by_id": {"table": "people", "key": ["2"]},
     "call_tool": {"name": "list_tables", "arguments": {}},
     "call_write_tool": {"name": "describe_table", "arguments": {"table": "shop.orders", "description": "Orders."}},
 }

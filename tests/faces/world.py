@@ -11,9 +11,11 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.context import Principal
 from core.settings import Settings
 from engine.identity.roles import BUILT_IN
 from engine.lake.warehouse import TABLE_DEFAULTS
+from engine.queries import Draft
 from headwater.build import Platform, build
 from headwater.listeners import Ports
 from headwater.serve import serving
@@ -24,7 +26,13 @@ if TYPE_CHECKING:
     from pyiceberg.catalog.sql import SqlCatalog
 
 FREE = {"rest_port": 0, "grpc_web_port": 0, "mcp_port": 0, "grpc_port": 0, "admin_port": 0}
-IDS = {"connection": "side", "job": "no-such-id", "schedule": "no-such-id", "query": "no-such-id"}
+IDS = {
+    "connection": "side",
+    "job": "no-such-id",
+    "schedule": "no-such-id",
+    "query": "no-such-id",
+    "saved_query": "kept",
+}
 
 
 def settings_of(home: Path) -> Settings:
@@ -54,6 +62,9 @@ async def _fill(platform: Platform, data: Path) -> dict[str, str | None]:
     await identity.directory.create_user("default", user_id="nobody", roles=[])
     await connections.create("default", name="Side", kind="sqlite", options=options, connection_id="side")
     await connections.create("other", name="Theirs", kind="sqlite", options=options, connection_id="foreign-connection")
+    draft = Draft(query_text="SELECT name FROM people", connection_id="side")
+    for subject, tenant, query_id in (("viewer", "default", "kept"), ("olga", "other", "foreign-saved_query")):
+        await platform.engine.saved.create(Principal(subject, tenant), draft, query_id=query_id)
     client = await identity.directory.create_client("default", name="robot", roles=["editor"])
     issued = await identity.issue_token(client.client_id, client.client_secret)
     tokens: dict[str, str | None] = {role: await identity.mint(role=role) for role in BUILT_IN}
