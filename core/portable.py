@@ -2,7 +2,8 @@
 
 import enum
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -43,16 +44,42 @@ def _bound_int(metadata: list[Any]) -> bool:
     return not (lower and upper)
 
 
+@dataclass(frozen=True, slots=True)
+class RowsColumn:
+    """A column of some rows: its name, SQL type and privacy."""
+
+    name: str
+    type: str
+    privacy: str = "public"
+
+
+@dataclass(frozen=True, slots=True)
+class RowsPreview:
+    """What a face needs that shows a part of some rows: `slice` gives rows from an offset on, as `records` does."""
+
+    row_count: int
+    columns: Sequence[RowsColumn]
+    slice: Callable[[int, int], list[dict[str, Any]]]
+    profile: Callable[[], list[dict[str, Any]]]  # per column what is known of its values
+    result_id: str = ""  # under which the rows can be read again
+
+
 class Rows:
     """A query's rows: JSON faces show a list of objects, gRPC faces carry `arrow_record_batch` bytes.
 
-    Both forms are made on demand, so a face pays only for the one it sends."""
+    All forms are made on demand, so a face pays only for the one it sends."""
 
-    __slots__ = ("_arrow", "_records")
+    __slots__ = ("_arrow", "_records", "preview")
 
-    def __init__(self, records: Callable[[], list[dict[str, Any]]], arrow: Callable[[str], bytes] | None = None):
+    def __init__(
+        self,
+        records: Callable[[], list[dict[str, Any]]],
+        arrow: Callable[[str], bytes] | None = None,
+        preview: RowsPreview | None = None,
+    ):
         self._records = records
         self._arrow = arrow
+        self.preview = preview
 
     def records(self) -> list[dict[str, Any]]:
         """One JSON-ready dict per row, in column order."""
@@ -79,6 +106,25 @@ class Rows:
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"type": "array", "items": {"type": "object", "additionalProperties": True}}
+
+
+class Picture:
+    """Marks a result field of bytes as a picture of this media type; faces that can show pictures do."""
+
+    __slots__ = ("media_type",)
+
+    def __init__(self, media_type: str):
+        self.media_type = media_type
+
+
+def pictures(model: type[BaseModel]) -> dict[str, str]:
+    """Field name to media type, for every field marked with `Picture`."""
+    return {
+        name: item.media_type
+        for name, info in model.model_fields.items()
+        for item in info.metadata
+        if isinstance(item, Picture)
+    }
 
 
 class Refers:

@@ -87,6 +87,7 @@ class Platform:
         await asyncio.gather(*self._tasks)
         engine = self.engine
         await engine.sql.close()
+        await engine.results.close()
         await engine.connectors.close()
         if self.edges is not None:
             await self.edges.close()
@@ -178,11 +179,17 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         warehouses=warehouses,
         schema_ttl_s=query.schema_ttl_s,
     )
+    results = KeptResults(
+        home / "results",
+        seal=partial(seals.seal, "results"),
+        unseal=partial(seals.open, "results"),
+        look=catalog.view,
+    )
     usage = Usage(store, Prices(query.usd_per_tb, query.usd_per_cpu_hour))
     builder = QueryBuilder(catalog)
     identity = build_identity(settings, store, vault, egress)
     quotas = Quotas(store, open_ledger(store, settings.limits))
-    sql = SqlService(catalog=catalog, store=store, settings=query, usage=usage)
+    sql = SqlService(catalog=catalog, store=store, settings=query, usage=usage, results=results)
     saved = SavedQueries(store, reader=builder)
     return Engine(
         settings=settings,
@@ -215,9 +222,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         builder=builder,
         saved=saved,
         query_jobs=build_results(settings, store, vault, Reading(catalog.view, identity, sql, quotas, saved)),
-        results=KeptResults(
-            home / "results", seal=partial(seals.seal, "results"), unseal=partial(seals.open, "results")
-        ),
+        results=results,
         pages=PageSigner(vault.purpose_key("pages")),
         checks={"store": store_check(store)} | ({} if edges is None else {"data_plane": edges.check}),
     )

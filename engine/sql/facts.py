@@ -1,15 +1,9 @@
 """What is asked of SQL, and what is known of a query when it has ended."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from core.portable import Rows
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from engine.catalog.views import View
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +15,7 @@ class Statement:
     timeout_s: float | None = None
     max_rows: int | None = None
     may_reuse: bool = True  # an equal answer of a moment ago will do, where nothing can have changed
+    keep_for: str = ""  # the tool whose permission opens the rows again, for an hour; empty: they are not kept
 
 
 @dataclass(slots=True)
@@ -42,10 +37,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The rows of a query in both forms, as Arrow as they came, and the view through which they were read."""
+    """The rows of a query, and what is known of it."""
 
     rows: Rows
     facts: Facts
-    schema: "pa.Schema"
-    batches: "Sequence[pa.RecordBatch]"
-    view: "View"

@@ -2,12 +2,13 @@
 
 import base64
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from core.portable import Rows
+from core.portable import Rows, RowsColumn, RowsPreview
 from engine.connectors.ipc import CHUNK_MAX_BYTES, CHUNK_MIN_BYTES, Regrouped, ipc_stream, unique_names
+from engine.results.profile import profile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,15 +20,41 @@ __all__ = [
     "ipc_stream",
     "make_rows",
     "records",
+    "sliced",
     "type_name",
     "unique_names",
 ]
 
 
-def make_rows(schema: "pa.Schema", batches: "Sequence[pa.RecordBatch]") -> Rows:
-    """Both forms of a result, each made when a face asks for it."""
-    named = unique_names(schema)
-    return Rows(lambda: records(named, batches), lambda compression: ipc_stream(named, batches, compression))
+def make_rows(
+    schema: "pa.Schema",
+    batches: "Sequence[pa.RecordBatch]",
+    *,
+    privacy: Mapping[str, str] | None = None,
+    result_id: str = "",
+) -> Rows:
+    """All forms of a result, each made when a face asks for it."""
+    named, private = unique_names(schema), privacy or {}
+    preview = RowsPreview(
+        row_count=sum(batch.num_rows for batch in batches),
+        columns=[RowsColumn(field.name, type_name(field.type), private.get(field.name, "public")) for field in named],
+        slice=lambda offset, count: records(named, sliced(batches, offset, count)),
+        profile=lambda: profile(named, batches, private, cells),
+        result_id=result_id,
+    )
+    return Rows(lambda: records(named, batches), lambda compression: ipc_stream(named, batches, compression), preview)
+
+
+def sliced(batches: "Sequence[pa.RecordBatch]", offset: int, count: int) -> "list[pa.RecordBatch]":
+    """`count` rows from `offset` on."""
+    found = []
+    for batch in batches:
+        if count > 0 and offset < batch.num_rows:
+            part = batch.slice(offset, count)
+            found.append(part)
+            count -= part.num_rows
+        offset = max(0, offset - batch.num_rows)
+    return found
 
 
 async def chunks(

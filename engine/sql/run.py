@@ -12,6 +12,7 @@ from core.errors import Cancelled, Conflict, PlatformError
 from core.settings import QuerySettings
 from engine.catalog.views import View
 from engine.connectors.connector import ArrowStream, ConnectionSpec, Connector, QueryLimits, RunStats
+from engine.results.kept import KeptResults, KeptTable, TableFacts
 from engine.sql.cache import SNAPSHOT_KINDS, Answers, KeptAnswer, is_steady
 from engine.sql.facts import Answer, Facts, Statement
 from engine.sql.plans import Plans
@@ -94,12 +95,14 @@ class SqlService:
         store: Store,
         settings: QuerySettings,
         usage: Usage | None = None,
+        results: KeptResults | None = None,
         clock: Callable[[], float] = time.time,
     ):
         self._catalog = catalog
         self._settings = settings
         self._clock = clock
         self._usage = usage or Usage(store, Prices(settings.usd_per_tb, settings.usd_per_cpu_hour), clock=clock)
+        self._results = results
         self._answers = Answers(settings.cache_mb * 1024 * 1024)
         self.queries = Queries(store)
         self._plans = Plans()
@@ -127,7 +130,7 @@ class SqlService:
         )
         if key is not None and is_steady(run.sql):
             self._answers.put(by.tenant, key, fresh)
-        return _answer(run, fresh)
+        return self._answer(run, fresh)
 
     async def stream(
         self,
@@ -218,7 +221,22 @@ class SqlService:
         end = End(self._clock(), facts.row_count, 0)
         settle = self._settlement(run, end, Work())
         await self.queries.record(run.by, facts.query_id, run.listed, end, settle=settle)
-        return _answer(run, kept)
+        return self._answer(run, kept)
+
+    def _answer(self, run: _Run, answer: KeptAnswer) -> Answer:
+        facts, result_id = run.facts, ""
+        if run.statement.keep_for and self._results is not None:
+            known = TableFacts(
+                tool=run.statement.keep_for,
+                connection_id=run.view.spec.connection_id,
+                tables=facts.tables,
+                is_truncated=facts.is_truncated,
+                column_privacy=dict(facts.column_privacy),
+            )
+            table = KeptTable(known, unique_names(answer.schema), answer.batches)
+            result_id = facts.query_id if self._results.keep(run.by, facts.query_id, table, run.view) else ""
+        rows = make_rows(answer.schema, answer.batches, privacy=facts.column_privacy, result_id=result_id)
+        return Answer(rows, facts)
 
     def _settlement(self, run: _Run, end: End, work: Work) -> Callable[[Any], None]:
         cost = QueryCost(
@@ -255,10 +273,6 @@ async def _whole(work: "asyncio.Future[None]") -> None:
         if not work.cancelled():
             work.exception()  # that the caller has gone counts more
         raise
-
-
-def _answer(run: _Run, kept: KeptAnswer) -> Answer:
-    return Answer(make_rows(kept.schema, kept.batches), run.facts, kept.schema, kept.batches, run.view)
 
 
 def _joined(cancelled: Cancellation | None) -> Cancellation:

@@ -75,7 +75,7 @@ async def execute_query(ctx: Ctx, request: ExecuteQuery) -> QueryAnswer:
     `metadata.truncated`. It only reads; large results come faster with execute_query_stream."""
     async with ctx.engine.quotas.query_slot(ctx.principal):
         answer = await ctx.engine.sql.execute(
-            ctx.principal, request.connection_id, _statement(request), cancelled=ctx.cancelled
+            ctx.principal, request.connection_id, _statement(request, "execute_query"), cancelled=ctx.cancelled
         )
     _note(ctx, request.connection_id, answer.facts)
     return QueryAnswer(data=answer.rows, metadata=_metadata(answer.facts))
@@ -98,13 +98,14 @@ async def execute_query_stream(ctx: Ctx, request: ExecuteQuery) -> QueryStreamEn
     return QueryStreamEnd(metadata=_metadata(facts))
 
 
-def _statement(request: ExecuteQuery) -> Statement:
+def _statement(request: ExecuteQuery, keep_for: str = "") -> Statement:
     return Statement(
         sql=request.sql,
         parameters=request.parameters,
         timeout_s=request.timeout_seconds or None,
         max_rows=request.max_rows or None,
         may_reuse=not request.no_cache,
+        keep_for=keep_for,
     )
 
 
