@@ -1,6 +1,8 @@
 """Definitions as SQL that real engines run, and what is refused on the way."""
 
 import dataclasses
+import json
+import re
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -375,3 +377,24 @@ class Fixed:
 
     async def view(self, principal: Principal, connection_id: str) -> View:
         return self._view
+
+
+# The guide
+
+ORDERS = relation("sales.orders", {"id": "bigint", "customer_id": "bigint", "region": "varchar",
+                                   "amount": "decimal(9,2)", "ordered_on": "date"})  # fmt: skip
+CUSTOMERS = relation("sales.customers", {"id": "bigint", "name": "varchar", "region": "varchar"})
+GUIDE = Path(__file__).parents[3] / "docs" / "guides" / "building-queries.md"
+
+
+@pytest.mark.parametrize("block", re.findall(r"```json\n(.*?)```", GUIDE.read_text(), re.DOTALL))
+def test_every_definition_of_the_guide_is_built(block: str) -> None:
+    snapshot = make_snapshot(ConnectionSpec("default", "shop", "shop", "duckdb"), [ORDERS, CUSTOMERS], 0.0)
+    view = View(ANN, snapshot, "ann", lambda key: open_to_all(snapshot.relations[key]))
+    sql = made(view, **json.loads(block))
+    with duckdb.connect() as connection:
+        connection.execute("CREATE SCHEMA sales")
+        for table in (ORDERS, CUSTOMERS):
+            columns = ", ".join(f"{column.name} {column.data_type}" for column in table.columns)
+            connection.execute(f"CREATE TABLE {table.name} ({columns})")
+        connection.execute(sql)
