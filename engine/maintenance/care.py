@@ -229,6 +229,41 @@ class TableCare:
         before, after = await self._on_table(by, found, rewrite_manifests)
         return found, before, after
 
+    async def roll_back(self, by: Principal, table: str, *, snapshot_id: int | None, at: float | None) -> int:
+        """Make an earlier snapshot the current one; returns its id. Raises NotFound, Conflict."""
+        from engine.maintenance.refs import find_snapshot, roll_back
+
+        if (snapshot_id is None) == (at is None):
+            raise Conflict("Say where to go back to.", hint="Give snapshot_id or timestamp, one of the two.")
+        found = await self.find(by, table)
+
+        def work(opened: "Table") -> int:
+            history = read_history(opened.metadata_location)
+            wanted = find_snapshot(history, snapshot_id, at)
+            roll_back(opened, history, wanted.snapshot_id)
+            return wanted.snapshot_id
+
+        return await self._on_table(by, found, work)
+
+    async def create_ref(
+        self, by: Principal, table: str, name: str, kind: str, *, snapshot_id: int | None, max_age_days: int | None
+    ) -> Ref:
+        """Give a snapshot, by default the current one, a name that keeps it. Raises NotFound, Conflict."""
+        from engine.maintenance.refs import create_ref, find_snapshot
+
+        def work(opened: "Table") -> None:
+            wanted = find_snapshot(read_history(opened.metadata_location), snapshot_id)
+            create_ref(opened, name, kind, wanted.snapshot_id, max_age_days=max_age_days)
+
+        found, _ = await self.change(by, table, work)
+        return (await asyncio.to_thread(found.history)).refs[name]
+
+    async def delete_ref(self, by: Principal, table: str, name: str) -> None:
+        """Take a branch's or tag's name away. Raises NotFound, Conflict."""
+        from engine.maintenance.refs import delete_ref
+
+        await self.change(by, table, lambda opened: delete_ref(opened, name))
+
     async def change(self, by: Principal, table: str, work: "Callable[[Table], T]") -> tuple[Found, T]:
         """Run a short change of the table's metadata; returns the table as it is then. Raises NotFound, Conflict."""
         found = await self.find(by, table)
