@@ -6,6 +6,7 @@ from core.errors import QueryUnauthorized
 from engine.sql.functions import ALLOWED, MAX_MULTIPLIER, MAX_SERIES, MULTIPLIERS, SERIES
 
 _ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Pow)
+_INSTEAD = {"columns": "Name the columns one by one, or use * EXCLUDE (...); list_columns shows them."}
 _TIMES = ("DATE", "TIMESTAMP", "TIMESTAMPTZ", "INTERVAL")
 
 
@@ -15,7 +16,7 @@ def check_call(call: exp.Anonymous, dialect: str) -> None:
     if name not in ALLOWED[dialect]:
         raise QueryUnauthorized(
             f"Access denied: the function {_shown(name)} is not allowed.",
-            hint="Use standard scalar, aggregate and window functions.",
+            hint=_INSTEAD.get(name, "Use standard scalar, aggregate and window functions."),
         )
     check_series(call)
     for position in MULTIPLIERS.get(name, ()):

@@ -21,20 +21,21 @@ _WORDS: tuple[tuple[type[exp.Expr], str], ...] = (
     (exp.Show, "SHOW"),
     (exp.Describe, "DESCRIBE"),
     (exp.Summarize, "SUMMARIZE"),
-    (exp.Pivot, "PIVOT"),
-    (exp.Values, "VALUES"),
     (exp.Transaction, "BEGIN"),
     (exp.Commit, "COMMIT"),
     (exp.Rollback, "ROLLBACK"),
     (exp.TruncateTable, "TRUNCATE"),
     (exp.Install, "INSTALL"),
 )
+_COMMANDS = {
+    word: word
+    for word in ("EXPLAIN", "CALL", "LOAD", "PREPARE", "EXECUTE", "VACUUM", "ANALYZE", "GRANT", "REVOKE", "EXPORT")
+}
 _INSTEAD = {
     "DESCRIBE": "get_table and list_columns describe tables.",
     "SHOW": "list_tables shows the tables.",
     "SUMMARIZE": "Select count, min, max, avg of the columns you want.",
-    "PIVOT": "Use aggregates with FILTER (WHERE ...) instead, one for each column.",
-    "VALUES": "Write SELECT * FROM (VALUES ...) AS t(a, b).",
+    "EXPLAIN": "explain_query shows the plan of a SELECT.",
 }
 
 
@@ -44,7 +45,11 @@ def check_kind(tree: exp.Expr) -> exp.Query:
         isinstance(tree, exp.Subquery) and isinstance(tree.unnest(), (exp.Select, exp.SetOperation))
     ):
         return tree
+    if isinstance(tree, exp.Values):
+        return exp.Select(expressions=[exp.Star()], from_=exp.From(this=tree))
     word = next((word for kind, word in _WORDS if isinstance(tree, kind)), "That kind of statement")
+    if isinstance(tree, exp.Command):
+        word = _COMMANDS.get(tree.name.upper(), word)
     raise QueryUnauthorized(
         f"Access denied: {word} does not run here, only SELECT does.",
         hint=_INSTEAD.get(word, "Write one SELECT, WITH ... SELECT, or a UNION, INTERSECT or EXCEPT of SELECTs."),

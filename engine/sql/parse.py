@@ -9,6 +9,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from core.errors import InvalidArgument, QueryUnauthorized
 from engine.sql.dialects import dialect_of
+from engine.sql.pivot import expand_pivots
 
 MAX_TOKENS = 20_000
 MAX_DEPTH = 48
@@ -48,7 +49,10 @@ def parse(sql: str, dialect: str) -> Parsed:
         raise QueryUnauthorized(
             "Access denied: exactly one statement runs at a time.", hint="Send each SELECT as a call of its own."
         )
-    return Parsed(_with_parameters(found[0]), _shape(tokens))
+    tree = _with_parameters(found[0])
+    if dialect == "duckdb":
+        expand_pivots(tree)
+    return Parsed(tree, _shape(tokens))
 
 
 def too_complex() -> QueryUnauthorized:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+
 from core.errors import PlatformError
 from engine.sql.rows import records, unique_names
 from engine.sql.run import Statement

@@ -49,7 +49,6 @@ DROP TABLE people
 BEGIN
 COMMIT
 ROLLBACK
-VALUES (1)
 EXPLAIN SELECT * FROM all_wages
 SELECT unknown_function(name) FROM people
 SELECT ? FROM people
