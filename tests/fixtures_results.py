@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,22 @@ class Shop:
     platform: Platform
     data: Path
 
+    @cached_property
+    def _rest(self) -> Any:
+        return rest_face(self.platform)
+
     async def who(self, name: str) -> Principal:
         return await self.platform.engine.identity.principal_of(PEOPLE[name][0], name, "user")
 
     async def call(self, tool: str, *, by: str = "ada", wait_s: float | None = None, **arguments: Any) -> Any:
         asked = Call(tool, arguments, "test", "r1", principal=await self.who(by), wait_s=wait_s)
         return await self.platform.dispatcher.call(asked)
+
+    async def give(self, name: str, *roles: str) -> None:
+        """Change somebody's roles, as if the two seconds for which rights are remembered were over."""
+        identity = self.platform.engine.identity
+        await identity.directory.set_user_roles(PEOPLE[name][0], name, list(roles))
+        identity._rights._tenants.clear()
 
     async def run(self, sql: str, **arguments: Any) -> str:
         """A query job that has ended; its id."""
@@ -55,7 +66,7 @@ class Shop:
         return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
     async def get(self, url: str, method: str = "GET", **headers: str) -> httpx.Response:
-        transport = httpx.ASGITransport(rest_face(self.platform), raise_app_exceptions=False)
+        transport = httpx.ASGITransport(self._rest, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             return await client.request(method, url, headers=headers)
 
