@@ -7,17 +7,19 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from fastmcp.resources.base import ResourceContent, ResourceResult
 from fastmcp.resources.template import ResourceTemplate
 from mcp_types import Completion
-from pydantic_core import from_json
 
 from core.context import Principal
 from core.dispatch import Call, is_permitted
 from core.errors import InvalidArgument, NotFound, PlatformError
+from core.portable import Rows
 from core.tool import Tool
 from mcp_server.auth import Credentials, new_request_id
 from mcp_server.calls import Calls
-from mcp_server.results import CHARS_PER_TOKEN, MAX_TOKENS, cut_note, handle
+from mcp_server.preview import show
+from mcp_server.results import CHARS_PER_TOKEN, MAX_TOKENS, cut_note, handle, rows_note
 from mcp_server.text import compose, marked
 
+RESULT_TOOL = "get_result"
 SCHEMA_TOOL = "get_table_schema"
 LISTING_TOOLS = ("list_lakehouse_tables", "list_tables")
 RESULTS_URI = "headwater://results/{id}{?offset}"
@@ -43,7 +45,7 @@ TABLES = ResourceTemplate(
 
 def templates(calls: Calls, by: Principal) -> list[ResourceTemplate]:
     """The templates that a principal can use."""
-    found = [RESULTS] if calls.results is not None else []
+    found = [RESULTS] if RESULT_TOOL in calls.dispatcher.registry else []
     registry = calls.dispatcher.registry
     if SCHEMA_TOOL in registry and is_permitted(registry.get(SCHEMA_TOOL), by):
         found.append(TABLES)
@@ -72,13 +74,19 @@ def _offset(query: str) -> int:
 
 
 async def _read_result(calls: Calls, result_id: str, offset: int, by: Credentials) -> ResourceResult:
-    if calls.results is None:
+    """A page of a result, read through the gate: authorised again, limited and audited like any call."""
+    if RESULT_TOOL not in calls.dispatcher.registry:
         raise NotFound(f"No result {result_id[:64]!r}.")
-    stored = await calls.results.load(by.principal, result_id)
-    registry = calls.dispatcher.registry
-    if stored.tool not in registry or not is_permitted(registry.get(stored.tool), by.principal):
-        raise NotFound(f"No result {result_id[:64]!r}.")
-    return _as_text(from_json(stored.result_json), where=handle(result_id), offset=offset)
+    page = await calls.dispatcher.call(_call(RESULT_TOOL, {"query_id": result_id, "offset": offset}, by))
+    told = page.model_dump(mode="json", exclude={"data", "profile"})
+    rows = getattr(page, "data", None)
+    if told["value"] is not None or not isinstance(rows, Rows) or rows.preview is None:
+        return _as_text(told["value"] or {}, where=handle(result_id), offset=offset)
+    shown = show("data", {}, rows.preview, PAGE_TOKENS * CHARS_PER_TOKEN, profiled=False)
+    text, total = marked(shown.page.text), told["metadata"]["row_count"]
+    if not shown.is_whole or offset + shown.rows < total:
+        text += "\n" + rows_note(shown, handle(result_id), offset=offset, total=total)
+    return ResourceResult([ResourceContent(text, mime_type="text/plain")])
 
 
 async def _read_table(calls: Calls, table: str, by: Credentials) -> ResourceResult:

@@ -9,12 +9,15 @@ from pydantic_core import from_json
 
 from core.context import Principal
 from core.errors import PlatformError
-from mcp_server.text import Page, compose, fit, has_text, marked
+from core.portable import Rows, RowsPreview
+from mcp_server.preview import Shown, show, structured
+from mcp_server.text import Page, compose, fit, has_text, json_text, marked
 
 DEFAULT_TOKENS = 2_000
 MAX_TOKENS = 20_000
 CHARS_PER_TOKEN = 4
 STRUCTURED_CHARS = 24_000
+MARKS_CHARS = 400  # for the tags around data and the note about what was cut
 
 RPC_CODES = {
     "UNAUTHENTICATED": -32090,
@@ -33,25 +36,11 @@ RPC_CODES = {
 """JSON-RPC codes, for methods whose errors have no result to stand in; the body is in `data`."""
 
 
-class StoredResult(Protocol):
-    """A result kept under a handle, with the tool whose permission a reader still needs."""
-
-    @property
-    def tool(self) -> str: ...
-
-    @property
-    def result_json(self) -> bytes: ...
-
-
 class ResultsPort(Protocol):
-    """Keeps whole results for a while, so that a cut one can be read on."""
+    """Keeps whole results for a while, so that a cut one can be read on, with the tool `get_result`."""
 
     async def save(self, principal: Principal, tool: str, result_json: bytes) -> str:
         """Keep a result and return its id, which nobody can guess."""
-        ...
-
-    async def load(self, principal: Principal, result_id: str) -> StoredResult:
-        """The result, for its owner while it lasts. Raises NotFound otherwise."""
         ...
 
 
@@ -67,6 +56,9 @@ async def tool_result(
     `structuredContent` is complete up to 24,000 characters (more with a larger budget); beyond that
     lists and texts are cut, which every schema of ours allows, `truncated` is set where the result has
     such a field, and `_meta` says so. The text has its own, smaller budget."""
+    found = _rows_of(result)
+    if found is not None:
+        return _rows_result(result, *found, request_id=request_id, tokens=tokens)
     whole = result.model_dump_json().encode()
     data: dict[str, Any] = from_json(whole)
     size = len(whole)
@@ -86,6 +78,53 @@ async def tool_result(
     if size > structured_room:
         data = with_truncated_set(fit(data, structured_room))
     return wire_result(text, data, meta)
+
+
+def _rows_of(result: BaseModel) -> tuple[str, RowsPreview] | None:
+    """The field of a result that holds rows which can be shown in part."""
+    for name in type(result).model_fields:
+        value = getattr(result, name)
+        if isinstance(value, Rows) and value.preview is not None:
+            return name, value.preview
+    return None
+
+
+def _rows_result(result: BaseModel, name: str, preview: RowsPreview, *, request_id: str, tokens: int) -> ToolResult:
+    """Rows come typed and in a table, with a handle to read on, chart or profile them."""
+    rest: dict[str, Any] = from_json(result.model_dump_json(exclude={name}))
+    budget = tokens * CHARS_PER_TOKEN
+    shown = show(name, rest, preview, max(budget - MARKS_CHARS, budget // 2))
+    room = max(STRUCTURED_CHARS, budget)
+    fitted = fit(rest, room // 3) if len(json_text(rest)) > room // 3 else rest
+    rows, is_whole = structured(preview, room - len(json_text(fitted)))
+    meta: dict[str, Any] = {"headwater/request_id": request_id}
+    where = handle(preview.result_id) if preview.result_id else ""
+    if where:
+        meta["headwater/result"] = where
+    text = marked(shown.page.text)
+    if not shown.is_whole or not is_whole:
+        meta["headwater/truncated"] = not is_whole
+        meta["headwater/rows"] = {name: [shown.rows, shown.row_count]}
+    if not shown.is_whole:
+        text += "\n" + rows_note(shown, where)
+    data = {field: rows if field == name else fitted[field] for field in type(result).model_fields}
+    return wire_result(text, data if is_whole and fitted is rest else with_truncated_set(data), meta)
+
+
+def rows_note(shown: Shown, where: str, *, offset: int = 0, total: int | None = None) -> str:
+    """One honest line: what is shown of what, and how to get the rest."""
+    parts, total = [], shown.row_count if total is None else total
+    if shown.rows < total:
+        span = f"rows {offset + 1}-{offset + shown.rows}" if offset else f"{shown.rows}"
+        parts.append(f"{span} of {total} rows shown")
+    if shown.columns < shown.column_count:
+        parts.append(f"{shown.columns} of {shown.column_count} columns shown: select fewer")
+    if shown.page.cut_values:
+        parts.append(f"{shown.page.cut_values} long values cut")
+    note = f"CUT TO FIT: {'; '.join(parts)}."
+    if where and shown.rows and offset + shown.rows < total:
+        return f"{note} Read on at {where}?offset={offset + shown.rows}, or aggregate in SQL."
+    return f"{note} Ask for fewer rows or columns, or aggregate."
 
 
 async def _keep(result_json: bytes, tool: str, by: Principal | None, results: ResultsPort | None) -> str:

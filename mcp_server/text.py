@@ -8,6 +8,7 @@ from typing import Any
 
 MAX_CELL_CHARS = 500
 MAX_VALUE_CHARS = 2_000
+WIDEST = 8  # what one character may cost
 
 
 @dataclass(slots=True)
@@ -18,6 +19,7 @@ class Page:
     lines: list[str] = field(default_factory=list)
     cut_lists: dict[str, tuple[int, int]] = field(default_factory=dict)
     cut_values: int = 0
+    rows: int = 0
 
     @property
     def is_whole(self) -> bool:
@@ -29,17 +31,29 @@ class Page:
 
     def add(self, line: str) -> bool:
         """Take a line if there is room for it."""
-        if len(line) + 1 > self.room:
+        needed = cost(line) + 1
+        if needed > self.room:
             return False
         self.lines.append(line)
-        self.room -= len(line) + 1
+        self.room -= needed
         return True
+
+    def clip(self, text: str, limit: int) -> str:
+        """`shorten` by what the text costs, not by its characters."""
+        if len(text) * WIDEST <= limit or cost(text) <= limit:
+            return text
+        return self.shorten(text, limit if text.isascii() else limit // WIDEST)
 
     def shorten(self, text: str, limit: int) -> str:
         if len(text) <= limit:
             return text
         self.cut_values += 1
         return f"{text[:limit]}...(+{len(text) - limit} characters)"
+
+
+def cost(text: str) -> int:
+    """Characters, where those beyond ASCII count for what models need for them: an emoji takes two tokens or more."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace")) * 2
 
 
 def compose(data: Mapping[str, Any], budget_chars: int, *, offset: int = 0) -> Page:
@@ -55,7 +69,7 @@ def compose(data: Mapping[str, Any], budget_chars: int, *, offset: int = 0) -> P
         share = Page(room=page.room // left)
         shown_count = _add_list(share, name, rows, offset)
         page.lines += share.lines
-        page.room -= sum(len(line) + 1 for line in share.lines)
+        page.room -= sum(cost(line) + 1 for line in share.lines)
         page.cut_values += share.cut_values
         if shown_count < len(rows):
             page.cut_lists[name] = (shown_count, len(rows))
@@ -70,7 +84,7 @@ def _add_list(page: Page, name: str, rows: Sequence[Any], offset: int) -> int:
     for row in window:
         if not page.add(write(row)):
             if not shown and page.room > MAX_CELL_CHARS:
-                page.add(page.shorten(write(row), page.room - 40))
+                page.add(page.shorten(write(row), (page.room - 40) // WIDEST))
             break
         shown += 1
     return shown
@@ -84,7 +98,7 @@ def _writer(page: Page, rows: Sequence[Any], offset: int) -> tuple[Callable[[Any
     if any(isinstance(cell, (dict, list)) and cell for row in window[:50] for cell in row.values()):
         return json_text, iter(window)
     columns = list(dict.fromkeys(column for row in window for column in row))
-    page.add(",".join(_quoted(column) for column in columns))
+    page.add(",".join(quoted(column) for column in columns))
     return lambda row: ",".join(page.shorten(_cell(row.get(column)), MAX_CELL_CHARS) for column in columns), iter(
         window
     )
@@ -94,10 +108,10 @@ def _cell(value: Any) -> str:
     """Null is an empty cell, an empty text is `""`, so that the two differ."""
     if value is None:
         return ""
-    return _quoted(value) if isinstance(value, str) else json_text(value)
+    return quoted(value) if isinstance(value, str) else json_text(value)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     if text and not any(mark in text for mark in ',"\n\r') and text == text.strip():
         return text
     return '"' + text.replace('"', '""') + '"'

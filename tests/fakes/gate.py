@@ -74,8 +74,10 @@ def sample_dispatcher() -> tuple[Dispatcher[None], FakeGate]:
     return dispatcher_over(Registry.walk(["tests.fakes.sample_tools"]))
 
 
-def dispatcher_over(registry: Registry, gate: FakeGate | None = None) -> tuple[Dispatcher[None], FakeGate]:
+def dispatcher_over(
+    registry: Registry, gate: FakeGate | None = None, engine: Any = None
+) -> tuple[Dispatcher[Any], FakeGate]:
     """The fake gate over any registry."""
     gate = gate or FakeGate()
     ports = Ports(gate.verify, gate, _Objects(), _NoApprovals(), gate, gate, gate)
-    return Dispatcher(registry, None, ports, timeout_s=2.0), gate
+    return Dispatcher(registry, engine, ports, timeout_s=2.0), gate

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -22,7 +23,7 @@ from tests.fakes.results import FakeResults
 
 MODERN = "2026-07-28"
 LEGACY = "2025-11-25"
-PACKAGES = ["tests.fakes.sample_tools", "tests.mcp_server.sample_catalog"]
+PACKAGES = ["tests.fakes.sample_tools", "tests.mcp_server.sample_catalog", "tools.query.results"]
 
 
 class GateWithJobs(FakeGate):
@@ -97,8 +98,8 @@ def running(
     registry: Registry, settings: ServerSettings | None = None, state_key: bytes | None = None
 ) -> Iterator[Face]:
     """Serve a registry behind the fake gate, on a free port."""
-    dispatcher, gate = dispatcher_over(registry, GateWithJobs())
     results = FakeResults()
+    dispatcher, gate = dispatcher_over(registry, GateWithJobs(), SimpleNamespace(results=results))
     app = mcp_app(
         dispatcher, settings=settings or ServerSettings(), version="1.2.3", results=results, state_key=state_key
     )
