@@ -1,28 +1,37 @@
 """A checked query as text for the engine, each base relation replaced, at its leaf, by what the caller may see."""
 
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 from sqlglot.errors import UnsupportedError
 
 from core.errors import QueryUnauthorized
-from engine.policy.rules import Governed
+from engine.policy.rules import Governed, Privacy
+from engine.sql.aggregates import count_suppressed, suppress
 from engine.sql.classify import check_kind
 from engine.sql.dialects import print_sql
-from engine.sql.expressions import Leaf, Resolved, unresolved
+from engine.sql.expressions import Resolved, unresolved
 from engine.sql.govern import govern
+from engine.sql.labels import Block, Leaf, Origin, Output, Use
+from engine.sql.outputs import aggregated, column_privacy, outputs
 from engine.sql.parse import parse, too_complex
-from engine.sql.resolve import Visible, resolve
+from engine.sql.relations import Visible
+from engine.sql.resolve import resolve
 from engine.sql.titles import name_outputs
 
+_BATCH = secrets.token_hex(8)
 MAX_PUSHED_LIMIT = 1_000_001  # a larger LIMIT would make the engine collect what it could stream
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A query that was checked and printed, with a marker in the place of each base relation."""
+    """A query that was checked and printed, with a marker in the place of each base relation.
+
+    `identities` names, for some markers, a column to be added that tells the rows apart. `aggregated` counts the
+    groupings of aggregate-only columns by table: what the daily budget is charged. `suppressed` is a query of one
+    number, how many of their groups were too small; None when there are no such groups."""
 
     template: str
     markers: Mapping[str, Governed]
@@ -30,6 +39,11 @@ class Prepared:
     columns: frozenset[str]
     shape: str
     dialect: str
+    outputs: tuple[Output, ...] = ()
+    origins: frozenset[Origin] = frozenset()
+    identities: Mapping[str, str] = field(default_factory=dict)
+    aggregated: Mapping[str, int] = field(default_factory=dict)
+    suppressed: "Prepared | None" = None
 
     @property
     def tables(self) -> list[str]:
@@ -42,8 +56,16 @@ class Prepared:
             source = sources.get(governed.source.name)
             if source is None:
                 raise unresolved()
-            sql = sql.replace(marker, govern(governed, source))
+            read = govern(governed, source)
+            identity = self.identities.get(marker)
+            if identity:
+                read = f"(SELECT *, row_number() OVER () AS {identity} FROM {read} AS {marker})"  # noqa: S608 - ours
+            sql = sql.replace(marker, read)
         return sql
+
+    def column_privacy(self, names: Sequence[str]) -> dict[str, Privacy]:
+        """How private each column of the result is; `names` are those of the result, in order."""
+        return column_privacy(self.outputs, names)
 
 
 def prepare(sql: str, visible: Visible, dialect: str, *, max_rows: int) -> Prepared:
@@ -53,11 +75,43 @@ def prepare(sql: str, visible: Visible, dialect: str, *, max_rows: int) -> Prepa
     name_outputs(query, dialect)
     found = resolve(query, visible, dialect)
     markers = _mark(found.leaves)
+    _rename_ctes(found)
+    checked = suppress(found.blocks, found.stars)
+    counting = count_suppressed(checked) if checked else None
     _limit(query, max_rows + 1)
+    identities = {marker: leaf.identity for marker, leaf in markers.items() if leaf.identity}
+    bare = Prepared(
+        template=_print(query, dialect),
+        markers={marker: leaf.governed for marker, leaf in markers.items()},
+        parameters=frozenset(found.parameters),
+        columns=frozenset(found.columns),
+        shape=parsed.shape,
+        dialect=dialect,
+        outputs=outputs(found.output),
+        origins=frozenset(found.origins),
+        identities=identities,
+        aggregated=aggregated([use.protected.table for block in found.blocks for use in _by_table(block)]),
+    )
+    return bare if counting is None else replace(bare, suppressed=_counted(bare, counting))
+
+
+def _counted(prepared: Prepared, query: exp.Expr) -> Prepared:
+    parameters = frozenset(node.name for node in query.find_all(exp.Placeholder))
+    template = _print(query, prepared.dialect)
+    markers = {marker: governed for marker, governed in prepared.markers.items() if marker in template}
+    return replace(prepared, template=template, markers=markers, parameters=parameters, outputs=(), aggregated={})
+
+
+def _by_table(block: Block) -> list[Use]:
+    """One use for each table that a block aggregates."""
+    return list({use.protected.table: use for use in block.uses}.values())
+
+
+def _print(query: exp.Expr, dialect: str) -> str:
     if dialect == "postgres":
-        _number(query, found)
+        _number(query)
     try:
-        template = print_sql(query, dialect)
+        return print_sql(query, dialect)
     except RecursionError:
         raise too_complex() from None
     except UnsupportedError:
@@ -65,22 +119,38 @@ def prepare(sql: str, visible: Visible, dialect: str, *, max_rows: int) -> Prepa
             "Access denied: the query uses a form that cannot be carried over safely.",
             hint="Write that part in plain SQL.",
         ) from None
-    return Prepared(template, markers, frozenset(found.parameters), frozenset(found.columns), parsed.shape, dialect)
 
 
-def _mark(leaves: list[Leaf]) -> dict[str, Governed]:
+def _mark(leaves: list[Leaf]) -> dict[str, Leaf]:
     """Put a name that no query can contain, because nobody can guess it, in the place of each leaf."""
     batch = secrets.token_hex(8)
     markers = {}
     for number, leaf in enumerate(leaves):
         marker = f"leaf_{batch}_{number}_"
-        if not leaf.node.args.get("alias"):
-            leaf.node.set("alias", exp.TableAlias(this=leaf.node.this.copy()))
-        leaf.node.set("this", exp.Identifier(this=marker, quoted=False))
+        _redirect(leaf.node, marker)
         leaf.node.set("db", None)
         leaf.node.set("catalog", None)
-        markers[marker] = leaf.governed
+        markers[marker] = leaf
     return markers
+
+
+def _rename_ctes(found: Resolved) -> None:
+    """Give every CTE such a name too: an engine that looked for it elsewhere would find nothing."""
+    for number, (node, cte) in enumerate(found.ctes):
+        name = f"with_{_BATCH}_{number}_"
+        for reader in cte.readers:
+            _redirect(reader, name)
+        node.args["alias"].set("this", exp.Identifier(this=name, quoted=False))
+
+
+def _redirect(table: exp.Table, name: str) -> None:
+    """Read from another name under the alias that the query uses."""
+    alias = table.args.get("alias")
+    if alias is None:
+        table.set("alias", exp.TableAlias(this=table.this.copy()))
+    elif alias.this is None:
+        alias.set("this", table.this.copy())
+    table.set("this", exp.Identifier(this=name, quoted=False))
 
 
 def _limit(query: exp.Query, most: int) -> None:
@@ -97,8 +167,9 @@ def _is_above(limit: exp.Expr, most: int) -> bool:
     return is_plain and isinstance(value, exp.Literal) and value.is_int and int(value.this) > most
 
 
-def _number(query: exp.Query, found: Resolved) -> None:
+def _number(query: exp.Expr) -> None:
     """PostgreSQL's parameters are numbered: in the order of their sorted names."""
-    numbers = {name: number for number, name in enumerate(sorted(found.parameters), start=1)}
-    for node in list(query.find_all(exp.Placeholder)):
+    placeholders = list(query.find_all(exp.Placeholder))
+    numbers = {name: number for number, name in enumerate(sorted({node.this for node in placeholders}), start=1)}
+    for node in placeholders:
         node.replace(exp.Parameter(this=exp.Literal.number(numbers[node.this])))

@@ -1,6 +1,7 @@
-"""Checks the expressions of a query: columns, calls, casts, parameters; queries inside them go back to `resolve`."""
+"""Checks the expressions of a query and labels their values; queries inside them go back to `resolve`."""
 
-from collections.abc import Callable, Sequence
+import difflib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
@@ -8,141 +9,191 @@ from typing import Any
 from sqlglot import exp
 
 from core.errors import QueryUnauthorized
-from engine.policy.rules import Governed
+from engine.sql.aggregates import aggregate_argument
 from engine.sql.calls import check_call
+from engine.sql.labels import PLAIN, Block, Columns, Label, Leaf, Origin, Use, misused, union
 from engine.sql.nodes import EXPRESSIONS, PARTS, check_type, refuse_part
-from engine.sql.scopes import Columns, Ctes, Scope
+from engine.sql.scopes import Cte, Ctes, Found, Scope, Source, fold, fold_identifier
 
 HINT = "list_tables and list_columns show what you can query; names in quotes must match exactly."
-
-
-@dataclass(slots=True)
-class Leaf:
-    """A place in the tree where a base relation is read, and which."""
-
-    node: exp.Table
-    governed: Governed
+_NEAR = 0.78  # how alike a name must be to be suggested
+_AGGREGATED_IN = ("expressions", "having", "order", "qualify")
 
 
 @dataclass(slots=True)
 class Resolved:
-    """The query's relations and columns, and its parameters by name."""
+    """What was found in a query: the relations and columns it reads, its parameters, and its result."""
 
     leaves: list[Leaf] = field(default_factory=list)
     columns: set[str] = field(default_factory=set)
     parameters: set[str] = field(default_factory=set)
-    output: Columns = field(default_factory=lambda: Columns(()))
+    origins: set[Origin] = field(default_factory=set)
+    output: Columns = field(default_factory=Columns)
+    ctes: list[tuple[exp.CTE, Cte]] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+    stars: list[tuple[exp.Star, list[tuple[str, Source]]]] = field(default_factory=list)
 
 
-def unresolved() -> QueryUnauthorized:
-    return QueryUnauthorized(hint=HINT)
+def unresolved(name: str = "", known: Iterable[str] = ()) -> QueryUnauthorized:
+    """One text for what is hidden and what does not exist; a near name is suggested, if one is visible."""
+    near = difflib.get_close_matches(name.lower(), sorted({item for item in known if item}), 3, _NEAR)
+    guess = f"Did you mean {' or '.join(near)}? " if near else ""
+    return QueryUnauthorized(hint=guess + HINT)
 
 
 class Expressions:
     """`found` collects what is used; `subquery` resolves a query that stands inside an expression."""
 
-    def __init__(self, dialect: str, found: Resolved, subquery: Callable[[exp.Expr, Ctes, Scope], object]):
+    def __init__(self, dialect: str, found: Resolved, subquery: Callable[[exp.Expr, Ctes, Scope], Columns]):
         self._dialect = dialect
         self._subquery = subquery
         self.found = found
-        self._special: dict[type[exp.Expr], Callable[[Any, Ctes, Scope], None]] = {
+        self._special: dict[type[exp.Expr], Callable[[Any, Ctes, Scope], Label]] = {
             exp.Column: self._column,
             exp.Star: self._star,
             exp.Anonymous: self._call,
             exp.Lambda: self._lambda,
             exp.Comprehension: self._comprehension,
             exp.Dot: self._dot,
-            exp.DataType: lambda node, ctes, scope: check_type(node),
+            exp.DataType: self._type,
             exp.PropertyEQ: self._named,
             exp.Kwarg: self._named,
             exp.Placeholder: self._parameter,
         }
 
-    def check_all(self, nodes: Sequence[exp.Expr | None], ctes: Ctes, scope: Scope) -> None:
+    def check_all(self, nodes: Iterable[exp.Expr | None], ctes: Ctes, scope: Scope) -> Label:
+        label = PLAIN
         for node in nodes:
             if node is not None:
-                self.check(node, ctes, scope)
+                label = label.plus(self.check(node, ctes, scope))
+        return label
 
-    def check(self, node: exp.Expr, ctes: Ctes, scope: Scope) -> None:
-        """Raises QueryUnauthorized for anything that is not known, visible and allowed."""
-        special = self._special.get(type(node))
+    def decide(self, nodes: Iterable[exp.Expr | None], ctes: Ctes, scope: Scope) -> Label:
+        """Check what decides on rows without being shown, such as WHERE."""
+        label = self.check_all(nodes, ctes, scope)
+        scope.influence |= label.origins
+        return label
+
+    def check(self, node: exp.Expr, ctes: Ctes, scope: Scope) -> Label:
+        """The label of a value. Raises QueryUnauthorized for anything that is not known, visible and allowed."""
+        kind = type(node)
+        special = self._special.get(kind)
         if special is not None:
-            special(node, ctes, scope)
-        elif type(node) in PARTS:
-            self._subquery(node, ctes, scope)
-        elif type(node) in EXPRESSIONS:
-            for child in node.iter_expressions():
-                self.check(child, ctes, scope)
-        else:
-            raise refuse_part(node.key)
+            return special(node, ctes, scope)
+        if kind in PARTS:
+            columns = self._subquery(node, ctes, scope)
+            if columns.protected:
+                raise misused(columns.protected)
+            label = union(item.label for item in columns.items)
+            return label.plus(Label(indirect=columns.influence)) if columns.influence else label
+        if kind in EXPRESSIONS:
+            return self.check_all(node.iter_expressions(), ctes, scope)
+        raise refuse_part(node.key)
 
-    def _call(self, node: exp.Anonymous, ctes: Ctes, scope: Scope) -> None:
+    def raw(self, node: exp.Column, scope: Scope) -> Found:
+        """What a column reference stands for, also when it may not be used here."""
+        parts = [fold_identifier(part, self._dialect) for part in node.parts]
+        found, drop = (scope.find(parts[0]), 0) if len(parts) == 1 else scope.find_qualified(parts) or (None, 0)
+        if found is None:
+            raise unresolved(parts[-1], _visible_names(scope))
+        _shorten(node, drop)
+        self.found.columns.add(found.name)
+        self.found.origins |= found.label.direct
+        return found
+
+    def _column(self, node: exp.Column, ctes: Ctes, scope: Scope) -> Label:
+        if isinstance(node.this, exp.Star):
+            return self._rows(node, scope)
+        label = self.raw(node, scope).label
+        if label.protected:
+            raise misused(label.protected)
+        return label
+
+    def _call(self, node: exp.Anonymous, ctes: Ctes, scope: Scope) -> Label:
         check_call(node, self._dialect)
-        self.check_all(node.expressions, ctes, scope)
+        argument = aggregate_argument(node)
+        if argument is not None:
+            found = self.raw(argument.column, scope)
+            if found.label.protected:
+                return self._aggregate(node, argument.column, found, scope, is_computed=argument.is_computed)
+        return self.check_all(node.expressions, ctes, scope)
 
-    def _lambda(self, node: exp.Lambda, ctes: Ctes, scope: Scope) -> None:
-        names = frozenset(item.name.lower() for item in node.expressions)
-        self.check(node.this, ctes, scope.inner(names))
+    def _aggregate(
+        self, node: exp.Anonymous, column: exp.Column, found: Found, scope: Scope, *, is_computed: bool
+    ) -> Label:
+        """An allowed aggregate over an aggregate-only column is public, once small groups are taken out."""
+        label, protected = found.label, found.label.protected
+        assert protected is not None
+        source = scope.sources.get(found.alias)
+        is_plain = not isinstance(node.parent, (exp.Filter, exp.Window, exp.WithinGroup, exp.IgnoreNulls))
+        is_here = source is not None and not source.is_sampled and not found.is_outer and not scope.bound
+        if not (is_plain and is_here and scope.clause in _AGGREGATED_IN):
+            raise misused(protected)
+        if scope.block is None:
+            raise misused(protected)
+        scope.block.uses.append(Use(node, column, found.alias, protected, is_computed))
+        return Label(label.is_masked, label.direct, label.indirect)
 
-    def _dot(self, node: exp.Dot, ctes: Ctes, scope: Scope) -> None:
+    def _lambda(self, node: exp.Lambda, ctes: Ctes, scope: Scope) -> Label:
+        return self._bound(
+            frozenset(fold(item.name, self._dialect) for item in node.expressions), [node.this], ctes, scope
+        )
+
+    def _bound(self, names: frozenset[str], nodes: Sequence[exp.Expr | None], ctes: Ctes, scope: Scope) -> Label:
+        scope.bound.append(names)
+        try:
+            return self.check_all(nodes, ctes, scope)
+        finally:
+            scope.bound.pop()
+
+    def _dot(self, node: exp.Dot, ctes: Ctes, scope: Scope) -> Label:
         if not isinstance(node.expression, exp.Identifier):
             raise refuse_part("call")  # schema.function(...)
-        self.check(node.this, ctes, scope)
+        return self.check(node.this, ctes, scope)
 
-    def _named(self, node: exp.PropertyEQ | exp.Kwarg, ctes: Ctes, scope: Scope) -> None:
-        if not isinstance(node.this, (exp.Identifier, exp.Literal, exp.Var)):
-            self.check(node.this, ctes, scope)
-        self.check(node.expression, ctes, scope)
+    def _type(self, node: exp.DataType, ctes: Ctes, scope: Scope) -> Label:
+        check_type(node)
+        return PLAIN
 
-    def _parameter(self, node: exp.Placeholder, ctes: Ctes, scope: Scope) -> None:
+    def _named(self, node: exp.PropertyEQ | exp.Kwarg, ctes: Ctes, scope: Scope) -> Label:
+        is_name = isinstance(node.this, (exp.Identifier, exp.Literal, exp.Var))
+        return self.check_all([None if is_name else node.this, node.expression], ctes, scope)
+
+    def _parameter(self, node: exp.Placeholder, ctes: Ctes, scope: Scope) -> Label:
         name = node.this
         if not isinstance(name, str) or not name.isidentifier():
             raise QueryUnauthorized("Access denied: parameters have names.", hint="Write $name, and give its value.")
         self.found.parameters.add(name)
+        return PLAIN
 
-    def _comprehension(self, node: exp.Comprehension, ctes: Ctes, scope: Scope) -> None:
-        self.check_all([node.args.get("iterator")], ctes, scope)
-        names = {part.name.lower() for name in ("expression", "position") if (part := node.args.get(name))}
-        self.check_all([node.this, node.args.get("condition")], ctes, scope.inner(frozenset(names)))
+    def _comprehension(self, node: exp.Comprehension, ctes: Ctes, scope: Scope) -> Label:
+        label = self.check_all([node.args.get("iterator")], ctes, scope)
+        names = {fold(part.name, self._dialect) for key in ("expression", "position") if (part := node.args.get(key))}
+        return label.plus(self._bound(frozenset(names), [node.this, node.args.get("condition")], ctes, scope))
 
-    def _star(self, node: exp.Star, ctes: Ctes, scope: Scope) -> None:
-        """A star stands for columns in a select list and for rows in count(*); elsewhere it would be a whole row."""
-        holder = node.parent.parent if isinstance(node.parent, exp.Column) else node.parent
-        is_count = isinstance(holder, exp.Anonymous) and holder.name.lower() == "count"
-        if node.args.get("ilike") or not (is_count or isinstance(holder, exp.Select)):
+    def _star(self, node: exp.Star, ctes: Ctes, scope: Scope) -> Label:
+        """In an expression a star is that of count(*): it stands for rows, not for what is in them."""
+        if not _is_count(node.parent) or any(node.args.values()):
             raise refuse_part("star")
-        for name in ("except_", "replace", "rename"):
-            self.check_all(node.args.get(name) or [], ctes, scope)
+        return PLAIN
 
-    def _column(self, node: exp.Column, ctes: Ctes, scope: Scope) -> None:
-        parts = [part.name for part in node.parts]
-        if isinstance(node.this, exp.Star):
-            if len(parts) != 2 or scope.source(parts[0]) is None:
-                raise unresolved()
-            self._star(node.this, ctes, scope)
-        elif len(parts) > 1:
-            self._qualified(node, parts, scope)
-        elif scope.names_column(parts[0]):
-            self.found.columns.add(parts[0].lower())
-        else:
+    def _rows(self, node: exp.Column, scope: Scope) -> Label:
+        parts = list(node.parts)
+        source = scope.source(fold_identifier(parts[0], self._dialect)) if len(parts) == 2 else None
+        if source is None:
             raise unresolved()
-
-    def _qualified(self, node: exp.Column, parts: list[str], scope: Scope) -> None:
-        for end in range(len(parts) - 1, 0, -1):
-            source = scope.source(parts[end - 1])
-            path = tuple(part.lower() for part in parts[: end - 1])
-            if source is not None and _ends_with(source.path, path) and source.columns.has(parts[end]):
-                self.found.columns.add(parts[end].lower())
-                _shorten(node, end - 1)
-                return
-        # Otherwise the first part may be a column that holds a struct.
-        if not scope.names_column(parts[0]):
-            raise unresolved()
-        self.found.columns.add(parts[0].lower())
+        if not _is_count(node.parent) or any(node.this.args.values()) or source.columns.protected:
+            raise refuse_part("star")
+        return PLAIN
 
 
-def _ends_with(path: tuple[str, ...], part: tuple[str, ...]) -> bool:
-    return not part or path[-len(part) :] == part
+def _is_count(node: exp.Expr | None) -> bool:
+    return isinstance(node, exp.Anonymous) and node.name.lower() == "count"
+
+
+def _visible_names(scope: Scope) -> list[str]:
+    sources = [source for item in scope.chain() for source in item.sources.values()]
+    return [column.name for source in sources for column in source.columns.items]
 
 
 def _shorten(node: exp.Column, drop: int) -> None:
