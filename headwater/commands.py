@@ -186,6 +186,19 @@ def worker(home: Path | None, concurrency: int) -> None:
 
 @cli.command()
 @home_option
+@click.option("--listen", help="host:port or unix:PATH to listen on [unix:HOME/edge/edge.sock].")
+@click.option("--network/--no-network", default=True, show_default=True, help="Reach databases over the network.")
+def edge(home: Path | None, listen: str | None, network: bool) -> None:
+    """Run a data plane by itself, near the data; servers reach it by edge.url."""
+    from headwater.edge.standing import run_edge
+
+    settings = _settings(home)
+    _configure_logging(settings)
+    sys.exit(run_edge(settings, listen or f"unix:{settings.home / 'edge' / 'edge.sock'}", has_network=network))
+
+
+@cli.command()
+@home_option
 @click.option("--token", envvar="HEADWATER_TOKEN", help="Act as this token's owner; without one, as the home's owner.")
 def mcp(home: Path | None, token: str | None) -> None:
     """Serve MCP over standard input and output, for a desktop client."""

@@ -131,11 +131,39 @@ def _exposure(settings: Settings) -> list[Finding]:
 
 
 def _sandbox(settings: Settings) -> list[Finding]:
-    landlock = Path("/sys/kernel/security/lsm")
-    has_landlock = landlock.exists() and "landlock" in landlock.read_text()
-    if has_landlock:
-        return [Finding("ok", "Landlock is there")]
-    return [Finding("note", "no Landlock here", "Queries are held back by the parser and the engine's own settings.")]
+    """What holds a data plane back on this machine."""
+    from headwater.edge.sandbox import offered, straddling
+
+    if settings.edge.url:
+        return [Finding("ok", f"statements run in the data plane at {settings.edge.url}")]
+    if settings.edge.isolation == "thread":
+        advice = "A query that crashes the engine takes the server with it; edge.isolation = process keeps them apart."
+        return [Finding("note", "statements run inside the server", advice)]
+    found = offered()
+    findings = [
+        Finding("ok", f"data plane: {said}") if found[name] else Finding("note", f"data plane: {lacking}", advice)
+        for name, said, lacking, advice in SANDBOX
+    ]
+    for root in straddling(settings.query.allowed_roots, settings.home):
+        advice = "New entries beside the home are readable after a restart; name narrower query.allowed_roots."
+        findings.append(Finding("note", f"the allowed root {root} holds the home", advice))
+    return findings
+
+
+SANDBOX = (
+    (
+        "landlock",
+        "Landlock keeps it to the data it reads and its own temp folder",
+        "no Landlock here, so it could read what this user can",
+        "Linux 5.13 or newer has it; until then the parser and the engine's own settings hold queries back.",
+    ),
+    (
+        "namespace",
+        "no network for files, DuckDB, SQLite and the lakehouse",
+        "no network namespaces here",
+        "Landlock of Linux 6.7 or newer closes TCP all the same; else raise sysctl user.max_user_namespaces.",
+    ),
+)
 
 
 CHECKS: tuple[Callable[[Settings], list[Finding]], ...] = (

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import Unavailable
+from core.errors import Conflict, Unavailable
 from engine.connectors.connector import RunStats
 from engine.connectors.failures import failure
 
@@ -104,6 +104,7 @@ class DuckStatement:
 
     def start(self) -> "pa.Schema":
         with translated():
+            _refuse_all_but_reading(self._cursor, self._sql)
             result = self._cursor.execute(self._sql, self._parameters or None)
             self._reader = result.to_arrow_reader(BATCH_ROWS)
             return self._reader.schema
@@ -126,6 +127,17 @@ class DuckStatement:
             self._is_closed = True
         self._reader = None
         self._cursor.close()
+
+
+def _refuse_all_but_reading(connection: "duckdb.DuckDBPyConnection", sql: str) -> None:
+    """The engine's own parser looks once more: some statements that are no SELECT abort the process or write files."""
+    import duckdb
+
+    *before, last = connection.extract_statements(sql)
+    # PIVOT is taken apart into a temporary type, which has no text of its own, and a SELECT.
+    is_pivot = all(part.type == duckdb.StatementType.CREATE and not part.query for part in before)
+    if not is_pivot or last.type not in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN):
+        raise Conflict("Only one statement that reads is run.", hint="Write a single SELECT.")
 
 
 def extension_path(name: str) -> Path:

@@ -1,5 +1,6 @@
 """Arrow batches as self-contained IPC streams of a megabyte or two, which may be passed on unread."""
 
+import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,13 @@ if TYPE_CHECKING:
 
 CHUNK_MIN_BYTES = 1_000_000
 CHUNK_MAX_BYTES = 2_600_000
+_loading = threading.Lock()
+
+
+def load_arrow() -> None:
+    """Load the library, by one thread: two that begin at once meet it half initialised."""
+    with _loading:
+        import pyarrow.ipc  # noqa: F401
 
 
 def unique_names(schema: "pa.Schema") -> "pa.Schema":

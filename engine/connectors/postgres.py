@@ -1,5 +1,6 @@
 """PostgreSQL by ADBC: Arrow batches from the wire, read-only sessions, cancel on the server."""
 
+import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 5
 KEPT_CONNECTIONS = 4
+# In the middle of a stream the driver tells no SQLSTATE.
+_GONE = "terminating connection|server closed the connection|connection (to server )?(was )?lost|no connection to the"
 _RELATIONS = """
 SELECT n.nspname::text, c.relname::text, CASE WHEN c.relkind IN ('v', 'm') THEN 'view' ELSE 'table' END,
        c.reltuples::float8, obj_description(c.oid, 'pg_class')::text, a.attname::text,
@@ -201,7 +204,7 @@ def translated(*, connecting: bool = False) -> Iterator[None]:
 def _failure(error: Exception, *, connecting: bool) -> PlatformError:
     state = getattr(error, "sqlstate", None) or ""
     text = str(error)
-    if connecting or state.startswith(("08", "57P", "53")):
+    if connecting or state.startswith(("08", "57P", "53")) or re.search(_GONE, text):
         if "authentication failed" in text or state.startswith("28") or "no password" in text:
             return Unavailable("The database refused the user or password.", hint="Correct the connection.")
         return Unavailable("The database does not answer.", hint="Check host, port and whether it runs.")

@@ -60,6 +60,7 @@ async def _serve(settings: PlaneSettings, told: dict[str, Any], facts: dict[str,
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends this process
     server = grpc.aio.server(options=UNLIMITED)
     plane = Plane(settings)
+    plane.warm()
     server.add_generic_rpc_handlers((EdgeService(plane, told["token"], facts).methods(),))
     server.add_insecure_port(f"unix:{told['socket']}")
     await server.start()
@@ -67,10 +68,8 @@ async def _serve(settings: PlaneSettings, told: dict[str, Any], facts: dict[str,
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stopped.set)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    warming = asyncio.create_task(asyncio.to_thread(warm))
     if await is_stuck_before(stopped, plane):
         os._exit(STUCK_EXIT)
-    await warming
     await server.stop(1.0)
     await plane.connectors.close()
 
@@ -86,12 +85,6 @@ async def is_stuck_before(stopped: asyncio.Event, plane: Plane) -> bool:
 
 async def _watch(plane: Plane) -> None:
     await watch_stuck(plane, most_s=STUCK_S, grace_s=GRACE_S, told=lambda: _tell("retiring", {}))
-
-
-def warm() -> None:
-    """Load what the first query needs, while nobody waits for it."""
-    import duckdb  # noqa: F401
-    import pyarrow.ipc  # noqa: F401
 
 
 def _tell(word: str, facts: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from core.context import Cancellation
 from core.errors import Cancelled, PlatformError, Timeout, Unavailable
 from engine.connectors.connector import ArrowStream, ConnectionSpec, Connector, QueryLimits, RelationInfo, RunStats
+from engine.connectors.ipc import load_arrow
 from engine.connectors.stream import in_thread
 from headwater.edge import wire
 
@@ -39,6 +40,8 @@ class Link:
             answer: bytes = await self._unary[method](wire.pack(request), metadata=self._metadata, timeout=CALL_S)
         except grpc.aio.AioRpcError as error:
             raise translated(error) from None
+        except asyncio.CancelledError:
+            raise _end_of_call() from None
         return answer
 
     def query(self, request: Mapping[str, Any], timeout_s: float) -> Any:
@@ -164,11 +167,6 @@ class RemoteStream:
             if self._cancelled:
                 raise Cancelled("The query was cancelled.") from None
             raise
-        except asyncio.CancelledError:
-            # gRPC says of a call that was cancelled from elsewhere that its reader was.
-            if self._cancelled and not _is_being_cancelled():
-                raise Cancelled("The query was cancelled.") from None
-            raise
 
 
 async def _reading(call: Any) -> AsyncIterator[bytes]:
@@ -179,6 +177,8 @@ async def _reading(call: Any) -> AsyncIterator[bytes]:
             yield message
     except grpc.aio.AioRpcError as error:
         raise translated(error) from None
+    except asyncio.CancelledError:
+        raise _end_of_call() from None
 
 
 def translated(error: "grpc.aio.AioRpcError") -> PlatformError:
@@ -203,12 +203,15 @@ def _stopped() -> Unavailable:
     )
 
 
-def _is_being_cancelled() -> bool:
+def _end_of_call() -> BaseException:
+    """gRPC says of a call that was cancelled, or whose channel was closed, that its reader was cancelled."""
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    is_reader_cancelled = task is not None and task.cancelling() > 0
+    return asyncio.CancelledError() if is_reader_cancelled else _stopped()
 
 
 def _read_schema(data: bytes) -> "pa.Schema":
+    load_arrow()
     import pyarrow as pa
 
     return pa.ipc.read_schema(pa.py_buffer(data))

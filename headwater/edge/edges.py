@@ -15,7 +15,7 @@ from engine.connectors.connector import ConnectionSpec, Connector
 from engine.connectors.pool import Wrap
 from engine.lake.warehouse import Lake
 from headwater.edge.address import FarLink, total_memory_mb
-from headwater.edge.client import GetLink, RemoteConnector, RemoteLakehouse
+from headwater.edge.client import GetLink, Link, RemoteConnector, RemoteLakehouse
 from headwater.edge.process import EdgeProcess
 
 NEEDS_NETWORK = frozenset({"postgresql"})
@@ -54,7 +54,11 @@ class Edges:
 
     async def check(self) -> None:
         """Raises Unavailable when queries cannot run."""
-        await self._link(LAKEHOUSE)()
+        await self.link(LAKEHOUSE)
+
+    async def link(self, kind: str) -> Link:
+        """The way to the data plane for a kind of connection; waits while it starts. Raises Unavailable."""
+        return await self._link(kind)()
 
     @property
     def facts(self) -> Mapping[str, Any]:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 444, 445, 446  # the same on every architecture
-CAPSET = {"x86_64": 126, "aarch64": 91}
+CAPGET = {"x86_64": 125, "aarch64": 90}
+READ_ALL_FILES, PASS_ALL_MODES = 1 << 2, 1 << 1  # CAP_DAC_READ_SEARCH and CAP_DAC_OVERRIDE
 NEW_USER, NEW_NET = 0x10000000, 0x40000000
 NO_NEW_PRIVS, DEATH_SIGNAL, DUMPABLE = 38, 1, 4
 CAPABILITY_VERSION = 0x20080522
@@ -74,22 +75,29 @@ def _grant(ruleset: int, path: Path, rights: int) -> None:
         os.close(opened)
 
 
-def enter_namespaces(flags: int) -> None:
-    """New namespaces, with this process's own user as its only one. Raises OSError where they are not allowed."""
+def leave_network() -> bool:
+    """A network namespace of its own, empty. True when it took a user namespace too. Raises OSError."""
     user, group = os.geteuid(), os.getegid()
-    _checked(_libc().unshare(flags))
+    if _libc().unshare(NEW_NET) == 0:  # who is root needs no user namespace, in which it would be root no more
+        return False
+    _checked(_libc().unshare(NEW_USER | NEW_NET))
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
     Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+    return True
 
 
-def drop_capabilities() -> None:
-    """Give up every capability, also those that a new user namespace came with. Raises OSError."""
-    number = CAPSET.get(platform.machine())
-    if number is None:
+def drop_capabilities(*, keeps_reading: bool) -> None:
+    """Give up every capability but, with `keeps_reading`, that of root to read files of others. Raises OSError."""
+    capget = CAPGET.get(platform.machine())
+    if capget is None:
         raise OSError(errno.ENOSYS, "capset")
-    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
-    _checked(_libc().syscall(number, ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)())))
+    header, sets = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)()
+    _checked(_libc().syscall(capget, ctypes.byref(header), ctypes.byref(sets)))
+    permitted = sets[1] if keeps_reading else 0
+    kept = (permitted & READ_ALL_FILES) or (permitted & PASS_ALL_MODES)
+    wanted = (ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0)
+    _checked(_libc().syscall(capget + 1, ctypes.byref(header), ctypes.byref(wanted)))
 
 
 def prctl(option: int, value: int) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from core.errors import Unauthorized, Unavailable
 from core.settings import QuerySettings
 from engine.connectors.connector import ConnectionSpec, Connector
+from engine.connectors.ipc import load_arrow
 from engine.connectors.places import Places, real_path, touches
 from engine.connectors.pool import Connectors
 from engine.connectors.stream import stuck_s
@@ -59,12 +60,19 @@ class Plane:
             temp_directory=settings.temp,
         )
         self.is_retiring = False
+        self._loading: asyncio.Task[None] | None = None
+
+    def warm(self) -> None:
+        """Load the engine while nobody waits for it yet."""
+        self._loading = asyncio.create_task(asyncio.to_thread(_load))
 
     @asynccontextmanager
     async def open(self, spec: ConnectionSpec, place: str, *, patience_s: float) -> AsyncIterator[Connector]:
         """The connector, and a slot to use it. Raises Unavailable, Unauthorized."""
         if self.is_retiring:
             raise Unavailable("The data plane starts again.", hint="Retry at once.", retry_after_s=0.1)
+        if self._loading is not None:
+            await asyncio.shield(self._loading)
         key = (spec.tenant, spec.connection_id)
         if place:
             self._folders[spec.tenant] = self._checked(spec.tenant, place)
@@ -83,6 +91,12 @@ class Plane:
 
     def _locate(self, tenant: str) -> Path:
         return self._folders.get(tenant, self._settings.home / "warehouse" / tenant)
+
+
+def _load() -> None:
+    import duckdb  # noqa: F401
+
+    load_arrow()
 
 
 async def watch_stuck(

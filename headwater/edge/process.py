@@ -22,6 +22,7 @@ log = logging.getLogger("headwater.edge")
 
 START_S = 20.0
 STEADY_S = 5.0
+CLOSING_S = 2.0  # calls that the end of a process has failed already need time to say so
 PAUSES_S = (0.0, 0.2, 0.5, 1.0)
 MAX_SOCKET_PATH = 100  # of 107 bytes
 KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ", "HOME", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -129,7 +130,7 @@ class EdgeProcess:
             ended.add_done_callback(lambda _: self._close_channel(link))
 
     def _close_channel(self, link: Link) -> None:
-        closing = asyncio.ensure_future(link.channel.close(None))
+        closing = asyncio.ensure_future(link.channel.close(CLOSING_S))
         self._leaving.add(closing)
         closing.add_done_callback(self._leaving.discard)
 

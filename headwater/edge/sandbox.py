@@ -43,19 +43,19 @@ def confine(walls: Walls) -> dict[str, bool]:
     """Build every wall that this system offers around this process; says which stand.
 
     Call it before any thread is started: Landlock holds for the calling thread and those it starts."""
+    is_offline = not (walls.needs_network or walls.listens)
+    in_own_users: list[bool] = []
     built = {
-        "namespaces": _tried(lambda: kernel.enter_namespaces(_namespaces(walls))),
-        "capabilities": _tried(kernel.drop_capabilities),
+        "namespace": is_offline and _tried(lambda: in_own_users.append(kernel.leave_network())),
+        "capabilities": _tried(lambda: kernel.drop_capabilities(keeps_reading=not any(in_own_users))),
         "landlock": kernel.landlock_abi() > 0
-        and _tried(lambda: kernel.landlock(grants(walls), allows_network=walls.needs_network or walls.listens)),
+        and _tried(lambda: kernel.landlock(grants(walls), allows_network=not is_offline)),
         "no_new_privileges": _tried(lambda: kernel.prctl(kernel.NO_NEW_PRIVS, 1)),
         "private_memory": _tried(lambda: kernel.prctl(kernel.DUMPABLE, 0)),
     }
     _limit(walls)
-    built["network_off"] = not (walls.needs_network or walls.listens) and (
-        built["namespaces"] or (built["landlock"] and kernel.landlock_abi() >= kernel.NET_ABI)
-    )
-    return built
+    has_net_rights = built["landlock"] and kernel.landlock_abi() >= kernel.NET_ABI
+    return built | {"network_off": is_offline and (built["namespace"] or has_net_rights)}
 
 
 def die_with_parent() -> None:
@@ -97,10 +97,6 @@ def _around(paths: Iterable[Path], hidden: Sequence[Path]) -> Iterator[Path]:
             yield from _around((entry for entry in path.iterdir() if not entry.is_symlink()), hidden)
 
 
-def _namespaces(walls: Walls) -> int:
-    return kernel.NEW_USER | (0 if walls.needs_network or walls.listens else kernel.NEW_NET)
-
-
 def _limit(walls: Walls) -> None:
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_FSIZE, FILE_LIMIT_BYTES)
@@ -115,7 +111,7 @@ def _lower(kind: int, value: int) -> None:
     resource.setrlimit(kind, (value, value))
 
 
-def _tried(build: Callable[[], None]) -> bool:
+def _tried(build: Callable[[], object]) -> bool:
     try:
         build()
     except OSError:
@@ -123,11 +119,16 @@ def _tried(build: Callable[[], None]) -> bool:
     return True
 
 
+def straddling(roots: Iterable[Path], home: Path) -> list[Path]:
+    """Roots that the home lies in: they are opened entry by entry, as they are when a data plane starts."""
+    return [root for root in roots if real_path(home).is_relative_to(real_path(root))]
+
+
 def offered() -> Mapping[str, bool]:
     """What this system would offer, tried in a process of its own."""
     if not sys.platform.startswith("linux"):
-        return {"landlock": False, "namespaces": False}
+        return {"landlock": False, "namespace": False}
     child = os.fork()
     if child == 0:
-        os._exit(0 if _tried(lambda: kernel.enter_namespaces(kernel.NEW_USER | kernel.NEW_NET)) else 1)
-    return {"landlock": kernel.landlock_abi() > 0, "namespaces": os.waitpid(child, 0)[1] == 0}
+        os._exit(0 if _tried(lambda: kernel.leave_network()) else 1)
+    return {"landlock": kernel.landlock_abi() > 0, "namespace": os.waitpid(child, 0)[1] == 0}
