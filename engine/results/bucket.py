@@ -15,6 +15,7 @@ PART_BYTES = 8 * 2**20
 PARTS_AT_ONCE = 2
 TRIES = 3
 PATIENCE_S = 20.0
+_AWAY = "The store of results does not answer."
 SIGNABLE = ("s3", "gs", "az")
 
 
@@ -46,10 +47,13 @@ class BucketObjects:
     async def put(self, path: str, chunks: AsyncIterator[bytes]) -> None:
         import obstore
 
-        with _translated():
-            await obstore.put_async(
-                self._store, path, chunks, use_multipart=True, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
-            )
+        try:
+            with _translated():
+                await obstore.put_async(
+                    self._store, path, chunks, use_multipart=True, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
+                )
+        except NotFound as error:  # of the bucket itself
+            raise Unavailable(_AWAY, hint="`headwater doctor` says what is wrong with it.") from error
 
     async def read(self, path: str, start: int, end: int) -> bytes:
         import obstore
@@ -95,4 +99,4 @@ def _translated() -> Iterator[None]:
         raise NotFound("The stored result is gone.", hint="Run the query again.") from None
     except (BaseError, OSError) as error:
         # The store's words may hold its address or key names.
-        raise Unavailable("The store of results does not answer.", hint="Retry in a moment.") from error
+        raise Unavailable(_AWAY, hint="Retry in a moment.") from error

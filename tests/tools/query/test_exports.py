@@ -170,6 +170,7 @@ async def test_exports_are_their_owners_alone(shop: Shop) -> None:
             with pytest.raises(NotFound):
                 await shop.call(tool, export_id=wrong)
     await shop.give("cora", "auditor")
-    for tool, arguments in (("create_export", {"job_id": "x"}), ("get_export", {"export_id": "x"})):
+    for tool, name in (("create_export", "job_id"), ("get_export", "export_id"), ("list_exports", "job_id")):
+        asked: Any = {name: "x"}
         with pytest.raises(Unauthorized):
-            await shop.call(tool, by="cora", **arguments)
+            await shop.call(tool, by="cora", **asked)
