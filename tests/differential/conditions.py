@@ -65,7 +65,7 @@ def _by_attribute(choices: Choices, column: Column, attributes: Values) -> Condi
 
 def _comparison(choices: Choices, column: Column) -> tuple[str, Callable[[Value, Value], bool]]:
     """Texts are only compared for being equal: their order is the business of each database's collation."""
-    return choices.pick(_COMPARISONS[:2] if column.family == "text" else _COMPARISONS)
+    return choices.pick(_COMPARISONS[:3] if column.family == "text" else _COMPARISONS)
 
 
 def _literal(choices: Choices, column: Column) -> tuple[Value, str]:
@@ -84,6 +84,7 @@ def _literal(choices: Choices, column: Column) -> tuple[Value, str]:
 
 _COMPARISONS: Sequence[tuple[str, Callable[[Value, Value], bool]]] = (
     ("=", lambda left, right: left == right),
+    ("<>", lambda left, right: left != right),
     ("<>", lambda left, right: left != right),
     ("<", lambda left, right: left < right),
     (">=", lambda left, right: left >= right),

@@ -1,5 +1,6 @@
 """Two databases of one kind: the data as it is, which governed SQL reads, and the copy of what the caller may see."""
 
+import hashlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -71,6 +72,7 @@ class SqliteSide:
     def load(self, tables: tuple[Table, ...]) -> None:
         self._connection.close()
         self._connection = sqlite3.connect(":memory:")
+        self._connection.create_function("headwater_hash", 2, _hashed, deterministic=True)
         for table in tables:
             if table.columns:
                 self._connection.execute(create(table, "sqlite", table.columns, "main"))
@@ -89,6 +91,11 @@ class SqliteSide:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _hashed(key: str, value: Any) -> Any:
+    digest = hashlib.sha256(f"{key}{value}".encode()).hexdigest()
+    return None if value is None else int(digest[:15], 16) if isinstance(value, int) else digest
 
 
 class PostgresSide:
@@ -149,5 +156,5 @@ def _cell(cell: Any) -> str:
     if isinstance(cell, bool) or cell is None:
         return repr(cell)
     if isinstance(cell, float):
-        return f"{cell:.9g}"
+        return f"{cell + 0.0 if cell else 0.0:.9g}"  # zero has one sign here
     return repr(cell)

@@ -16,11 +16,13 @@ class Field:
 
 @dataclass(slots=True)
 class Relation:
-    """One item of FROM under its name. `is_merged`: USING joined it, so bare names mean a merged column."""
+    """One item of FROM under its name. `is_merged`: USING joined it, so bare names mean a merged column.
+    `has_more`: it has columns beside its fields."""
 
     alias: str
     fields: tuple[Field, ...]
     is_merged: bool = False
+    has_more: bool = False
 
     def qualified(self, item: Field) -> str:
         return f"{quote(self.alias)}.{quote(item.column.name)}"
@@ -63,7 +65,7 @@ class Expressions:
     def _reference(self, relation: Relation, item: Field) -> str:
         name = item.column.name
         alike = [other for peer in self.relations for other in peer.fields if other.column.name.lower() == name.lower()]
-        is_clear = len(alike) == 1
+        is_clear = len(alike) == 1 and not any(peer.has_more for peer in self.relations)
         if relation.is_merged or (is_clear and self.choices.chance(60)) or self.choices.chance(1):
             return self._cased(name)
         return f"{quote(relation.alias)}.{self._cased(name)}"

@@ -85,7 +85,7 @@ def make_book(choices: Choices, world: World) -> Book:
 
 def _of_table(choices: Choices, table: Table, world: World, person: Person, number: int) -> list[Written]:
     found: list[Written] = []
-    for _ in range(choices.pick([0, 1, 1, 2])):
+    for _ in range(choices.pick([0, 0, 1, 1, 2])):
         condition = make_condition(choices, table, person.attributes, world.dialect)
         rule = Rule(
             "row_filter",
@@ -96,9 +96,10 @@ def _of_table(choices: Choices, table: Table, world: World, person: Person, numb
             facts=tuple(sorted(condition.facts)),
         )
         found.append(Written(_policy(choices, rule, number + len(found)), condition))
+    least = choices.pick([0, 0, 0, 0, 2, 3])
     for column in table.columns:
         for _ in range(choices.pick([0, 0, 0, 1, 1, 2])):
-            rule = _column_rule(choices, table, column, world.dialect)
+            rule = _column_rule(choices, table, column, world.dialect, least)
             found.append(Written(_policy(choices, rule, number + len(found))))
     if choices.chance(10):
         rule = Rule("column", "shop", table.dotted, columns=(Bound(EVERY),), privacy="hidden")
@@ -106,14 +107,19 @@ def _of_table(choices: Choices, table: Table, world: World, person: Person, numb
     return found
 
 
-def _column_rule(choices: Choices, table: Table, column: Column, dialect: str) -> Rule:
+def _column_rule(choices: Choices, table: Table, column: Column, dialect: str, least: int) -> Rule:
+    """`least` is the smallest group where columns of the table are for aggregates only, else 0."""
     privacy: Privacy = choices.pick(["hidden", "masked", "masked", "public"])
+    if least and column.family in ("int", "dec", "dbl") and choices.chance(75):
+        privacy = "aggregate_only"
     mask = random_mask(choices, column, dialect) if privacy == "masked" else None
     # Policies name columns in any case; engines fold letters of ASCII only.
     name = (
         column.name.upper() if column.name.isascii() and choices.chance(15) and dialect != "postgres" else column.name
     )
-    return Rule("column", "shop", table.dotted, columns=(Bound(name),), privacy=privacy, mask=mask)
+    group = least if privacy == "aggregate_only" else 0
+    bound = (Bound(name),)
+    return Rule("column", "shop", table.dotted, columns=bound, privacy=privacy, mask=mask, min_group_size=group)
 
 
 def _policy(choices: Choices, rule: Rule, number: int) -> Policy:

@@ -17,6 +17,7 @@ class Known:
     schema: str
     name: str
     columns: tuple[Column, ...]
+    has_more: bool = False  # columns that only aggregates may read: a star would cover them
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,13 @@ class Queries:
 
     def _query(self, ctes: dict[str, tuple[Column, ...]], outer: list[Relation], depth: int) -> Query:
         choices = self.choices
-        known, heads = dict(ctes), []
+        known, heads = dict(ctes), list[str]()
+        names: set[str] = set()
         if depth and choices.chance(25):
             for _ in range(choices.number(1, 2)):
                 name = self._cte_name()
+                name = name if name not in names else self._fresh("c")
+                names.add(name)
                 inner = self._query(known, outer, depth - 1)
                 heads.append(f"{quote(name)} AS ({inner.sql})")
                 known[name] = inner.columns
@@ -93,7 +97,7 @@ class Queries:
         where = self._where(make)
         kind = self.choices.number(0, 9)
         if kind < 2:
-            return self._star(scope, text, where)
+            return self._star(make, scope, text, where)
         if kind < 5:
             return self._grouped(make, text, where)
         return self._plain(make, text, where)
@@ -112,7 +116,7 @@ class Queries:
         return Expressions(self.choices, self.dialect, reached, subquery if depth > 0 else None)
 
     def _where(self, make: Expressions) -> str:
-        return f" WHERE {make.value('bool', 2)}" if self.choices.chance(55) else ""
+        return f" WHERE {make.value('bool', 2)}" if self.choices.chance(40) else ""
 
     # Kinds of SELECT
 
@@ -139,8 +143,10 @@ class Queries:
         name = self.choices.pick(COLUMN_NAMES) if self.choices.chance(40) else self._fresh("x")
         return name if name.lower() not in taken else self._fresh("x")
 
-    def _star(self, scope: list[Relation], text: str, where: str) -> Query:
+    def _star(self, make: Expressions, scope: list[Relation], text: str, where: str) -> Query:
         choices = self.choices
+        if any(relation.has_more for relation in scope):
+            return self._plain(make, text, where)
         if choices.chance(50) or any(relation.is_merged for relation in scope):
             columns = [item.column for relation in scope for item in relation.fields]
             star = "*"
@@ -154,7 +160,8 @@ class Queries:
                 columns = [column for column in columns if column.name.lower() != name.lower()]
         names = [column.name.lower() for column in columns]
         # A column that comes twice cannot be named from outside, nor counted on by position where USING merges.
-        is_plain = len(set(names)) == len(names) and not any(relation.is_merged for relation in scope)
+        is_known = not any(relation.is_merged or not relation.fields for relation in scope)
+        is_plain = is_known and len(set(names)) == len(names)
         return Query(f"SELECT {star} FROM {text}{where}", tuple(columns) if is_plain else ())
 
     def _grouped(self, make: Expressions, text: str, where: str) -> Query:
@@ -242,7 +249,7 @@ class Queries:
         is_default = table.schema in ("main", "public")
         if not is_default or choices.chance(20):
             shown = f"{quote(table.schema)}.{shown}"
-        return self._named(shown, table.name, table.columns)
+        return self._named(shown, table.name, table.columns, has_more=table.has_more)
 
     def _derived(self, ctes: dict[str, tuple[Column, ...]], outer: list[Relation], depth: int) -> tuple[Relation, str]:
         alias = self.choices.pick(self.tables).name if self.choices.chance(25) else self._fresh("d")
@@ -257,13 +264,15 @@ class Queries:
         inner = self._query(ctes, outer, depth - 1)
         return Relation(alias, tuple(Field(column) for column in inner.columns)), f"({inner.sql}) AS {quote(alias)}"
 
-    def _named(self, shown: str, name: str, columns: Sequence[Column]) -> tuple[Relation, str]:
+    def _named(
+        self, shown: str, name: str, columns: Sequence[Column], *, has_more: bool = False
+    ) -> tuple[Relation, str]:
         choices = self.choices
         if choices.chance(30):
-            return Relation(name, tuple(Field(column) for column in columns)), shown
+            return Relation(name, tuple(Field(column) for column in columns), has_more=has_more), shown
         alias = choices.pick(self.tables).name if choices.chance(20) else self._fresh("t")
         renamed, suffix = list(columns), ""
-        if self.dialect != "sqlite" and columns and choices.chance(15):
+        if self.dialect != "sqlite" and columns and not has_more and choices.chance(15):
             count = choices.number(1, len(columns))
             given = [self._fresh("r") if choices.chance(50) else column.name for column in columns[:count]]
             if len({name.lower() for name in given}) == len(given):
@@ -272,7 +281,7 @@ class Queries:
                 ]
                 suffix = f"({', '.join(map(quote, given))})"
         fields = tuple(Field(column) for column in renamed)
-        return Relation(alias, fields), f"{shown} AS {quote(alias)}{suffix}"
+        return Relation(alias, fields, has_more=has_more), f"{shown} AS {quote(alias)}{suffix}"
 
     def _fresh(self, prefix: str) -> str:
         self._count += 1

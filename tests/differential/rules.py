@@ -10,7 +10,6 @@ from tests.differential.masks import masked_column, masked_value
 from tests.differential.policies import Book, conditions_of, make_book, rule_of
 from tests.differential.worlds import Column, Row, Table, Value, World
 
-MASK_KEY = "8f2c" * 16
 DEFAULT_GROUP = 5
 
 
@@ -53,17 +52,17 @@ def rules_of(table: Table, book: Book) -> TableRules:
     return TableRules(len(hidden) == len(held), hidden, masks, groups, tuple(conditions_of(table, book)))
 
 
-def visible(table: Table, rules: TableRules, dialect: str) -> Table:
+def visible(table: Table, rules: TableRules) -> Table:
     """The table as a physical copy of what the caller may see; without the columns that only aggregates may read."""
     kept = [column for column in table.columns if column.name not in {*rules.hidden, *rules.aggregate_only}]
-    columns = tuple(_masked(column, rules, dialect) for column in kept)
+    columns = tuple(_masked(column, rules) for column in kept)
     rows = tuple(_row(rules, kept, values) for row in table.rows if rules.keeps(values := table.values(row)))
     return replace(table, columns=columns, rows=rows)
 
 
-def _masked(column: Column, rules: TableRules, dialect: str) -> Column:
+def _masked(column: Column, rules: TableRules) -> Column:
     mask = rules.masks.get(column.name)
-    return column if mask is None else masked_column(column, mask, dialect)
+    return column if mask is None else masked_column(column, mask)
 
 
 def _row(rules: TableRules, kept: list[Column], values: Mapping[str, Value]) -> Row:

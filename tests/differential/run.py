@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 
-from tests.differential.cases import QUERIES_PER_WORLD, Difference, Tally, check, make_query, make_stage
+from tests.differential.cases import QUERIES_PER_WORLD, Difference, Tally, make_stage, run_case
 from tests.differential.choices import seeded
 from tests.differential.engines import sides
 
@@ -23,7 +23,7 @@ def main() -> int:
             stage = make_stage(choices, asked.dialect, data, copy)
             for _ in range(QUERIES_PER_WORLD):
                 try:
-                    check(stage, make_query(choices, stage), data, copy, tally)
+                    run_case(choices, stage, tally)
                 except Difference as error:
                     differences += 1
                     sys.stdout.write(f"world {number}: {error}\n\n")

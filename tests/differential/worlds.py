@@ -19,6 +19,7 @@ FAMILIES = ("int", "text", "dec", "date", "bool", "ts", "dbl", "list", "struct")
 TYPES: Mapping[str, Mapping[str, str]] = {
     "duckdb": {
         "int": "INTEGER",
+        "big": "BIGINT",
         "text": "VARCHAR",
         "dec": "DECIMAL(9,2)",
         "date": "DATE",
@@ -30,6 +31,7 @@ TYPES: Mapping[str, Mapping[str, str]] = {
     },
     "postgres": {
         "int": "integer",
+        "big": "bigint",
         "text": "text",
         "dec": "numeric(9,2)",
         "date": "date",
@@ -37,7 +39,7 @@ TYPES: Mapping[str, Mapping[str, str]] = {
         "ts": "timestamp",
         "dbl": "double precision",
     },
-    "sqlite": {"int": "INTEGER", "text": "TEXT", "dbl": "REAL"},
+    "sqlite": {"int": "INTEGER", "big": "INTEGER", "text": "TEXT", "dbl": "REAL"},
 }
 # Names that look alike, need quotes, or are words of SQL; some are unequal only to a computer.
 COLUMN_NAMES = (
@@ -104,7 +106,7 @@ def _table(choices: Choices, dialect: str, schema: str, name: str) -> Table:
     columns = tuple(Column(*item) for item in [*common[: choices.number(1, 2)], *extra])
     source = random.Random(choices.number(0, 10**6))
     rows = tuple(
-        tuple(_value(source, column) for column in columns) for _ in range(source.choice((0, *range(2, MOST_ROWS + 1))))
+        tuple(_value(source, column) for column in columns) for _ in range(source.choice((0, *range(3, MOST_ROWS + 1))))
     )
     return Table(schema, name, columns, rows)
 

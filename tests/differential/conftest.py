@@ -1,0 +1,3 @@
+from tests.fixtures_postgres import postgres
+
+__all__ = ["postgres"]
