@@ -9,8 +9,9 @@ from sqlalchemy import Connection, Table, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from core.errors import Conflict
-from engine.store.flights import DEFAULT_TTL_S, TenantCache
+from engine.catalog.snapshots import Snapshot
 from engine.store.db import Store
+from engine.store.flights import DEFAULT_TTL_S, TenantCache
 from engine.store.tables import column_tags, descriptions
 
 Stamp = tuple[int, float, int, float]
@@ -27,7 +28,19 @@ class TableNotes:
 
 
 NO_NOTES = TableNotes()
+Identity = tuple[str, int]
+"""A table's and a column's identity, where the source has them: what a tag stays on when they are renamed."""
 NO_TABLES: Mapping[str, TableNotes] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A column, by the key of its table and its exact name, and by its identity."""
+
+    connection_id: str
+    table: str
+    column: str
+    identity: Identity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +49,24 @@ class Notes:
 
     stamp: Stamp
     by_connection: Mapping[str, Mapping[str, TableNotes]]
+    by_identity: Mapping[str, Mapping[Identity, tuple[str, ...]]] = field(default_factory=dict)
+    _kept: dict[str, tuple[Snapshot, Mapping[str, TableNotes]]] = field(default_factory=dict, compare=False)
 
     def of(self, connection_id: str) -> Mapping[str, TableNotes]:
+        """The notes by the names that tables and columns had."""
         return self.by_connection.get(connection_id, NO_TABLES)
+
+    def at(self, snapshot: Snapshot) -> Mapping[str, TableNotes]:
+        """The notes by table as it is called now: tags follow what they are on, and stay on its name too."""
+        connection_id = snapshot.spec.connection_id
+        named = self.of(connection_id)
+        identified = self.by_identity.get(connection_id)
+        if not identified:
+            return named
+        kept = self._kept.get(connection_id)
+        if kept is None or kept[0] is not snapshot:
+            kept = self._kept[connection_id] = (snapshot, _follow(named, identified, snapshot))
+        return kept[1]
 
 
 class Annotations:
@@ -52,21 +80,32 @@ class Annotations:
     async def notes(self, tenant: str) -> Notes:
         return await self._cache.get(tenant)
 
-    async def tag(self, tenant: str, connection_id: str, table: str, column: str, tag: str) -> None:
+    async def tag(self, tenant: str, place: Place, tag: str) -> None:
         """Tagging twice is tagging once."""
-        key = {**_key(tenant, connection_id, table, column), "tag": tag}
+        key = {**_key(tenant, place.connection_id, place.table, place.column), "tag": tag}
+        identity = {"table_identity": place.identity[0], "field_id": place.identity[1]} if place.identity else {}
 
         def work(connection: Connection) -> None:
+            at = _next_time(connection, tenant, column_tags, "created_at", self._clock())
             if connection.execute(_at(select(column_tags.c.tag), column_tags, key)).first() is None:
-                at = _next_time(connection, tenant, column_tags, "created_at", self._clock())
-                connection.execute(insert(column_tags).values(**key, created_at=at))
+                connection.execute(insert(column_tags).values(**key, **identity, created_at=at))
+            elif identity:  # the name may be another column's by now
+                connection.execute(_at(update(column_tags), column_tags, key).values(**identity, created_at=at))
 
         await self._write(tenant, work)
 
-    async def untag(self, tenant: str, connection_id: str, table: str, column: str, tag: str) -> None:
+    async def untag(self, tenant: str, place: Place, tag: str) -> None:
         """Taking off a tag that is not there changes nothing."""
-        key = {**_key(tenant, connection_id, table, column), "tag": tag}
-        await self._write(tenant, lambda connection: connection.execute(_at(delete(column_tags), column_tags, key)))
+        key = {**_key(tenant, place.connection_id, place.table, place.column), "tag": tag}
+
+        def work(connection: Connection) -> None:
+            connection.execute(_at(delete(column_tags), column_tags, key))
+            if place.identity:
+                named = {"tenant_id": tenant, "connection_id": place.connection_id, "tag": tag}
+                same = {**named, "table_identity": place.identity[0], "field_id": place.identity[1]}
+                connection.execute(_at(delete(column_tags), column_tags, same))
+
+        await self._write(tenant, work)
 
     async def describe(self, tenant: str, connection_id: str, table: str, column: str, text: str) -> None:
         """Set the description of a column, or of the table with an empty `column`; an empty text removes it."""
@@ -99,7 +138,7 @@ class Annotations:
             stamp = _stamp(connection, tenant)
             if previous is not None and previous.stamp == stamp:
                 return previous
-            return Notes(stamp, _collect(connection, tenant))
+            return Notes(stamp, _collect(connection, tenant), _identified(connection, tenant))
 
         return await self._store.read(work)
 
@@ -110,7 +149,7 @@ def _key(tenant: str, connection_id: str, table: str, column: str) -> dict[str, 
     return {"tenant_id": tenant, "connection_id": connection_id, "table_name": table, "column_name": column}
 
 
-def _at(statement: Any, table: Table, key: Mapping[str, str]) -> Any:
+def _at(statement: Any, table: Table, key: Mapping[str, object]) -> Any:
     return statement.where(*(table.c[name] == value for name, value in key.items()))
 
 
@@ -126,6 +165,35 @@ def _stamp(connection: Connection, tenant: str) -> Stamp:
     tag_count, tagged_at = connection.execute(tags).one()
     text_count, described_at = connection.execute(texts).one()
     return tag_count, tagged_at or 0.0, text_count, described_at or 0.0
+
+
+def _identified(connection: Connection, tenant: str) -> dict[str, dict[Identity, tuple[str, ...]]]:
+    found: dict[str, dict[Identity, tuple[str, ...]]] = {}
+    has_identity = (column_tags.c.table_identity != "", column_tags.c.field_id.is_not(None))
+    for row in connection.execute(select(column_tags).where(column_tags.c.tenant_id == tenant, *has_identity)):
+        of = found.setdefault(row.connection_id, {})
+        identity = (row.table_identity, row.field_id)
+        of[identity] = tuple(sorted({*of.get(identity, ()), row.tag}))
+    return found
+
+
+def _follow(
+    named: Mapping[str, TableNotes], identified: Mapping[Identity, tuple[str, ...]], snapshot: Snapshot
+) -> Mapping[str, TableNotes]:
+    """Notes by name, with the tags added that belong to columns of another name now."""
+    tables = {table for table, _ in identified}
+    found = dict(named)
+    for key, relation in snapshot.relations.items():
+        if relation.identity not in tables:
+            continue
+        notes = found.get(key, NO_NOTES)
+        tags = {name: set(held) for name, held in notes.column_tags.items()}
+        for column in relation.columns:
+            if column.field_id is not None:
+                tags.setdefault(column.name, set()).update(identified.get((relation.identity, column.field_id), ()))
+        sorted_tags = {name: tuple(sorted(held)) for name, held in tags.items() if held}
+        found[key] = TableNotes(notes.description, notes.column_descriptions, sorted_tags)
+    return found
 
 
 def _collect(connection: Connection, tenant: str) -> dict[str, dict[str, TableNotes]]:

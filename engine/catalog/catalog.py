@@ -1,23 +1,28 @@
 """The catalog: connections, their schemas, what people say about them, and the search over all of it."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.context import Principal
 from core.errors import NotFound
-from engine.catalog.annotations import NO_NOTES, Annotations, TableNotes
+from engine.catalog.annotations import NO_NOTES, Annotations, Place, TableNotes
 from engine.catalog.config import CatalogConfig, CatalogConfigs
 from engine.catalog.connections import Connections
 from engine.catalog.search import Search
 from engine.catalog.snapshots import Connectors, Snapshot, Snapshots
-from engine.catalog.views import View
-from engine.catalog.visibility import visible, visible_names
+from engine.catalog.views import Seen, View
 from engine.catalog.warehouses import Warehouses
 from engine.connectors.connector import ColumnInfo, ConnectionSpec, Connector, RelationInfo
 from engine.lake.names import split_name
-from engine.policy.rules import open_to_all
+from engine.policy.decide import Caller, decide
+from engine.policy.index import OPEN, ConnectionPolicies, caller_of
+from engine.policy.policies import Policies, check_change
+from engine.policy.rules import Governed, Privacy, open_to_all
 from engine.store.db import Store
+
+MAX_SEEN = 256  # kinds of callers times connections whose decisions are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +31,15 @@ class TableView:
 
     connection_id: str
     key: str
-    relation: RelationInfo
+    governed: Governed
     notes: TableNotes
+
+    @property
+    def relation(self) -> RelationInfo:
+        return self.governed.relation
+
+    def privacy(self, column: ColumnInfo) -> Privacy:
+        return self.governed.privacy(column.name)
 
     @property
     def description(self) -> str | None:
@@ -67,14 +79,19 @@ class Catalog:
         validate: Callable[[ConnectionSpec], object],
         warehouses: Warehouses,
         schema_ttl_s: float,
+        mask_key: Callable[[str], str] = lambda tenant: "",
         clock: Callable[[], float] = time.time,
     ):
+        self._clock = clock
+        self._mask_key = mask_key
+        self._seen: OrderedDict[Hashable, tuple[Snapshot, Seen]] = OrderedDict()
+        self.policies = Policies(store, clock=clock)
         self.connectors = connectors
         self.connections = Connections(store, seal=seal, open=open, validate=validate, clock=clock)
         self.configs = CatalogConfigs(store, warehouses=warehouses, seal=seal, open=open, clock=clock)
         self.annotations = Annotations(store, clock=clock)
         self.snapshots = Snapshots(connections=self.connections, connectors=connectors, ttl_s=schema_ttl_s, clock=clock)
-        self._search = Search(connections=self.connections, snapshots=self.snapshots, annotations=self.annotations)
+        self._search = Search(connections=self.connections, view=self.view, annotations=self.annotations)
         self.search = self._search.search
 
     async def snapshot(self, principal: Principal, connection_id: str) -> Snapshot:
@@ -84,7 +101,37 @@ class Catalog:
     async def view(self, principal: Principal, connection_id: str) -> View:
         """What of the connection the caller may see. Raises NotFound, Unavailable."""
         snapshot = await self.snapshot(principal, connection_id)
-        return View(principal, snapshot, "open", lambda key: open_to_all(snapshot.relations[key]))
+        policies = (await self.policies.all(principal.tenant)).of(connection_id)
+        if not policies.policies:
+            return self._open_view(principal, snapshot)
+        notes = await self.annotations.notes(principal.tenant)
+        caller, now = caller_of(principal), self._clock()
+        key: Hashable = policies.key(caller, now)
+        if policies.has_tags:
+            key = (key, notes.stamp)
+        noted = notes.at(snapshot) if policies.has_tags else {}
+        mask_key = self._mask_key(principal.tenant)
+
+        def look(name: str) -> Governed | None:
+            tags = noted.get(name, NO_NOTES).column_tags
+            return _decide(snapshot.relations[name], tags, policies, caller, now, mask_key)
+
+        return View(principal, snapshot, key, look, self._seen_by(snapshot, key))
+
+    def _open_view(self, principal: Principal, snapshot: Snapshot) -> View:
+        seen = self._seen_by(snapshot, OPEN)
+        seen.names = snapshot.names
+        return View(principal, snapshot, OPEN, lambda name: open_to_all(snapshot.relations[name]), seen)
+
+    def _seen_by(self, snapshot: Snapshot, key: Hashable) -> Seen:
+        place = (snapshot.spec.tenant, snapshot.spec.connection_id, key)
+        kept = self._seen.get(place)
+        if kept is None or kept[0] is not snapshot:
+            kept = self._seen[place] = (snapshot, Seen())
+            while len(self._seen) > MAX_SEEN:
+                self._seen.popitem(last=False)
+        self._seen.move_to_end(place)
+        return kept[1]
 
     async def connector(self, principal: Principal, connection_id: str) -> Connector:
         """The open connection. Raises NotFound, Unavailable."""
@@ -104,31 +151,40 @@ class Catalog:
 
     async def tables(self, principal: Principal, connection_id: str, *, namespace: str = "") -> "Tables":
         """The relations that the caller sees, in order of name, below `namespace` where one is given."""
-        snapshot = await self.snapshot(principal, connection_id)
-        notes = (await self.annotations.notes(principal.tenant)).of(connection_id)
-        names = visible_names(principal, snapshot)
+        view = await self.view(principal, connection_id)
+        notes = (await self.annotations.notes(principal.tenant)).at(view.snapshot)
+        names = view.names
         if namespace:
             prefix = f"{namespace.lower()}."
             names = [name for name in names if name.startswith(prefix)]
-        return Tables(snapshot, names, lambda key: notes.get(key, NO_NOTES))
+        return Tables(view, names, lambda key: notes.get(key, NO_NOTES))
 
     async def table(self, principal: Principal, connection_id: str, name: str) -> TableView:
         """The table by its name. Raises NotFound, InvalidArgument."""
-        snapshot = await self.snapshot(principal, connection_id)
+        view = await self.view(principal, connection_id)
         parts = split_name(name)
-        key = snapshot.key(parts)
-        if key is None or not visible(principal, snapshot.relations[key]):
-            raise NotFound(f"No table {name[:80]!r} in {connection_id}.", hint=_similar(principal, snapshot, parts))
-        notes = (await self.annotations.notes(principal.tenant)).of(connection_id)
-        return TableView(connection_id, key, snapshot.relations[key], notes.get(key, NO_NOTES))
+        key = view.locate(parts)
+        governed = None if key is None else view.get(key)
+        if key is None or governed is None:
+            raise NotFound(f"No table {name[:80]!r} in {connection_id}.", hint=_similar(view, parts))
+        notes = (await self.annotations.notes(principal.tenant)).at(view.snapshot)
+        return TableView(connection_id, key, governed, notes.get(key, NO_NOTES))
 
     async def tag(
         self, principal: Principal, connection_id: str, table: str, column: str, tag: str, *, is_set: bool
     ) -> TableView:
-        """Tag a column, or with `is_set` false take the tag off. Raises NotFound."""
+        """Tag a column, or with `is_set` false take the tag off. Raises NotFound, Unauthorized.
+
+        Whoever puts a tag on or takes it off changes what policies of that tag are about."""
         view = await self.table(principal, connection_id, table)
+        found = view.column(column)
+        if (await self.policies.all(principal.tenant)).bears(tag):
+            check_change(principal)
+        relation = view.relation
+        has_identity = relation.identity and found.field_id is not None
+        identity = (relation.identity, found.field_id or 0) if has_identity else None
         change = self.annotations.tag if is_set else self.annotations.untag
-        await change(principal.tenant, connection_id, view.key, view.column(column).name, tag)
+        await change(principal.tenant, Place(connection_id, view.key, found.name, identity), tag)
         return await self.table(principal, connection_id, table)
 
     async def describe(
@@ -145,7 +201,7 @@ class Catalog:
 class Tables:
     """A caller's tables; views are made for the asked slice only."""
 
-    snapshot: Snapshot
+    view: View
     names: Sequence[str]
     notes_of: Callable[[str], TableNotes]
 
@@ -153,19 +209,29 @@ class Tables:
         return len(self.names)
 
     def slice(self, offset: int, size: int) -> list[TableView]:
-        connection_id = self.snapshot.spec.connection_id
+        connection_id = self.view.spec.connection_id
         return [
-            TableView(connection_id, name, self.snapshot.relations[name], self.notes_of(name))
+            TableView(connection_id, name, governed, self.notes_of(name))
             for name in self.names[offset : offset + size]
+            if (governed := self.view.get(name)) is not None
         ]
 
 
-def _similar(principal: Principal, snapshot: Snapshot, parts: tuple[str, ...]) -> str:
-    alike = [
-        snapshot.relations[key].name
-        for key in snapshot.by_last_part.get(parts[-1].lower(), ())
-        if visible(principal, snapshot.relations[key])
-    ]
+def _decide(
+    relation: RelationInfo,
+    tags: Mapping[str, tuple[str, ...]],
+    policies: ConnectionPolicies,
+    caller: Caller,
+    now: float,
+    mask_key: str,
+) -> Governed | None:
+    about = policies.about(relation, tags)
+    return decide(relation, tags, about, caller, now=now, mask_key=mask_key) if about else open_to_all(relation)
+
+
+def _similar(view: View, parts: tuple[str, ...]) -> str:
+    keys = view.snapshot.by_last_part.get(parts[-1].lower(), ())
+    alike = [governed.relation.name for key in keys if (governed := view.get(key)) is not None]
     if alike:
         return f"Did you mean {', '.join(alike[:3])}? list_tables shows all tables."
     return "list_tables shows the tables of a connection; search_catalog finds them by word."

@@ -13,11 +13,11 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from core.errors import Conflict, InvalidArgument, NotFound
-from engine.store.flights import DEFAULT_TTL_S, TenantCache
 from engine.connectors.connector import ConnectionSpec
 from engine.connectors.kinds import split_options
 from engine.lake.names import CATALOG
 from engine.store.db import Store
+from engine.store.flights import DEFAULT_TTL_S, TenantCache
 from engine.store.tables import catalog_configs, column_tags, connections, descriptions
 
 LAKEHOUSE = "lakehouse"

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from itertools import chain
@@ -11,17 +11,19 @@ from core.context import Principal
 from core.errors import PlatformError
 from engine.catalog.annotations import NO_NOTES, Annotations, TableNotes
 from engine.catalog.connections import Connections
-from engine.store.flights import Flights
-from engine.catalog.snapshots import Snapshot, Snapshots
-from engine.catalog.visibility import visible
+from engine.catalog.snapshots import Snapshot
+from engine.catalog.views import View
 from engine.catalog.words import MAX_QUERY_WORDS, WordIndex, combine, match_word, split_words
 from engine.connectors.connector import ColumnInfo, RelationInfo
+from engine.policy.rules import Governed
+from engine.store.flights import Flights
 
 WAIT_S = 5.0  # for sources whose schema is not known yet
 MAX_INDEXES = 64
 MIN_TABLES = 50
 MAX_COLUMNS = 5000  # looked at one by one, in the tables that fit best
 CONTEXT_SHARE = 0.5
+HIDDEN_WORTH = 2.0  # of a word in a table that is shown in part
 
 _WEIGHTS = {"table": 4.0, "namespace": 1.5, "text": 1.0, "column": 1.5, "tag": 2.0}
 
@@ -32,10 +34,14 @@ class Hit:
 
     connection_id: str
     table: str
-    relation: RelationInfo
+    governed: Governed
     column: ColumnInfo | None
     notes: TableNotes
     score: float
+
+    @property
+    def relation(self) -> RelationInfo:
+        return self.governed.relation
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +66,15 @@ class _Indexed:
 class Search:
     """Keeps one index per snapshot, built by the first search that needs it."""
 
-    def __init__(self, *, connections: Connections, snapshots: Snapshots, annotations: Annotations):
+    def __init__(
+        self,
+        *,
+        connections: Connections,
+        view: Callable[[Principal, str], Awaitable[View]],
+        annotations: Annotations,
+    ):
         self._connections = connections
-        self._snapshots = snapshots
+        self._view = view
         self._annotations = annotations
         self._kept: OrderedDict[tuple[str, str], _Indexed] = OrderedDict()
         self._flights: Flights[tuple[str, str, int, int], _Indexed] = Flights()
@@ -74,29 +86,30 @@ class Search:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._try(principal, connection_id)) for connection_id in connections]
         results = [task.result() for task in tasks]
-        found = [hit for result in results if result for hit in find_in(principal, result, words, limit)]
+        found = [hit for result in results if result for hit in find_in(*result, words, limit)]
         missing = [name for name, result in zip(connections, results, strict=True) if result is None]
         return Hits(nsmallest(limit, found, key=_order), missing)
 
-    async def _try(self, principal: Principal, connection_id: str) -> _Indexed | None:
-        """The index, or None where the source does not answer in time: the others still have results."""
+    async def _try(self, principal: Principal, connection_id: str) -> tuple[View, _Indexed] | None:
+        """The caller's view and its index, or None where the source does not answer in time."""
         try:
             async with asyncio.timeout(WAIT_S):
                 return await self._indexed(principal, connection_id)
         except (PlatformError, TimeoutError):
             return None
 
-    async def _indexed(self, principal: Principal, connection_id: str) -> _Indexed:
-        snapshot = await self._snapshots.snapshot(principal, connection_id)
-        noted = (await self._annotations.notes(principal.tenant)).of(connection_id)
+    async def _indexed(self, principal: Principal, connection_id: str) -> tuple[View, _Indexed]:
+        view = await self._view(principal, connection_id)
+        snapshot = view.snapshot
+        noted = (await self._annotations.notes(principal.tenant)).at(snapshot)
         key = (principal.tenant, connection_id)
         kept = self._kept.get(key)
         if kept is not None and kept.snapshot is snapshot and kept.noted is noted:
             self._kept.move_to_end(key)
-            return kept
+            return view, kept
         base = kept.base if kept is not None and kept.snapshot is snapshot else None
         flight = (*key, id(snapshot), id(noted))
-        return await self._flights.join(flight, lambda: self._build(key, snapshot, noted, base))
+        return view, await self._flights.join(flight, lambda: self._build(key, snapshot, noted, base))
 
     async def _build(
         self, key: tuple[str, str], snapshot: Snapshot, noted: Mapping[str, TableNotes], base: WordIndex | None
@@ -122,20 +135,24 @@ def build_index(snapshot: Snapshot, noted: Mapping[str, TableNotes], base: WordI
     )
 
 
-def find_in(principal: Principal, indexed: _Indexed, words: Sequence[str], limit: int) -> list[Hit]:
+def find_in(view: View, indexed: _Indexed, words: Sequence[str], limit: int) -> list[Hit]:
     """Hits of one connection: tables that fit best, then their columns one by one."""
     per_word = _scores(indexed, words)
-    totals = combine([scores.items() for scores in per_word])
+    names = indexed.snapshot.names
+    totals = {
+        number: score
+        for number, score in combine([scores.items() for scores in per_word]).items()
+        if view.get(names[number]) is not None
+    }
     best = nsmallest(max(MIN_TABLES, limit), totals, key=lambda number: (-totals[number], number))
     hits: list[Hit] = []
     looked_at = 0
     for number in best:
-        key = indexed.snapshot.names[number]
-        relation = indexed.snapshot.relations[key]
-        if visible(principal, relation) and looked_at < MAX_COLUMNS:
-            looked_at += len(relation.columns)
+        governed = view.get(names[number])
+        if governed is not None and looked_at < MAX_COLUMNS:
+            looked_at += len(governed.relation.columns)
             worth = [scores.get(number, 0.0) for scores in per_word]
-            hits += _hits_of(indexed, key, words, worth)
+            hits += _hits_of(indexed, names[number], governed, words, worth)
     return nsmallest(limit, hits, key=_order)
 
 
@@ -148,20 +165,25 @@ def _scores(indexed: _Indexed, words: Sequence[str]) -> list[dict[int, float]]:
     return per_word
 
 
-def _hits_of(indexed: _Indexed, key: str, words: Sequence[str], worth: Sequence[float]) -> list[Hit]:
+def _hits_of(
+    indexed: _Indexed, key: str, governed: Governed, words: Sequence[str], worth: Sequence[float]
+) -> list[Hit]:
     """The table and those of its columns that hold a word themselves; the other's words count as context."""
-    relation = indexed.snapshot.relations[key]
+    relation = governed.relation
     notes = indexed.noted.get(key, NO_NOTES)
     own = _fits(words, [relation.name, relation.comment, notes.description])
     columns = [(column, _fits(words, _column_texts(column, notes))) for column in relation.columns]
     inside = [max((fits[place] for _, fits in columns), default=0.0) for place in range(len(words))]
+    if len(relation.columns) < len(governed.source.columns):
+        # The index knows the words of hidden columns too, and a score must not tell of them.
+        worth = [HIDDEN_WORTH * max(mine, other) for mine, other in zip(own, inside, strict=True)]
     connection_id = indexed.snapshot.spec.connection_id
     hits = []
     if any(own):
-        hits.append(Hit(connection_id, key, relation, None, notes, _score(own, inside, worth)))
+        hits.append(Hit(connection_id, key, governed, None, notes, _score(own, inside, worth)))
     for column, fits in columns:
         if any(fits):
-            hits.append(Hit(connection_id, key, relation, column, notes, _score(fits, own, worth)))
+            hits.append(Hit(connection_id, key, governed, column, notes, _score(fits, own, worth)))
     return hits
 
 

@@ -10,9 +10,9 @@ from typing import Protocol, runtime_checkable
 from core.context import Principal
 from core.errors import Unavailable
 from engine.catalog.connections import Connections, StoredConnection
-from engine.store.flights import Flights
 from engine.connectors.connector import ConnectionSpec, Connector, RelationInfo
 from engine.lake.names import CATALOG, join_name
+from engine.store.flights import Flights
 
 MAX_COLUMNS_KEPT = 4_000_000  # in all snapshots together, about 1 GB; the least used go first
 _LAST_PART = re.compile(r'(?:"(?:[^"]|"")*"|[^".]+)$')
@@ -48,13 +48,15 @@ class Snapshot:
     column_count: int
     by_last_part: Mapping[str, tuple[str, ...]]
 
-    def key(self, parts: tuple[str, ...]) -> str | None:
-        """The key of the relation that `parts` name: in full, less a catalog or default schema, or its last part."""
-        found = self._exact(parts)
+    def key(self, parts: tuple[str, ...], sees: Callable[[str], bool] = lambda key: True) -> str | None:
+        """The key of the relation that `parts` name: in full, less a catalog or default schema, or its last part.
+
+        Keys that `sees` says no to are not there: they never make another name ambiguous."""
+        found = self._exact(parts, sees)
         if found is None and len(parts) > 1 and parts[0].lower() in (*self.catalog_names, *DEFAULT_SCHEMAS):
-            found = self._exact(parts[1:])
+            found = self._exact(parts[1:], sees)
         if found is None and len(parts) == 1:
-            return self._unqualified(parts[0])
+            return self._unqualified(parts[0], sees)
         return found
 
     def find(self, parts: tuple[str, ...]) -> RelationInfo | None:
@@ -62,18 +64,16 @@ class Snapshot:
         key = self.key(parts)
         return None if key is None else self.relations[key]
 
-    def _exact(self, parts: tuple[str, ...]) -> str | None:
+    def _exact(self, parts: tuple[str, ...], sees: Callable[[str], bool]) -> str | None:
         name = join_name(parts)
-        if name in self.relations:
-            return name
-        return name.lower() if name.lower() in self.relations else None
+        return next((key for key in (name, name.lower()) if key in self.relations and sees(key)), None)
 
-    def _unqualified(self, part: str) -> str | None:
+    def _unqualified(self, part: str, sees: Callable[[str], bool]) -> str | None:
         for schema in DEFAULT_SCHEMAS:
-            found = self._exact((schema, part))
+            found = self._exact((schema, part), sees)
             if found is not None:
                 return found
-        candidates = self.by_last_part.get(join_name((part,)).lower(), ())
+        candidates = [key for key in self.by_last_part.get(join_name((part,)).lower(), ()) if sees(key)]
         return candidates[0] if len(candidates) == 1 else None
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from sqlalchemy import Connection, select, text
 
 from core.errors import Conflict, Unauthorized, Unavailable
-from engine.store.flights import DEFAULT_TTL_S
 from engine.connectors.places import real_path, touches
 from engine.store.db import Store
+from engine.store.flights import DEFAULT_TTL_S
 from engine.store.tables import catalog_configs, connections
 
 MAX_KNOWN = 10_000

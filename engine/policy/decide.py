@@ -246,7 +246,7 @@ def facts_of(caller: Caller, policies: Iterable[Policy]) -> dict[str, tuple[str,
     """What of the caller the filters read; an attribute that the caller lacks is left out."""
     wanted = {name for policy in policies for name in policy.rule.facts}
     attributes = dict(caller.attributes)
-    found = {name: (attributes[name],) for name in wanted if name in attributes}
+    found: dict[str, tuple[str, ...]] = {name: (attributes[name],) for name in wanted if name in attributes}
     if "subject" in wanted:
         found["subject"] = (caller.subject,)
     if "roles" in wanted:

@@ -33,9 +33,15 @@ def family_of(data_type: str) -> Family:
 
 
 def fits(mask: Mask, data_type: str) -> bool:
-    """Whether the mask can be made of values of this type."""
-    families = FITTING.get(mask.kind)
-    return families is None or family_of(data_type) in families
+    """Whether the mask can be made of values of this type, and hides anything of them."""
+    families, family = FITTING.get(mask.kind), family_of(data_type)
+    if families is not None and family not in families:
+        return False
+    if mask.kind == "date":
+        return family != "date" or mask.option("grain", "year") not in ("day", "hour")
+    if mask.kind == "number":
+        return family != "integer" or "." not in mask.option("step", "1")
+    return True
 
 
 def masked_type(mask: Mask | None, data_type: str) -> str:

@@ -1,4 +1,4 @@
-"""The policies of every tenant: stored, changed by those who may, and at most two seconds old wherever they are read."""
+"""Every tenant's policies: stored, changed by those who may, at most two seconds old wherever they are read."""
 
 import json
 import secrets
@@ -12,10 +12,10 @@ from sqlalchemy.exc import IntegrityError
 
 from core.context import Principal
 from core.errors import Conflict, NotFound, Unauthorized
-from engine.store.flights import DEFAULT_TTL_S, TenantCache
 from engine.policy.index import PolicySet, Stamp
 from engine.policy.policy import Policy, Rule, from_document, to_document
 from engine.store.db import Store
+from engine.store.flights import DEFAULT_TTL_S, TenantCache
 from engine.store.tables import policies as table
 
 MANAGE = "policies.manage"

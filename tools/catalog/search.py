@@ -48,7 +48,7 @@ async def search_catalog(ctx: Ctx, request: SearchCatalog) -> CatalogHits:
 
 
 def show(hit: Hit) -> CatalogHit:
-    view = TableView(hit.connection_id, hit.table, hit.relation, hit.notes)
+    view = TableView(hit.connection_id, hit.table, hit.governed, hit.notes)
     column = hit.column
     return CatalogHit(
         kind="column" if column else "table",

@@ -4,14 +4,14 @@ from collections.abc import Callable
 import pytest
 
 from core.errors import Conflict
-from engine.catalog.annotations import NO_TABLES, TableNotes
+from engine.catalog.annotations import NO_TABLES, Place, TableNotes
 from engine.catalog.catalog import Catalog
 
 
 async def test_tags_and_descriptions_are_kept_per_column(catalog: Catalog) -> None:
     notes = catalog.annotations
     for tag in ("pii", "contact", "pii"):
-        await notes.tag("acme", "c", "db.users", "email", tag)
+        await notes.tag("acme", Place("c", "db.users", "email"), tag)
     await notes.describe("acme", "c", "db.users", "", "Everyone who signed up.")
     await notes.describe("acme", "c", "db.users", "email", "Where to write.")
     assert (await notes.notes("acme")).of("c") == {
@@ -22,10 +22,10 @@ async def test_tags_and_descriptions_are_kept_per_column(catalog: Catalog) -> No
 
 async def test_what_is_taken_back_is_gone(catalog: Catalog) -> None:
     notes = catalog.annotations
-    await notes.tag("acme", "c", "t", "a", "pii")
+    await notes.tag("acme", Place("c", "t", "a"), "pii")
     await notes.describe("acme", "c", "t", "a", "Text")
-    await notes.untag("acme", "c", "t", "a", "pii")
-    await notes.untag("acme", "c", "t", "a", "never")
+    await notes.untag("acme", Place("c", "t", "a"), "pii")
+    await notes.untag("acme", Place("c", "t", "a"), "never")
     await notes.describe("acme", "c", "t", "a", "")
     assert (await notes.notes("acme")).of("c") == {}
 
@@ -41,17 +41,17 @@ async def test_every_change_is_noticed_by_another_process(open_catalog: Callable
 
 async def test_unchanged_notes_are_not_read_again(catalog: Catalog) -> None:
     catalog.annotations._cache._ttl_s = 0.0
-    await catalog.annotations.tag("acme", "c", "t", "a", "pii")
+    await catalog.annotations.tag("acme", Place("c", "t", "a"), "pii")
     assert await catalog.annotations.notes("acme") is await catalog.annotations.notes("acme")
 
 
 async def test_writers_at_once_all_succeed(catalog: Catalog) -> None:
     await asyncio.gather(*(catalog.annotations.describe("acme", "c", "t", "a", f"text {n}") for n in range(8)))
-    await asyncio.gather(*(catalog.annotations.tag("acme", "c", "t", "a", "pii") for _ in range(8)))
+    await asyncio.gather(*(catalog.annotations.tag("acme", Place("c", "t", "a"), "pii") for _ in range(8)))
     notes = (await catalog.annotations.notes("acme")).of("c")["t"]
     assert notes.column_tags == {"a": ("pii",)}
 
 
 async def test_names_too_long_for_the_store_are_refused(catalog: Catalog) -> None:
     with pytest.raises(Conflict):
-        await catalog.annotations.tag("acme", "c", "t" * 513, "a", "pii")
+        await catalog.annotations.tag("acme", Place("c", "t" * 513, "a"), "pii")

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from core.errors import Conflict, InvalidArgument, NotFound, Unauthorized, Unavailable
+from engine.catalog.annotations import Place
 from engine.catalog.catalog import Catalog
 from engine.store.db import Store
 from engine.store.tables import column_tags, connections
@@ -106,7 +107,7 @@ async def test_a_change_in_one_process_is_seen_in_another_after_the_ttl(
 
 async def test_a_deleted_connection_takes_its_tags_with_it(catalog: Catalog, store: Store, shop: Path) -> None:
     await add_shop(catalog, shop)
-    await catalog.annotations.tag("acme", "shop", "customers", "name", "pii")
+    await catalog.annotations.tag("acme", Place("shop", "customers", "name"), "pii")
     await catalog.delete_connection(ADA, "shop")
     with pytest.raises(NotFound):
         await catalog.connections.get("acme", "shop")
