@@ -178,6 +178,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         validate=connectors.build,
         warehouses=warehouses,
         schema_ttl_s=query.schema_ttl_s,
+        mask_key=lambda tenant: seals.purpose_key("masks", tenant).hex(),
     )
     results = KeptResults(
         home / "results",

@@ -110,11 +110,10 @@ class Catalog:
         if policies.has_tags:
             key = (key, notes.stamp)
         noted = notes.at(snapshot) if policies.has_tags else {}
-        mask_key = self._mask_key(principal.tenant)
 
         def look(name: str) -> Governed | None:
             tags = noted.get(name, NO_NOTES).column_tags
-            return _decide(snapshot.relations[name], tags, policies, caller, now, mask_key)
+            return _decide(snapshot.relations[name], tags, policies, caller, now, self._mask_key(principal.tenant))
 
         return View(principal, snapshot, key, look, self._seen_by(snapshot, key))
 

@@ -1,5 +1,6 @@
 """A SQLite database file, opened read-only with the standard library: it can be interrupted, ADBC's driver cannot."""
 
+import hashlib
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -114,9 +115,19 @@ def _open(path: Path, *, authorize: bool = False) -> sqlite3.Connection:
     connection.execute("PRAGMA trusted_schema=OFF")
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
     connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+    connection.create_function("headwater_hash", 2, _hashed, deterministic=True)  # for masks; queries cannot name it
     if authorize:
         connection.set_authorizer(_authorize)
     return connection
+
+
+def _hashed(key: str, value: str | float | bytes | None) -> str | int | None:
+    """A keyed hash: an integer of an integer, else text. Equal values have equal hashes, in other sources too."""
+    if value is None:
+        return None
+    written = value if isinstance(value, bytes) else str(value).encode()
+    digest = hashlib.sha256(key.encode() + written).hexdigest()
+    return int(digest[:15], 16) if isinstance(value, int) else digest
 
 
 def _authorize(action: int, *details: str | None) -> int:

@@ -43,6 +43,10 @@ class TenantSeals:
                 hint="They were changed, or keys/root.key is not the one they were sealed with.",
             ) from None
 
+    def purpose_key(self, purpose: str, tenant: str) -> bytes:
+        """A tenant's key for one purpose, gone with the tenant. Raises NotFound."""
+        return self._vault.tenant_purpose_key(self._wrapped_key(tenant), purpose)
+
     def _wrapped_key(self, tenant: str) -> bytes:
         kept = self._keys.get(tenant)
         if kept is not None and kept[0] > self._clock():

@@ -10,6 +10,7 @@ from sqlglot.errors import UnsupportedError
 from core.errors import QueryUnauthorized
 from engine.policy.rules import Governed, Privacy
 from engine.sql.aggregates import count_suppressed, suppress
+from engine.sql.calm import is_calm
 from engine.sql.classify import check_kind
 from engine.sql.dialects import print_sql
 from engine.sql.expressions import Resolved, unresolved
@@ -44,6 +45,7 @@ class Prepared:
     identities: Mapping[str, str] = field(default_factory=dict)
     aggregated: Mapping[str, int] = field(default_factory=dict)
     suppressed: "Prepared | None" = None
+    is_calm: bool = False  # nothing in it can fail on rows that a row filter takes out
 
     @property
     def tables(self) -> list[str]:
@@ -56,7 +58,7 @@ class Prepared:
             source = sources.get(governed.source.name)
             if source is None:
                 raise unresolved()
-            read = govern(governed, source)
+            read = govern(governed, source, self.dialect, is_calm=self.is_calm)
             identity = self.identities.get(marker)
             if identity:
                 read = f"(SELECT *, row_number() OVER () AS {identity} FROM {read} AS {marker})"  # noqa: S608 - ours
@@ -74,6 +76,7 @@ def prepare(sql: str, visible: Visible, dialect: str, *, max_rows: int) -> Prepa
     query = check_kind(parsed.tree)
     name_outputs(query, dialect)
     found = resolve(query, visible, dialect)
+    calm = is_calm(query, dialect)
     markers = _mark(found.leaves)
     _rename_ctes(found)
     checked = suppress(found.blocks, found.stars)
@@ -88,6 +91,7 @@ def prepare(sql: str, visible: Visible, dialect: str, *, max_rows: int) -> Prepa
         shape=parsed.shape,
         dialect=dialect,
         outputs=outputs(found.output),
+        is_calm=calm,
         origins=frozenset(found.origins),
         identities=identities,
         aggregated=aggregated([use.protected.table for block in found.blocks for use in _by_table(block)]),
