@@ -122,6 +122,45 @@ def test_the_overviews_query(platform: Served) -> None:
     assert answer["data"] == QUERY_ANSWER["data"]
 
 
+def test_the_coordinators_records_over_http(platform: Served) -> None:
+    answer = curl(
+        platform,
+        """curl https://api.datafi.io/v1/catalog/records \\
+-H "Authorization: Bearer $TOKEN" \\
+-H "Content-Type: application/json" \\
+-d '{
+"connection_id": "conn_abc123",
+"table": "customers",
+"columns": ["id", "name", "email"],
+"limit": 100,
+"offset": 0,
+"filters": [
+{"column": "region", "operator": "eq", "value": "us-west"}
+]
+}'""",
+    )
+    assert differences({**QUERY_ANSWER, "data": []}, answer) == []
+    assert answer["data"] == [{"id": 1, "name": "Alice", "email": "alice@example.com"}]
+    found = httpx.get(
+        platform.url("rest") + "/v1/catalog/records/conn_abc123/customers?key=2",
+        headers={"authorization": f"Bearer {platform.tokens['viewer']}"},
+    )
+    assert found.json()["record"] == {"id": 2, "name": "Bob", "region": "us-east", "email": "bob@example.com"}
+
+
+def test_the_coordinators_build_query_is_answered_by_a_clear_error_until_there_is_a_planner(platform: Served) -> None:
+    answer = httpx.post(
+        platform.url("rest") + "/v1/query/build",
+        headers={"authorization": f"Bearer {platform.tokens['viewer']}"},
+        json={
+            "natural_language": "Show me total revenue by region for the last quarter",
+            "connection_id": "conn_abc123",
+        },
+    )
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (503, "UNAVAILABLE") and "measures" in error["hint"]
+
+
 def test_the_overviews_grpc_metadata_and_query_response(platform: Served, tmp_path: Path) -> None:
     messages = documented(tmp_path)
     request = messages["ExecuteQueryRequest"](sql=REVENUE, timeout_seconds=30, connection_id="conn_abc123")
