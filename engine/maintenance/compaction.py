@@ -4,19 +4,20 @@ Each group of files is written and committed by itself, so that a run may be can
 lines: what is committed stays, what is not leaves files that the next run of the same job removes."""
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import FileScanTask, Table
 from pyiceberg.table.delete_file_index import _referenced_data_file_path
+from pyparsing import ParseBaseException
 
-from core.errors import Conflict, InvalidArgument
+from core.errors import Conflict
 from engine.lake.history import read_history
 from engine.lake.metadata import local_path
 from engine.maintenance.entries import FileEntry, ManifestReader
 from engine.maintenance.planning import CompactionOptions, CompactionPlan, FileGroup, plan_compaction
-from engine.maintenance.replace import delete_files, replace_files
+from engine.maintenance.replace import replace_files
 from engine.maintenance.writing import WriterLimits, write_group
 
 GROUP = "headwater.compaction.group"
@@ -36,7 +37,7 @@ class CompactionResult:
 
 
 def make_plan(table: Table, options: CompactionOptions) -> CompactionPlan:
-    """What a run would do now. Reads metadata only. Blocking. Raises Conflict, InvalidArgument, Unavailable."""
+    """What a run would do now. Reads metadata only. Blocking. Raises Conflict, Unavailable."""
     check_table(table)
     check_options(table, options)
     return _plan(table, options)
@@ -56,10 +57,10 @@ def check_options(table: Table, options: CompactionOptions) -> None:
     if options.strategy == "binpack":
         return
     if not options.order_by:
-        raise InvalidArgument(f"{options.strategy} needs columns.", hint="Name them in `order_by`.")
+        raise Conflict(f"{options.strategy} needs columns.", hint="Name them in `order_by`.")
     for name in options.order_by:
         if name not in known or not known[name].field_type.is_primitive:
-            raise InvalidArgument(f"The table has no plain column {name[:80]!r}.", hint="get_table lists the columns.")
+            raise Conflict(f"The table has no plain column {name[:80]!r}.", hint="get_table lists the columns.")
 
 
 def run_compaction(
@@ -85,8 +86,7 @@ def run_compaction(
         report(number, len(plan.groups), result)
         if number:
             table = table.catalog.load_table(table.name())
-        group, left = _as_it_is_now(table, planned)
-        _run_group(table, group, left, options, name=f"{run_id}-{number}", limits=limits, result=result)
+        _run_group(table, planned, options, name=f"{run_id}-{number}", limits=limits, result=result)
     if result.conflicts and not result.groups:
         raise Conflict("Other writers changed every group of files meanwhile.", hint="Run it again when it is quieter.")
     return result
@@ -105,39 +105,34 @@ def _plan(table: Table, options: CompactionOptions) -> CompactionPlan:
 def _scan(table: Table, where: str) -> Iterable[FileScanTask]:
     try:
         return list(table.scan(row_filter=where).plan_files())
-    except ValueError as error:
-        raise InvalidArgument(
+    except (ValueError, ParseBaseException, RecursionError) as error:
+        raise Conflict(
             "`where` is not a condition over the table's columns.", hint="For example: day >= '2026-01-01'."
         ) from error
 
 
 def _as_it_is_now(table: Table, group: FileGroup) -> tuple[FileGroup, list[FileEntry]]:
-    """The group with the deletes that apply to it in this very table object, and its partition's other files.
+    """The group as this very table object lists it, with the deletes that apply, and its partition's other files.
 
-    Commits that came after the plan, our own among them, have moved the base from which conflicts are looked for."""
+    Commits that came after the plan, our own among them, have moved files to other manifests, and the base from which
+    conflicts are looked for. Raises Conflict when a file of the group is gone."""
     current = read_history(table.metadata_location).current
-    if current is None:
-        return group, []
-    key, gone = (group.spec_id, group.partition), {file.path for file in group.files}
-    oldest = min(file.sequence_number for file in group.files)
     with ManifestReader(table.location()) as reader:
-        manifests = reader.manifests(current.manifest_list)
-        deletes = [
-            entry
-            for entry in reader.entries([manifest for manifest in manifests if manifest.is_deletes])
-            if (entry.spec_id, entry.partition) == key and entry.sequence_number >= oldest
-        ]
-        if not deletes:
-            return replace(group, deletes=()), []
-        data = reader.entries([manifest for manifest in manifests if not manifest.is_deletes])
-    left = [entry for entry in data if (entry.spec_id, entry.partition) == key and entry.path not in gone]
-    return replace(group, deletes=tuple(deletes)), left
+        entries = reader.entries(reader.manifests(current.manifest_list)) if current else []
+    key, wanted = (group.spec_id, group.partition), {file.path for file in group.files}
+    same = [entry for entry in entries if (entry.spec_id, entry.partition) == key]
+    files = tuple(entry for entry in same if entry.content == 0 and entry.path in wanted)
+    if len(files) != len(wanted):
+        raise Conflict("The table changed while it was being rewritten.", hint="Plan it again.")
+    oldest = min(file.sequence_number for file in files)
+    deletes = tuple(entry for entry in same if entry.content == 1 and entry.sequence_number >= oldest)
+    left = [entry for entry in same if entry.content == 0 and entry.path not in wanted]
+    return replace(group, files=files, deletes=deletes), left
 
 
 def _run_group(
     table: Table,
-    group: FileGroup,
-    left: Sequence[FileEntry],
+    planned: FileGroup,
     options: CompactionOptions,
     *,
     name: str,
@@ -145,20 +140,13 @@ def _run_group(
     result: CompactionResult,
 ) -> None:
     folder = f"compact-{name}"
-    added: list[DataFile] = []
     try:
+        group, left = _as_it_is_now(table, planned)
         sources = _data_files(table, group.files)
         added = write_group(table, group, options, folder=folder, sources=sources, limits=limits)
-        snapshot_id = replace_files(
-            table,
-            removed=sources.values(),
-            added=added,
-            dangling=_dangling(table, group, left),
-            properties={GROUP: name},
-        )
+        snapshot_id = commit_group(table, group, left, sources=sources, added=added, name=name)
     except Conflict:
         result.conflicts += 1
-        delete_files(table.io, [file.file_path for file in added])
         shutil.rmtree(local_path(f"{table.location()}/data/{folder}"), ignore_errors=True)
         return
     result.groups += 1
@@ -167,6 +155,20 @@ def _run_group(
     result.new_files += len(added)
     result.new_bytes += sum(file.file_size_in_bytes for file in added)
     result.snapshot_ids.append(snapshot_id)
+
+
+def commit_group(
+    table: Table,
+    group: FileGroup,
+    left: Sequence[FileEntry],
+    *,
+    sources: Mapping[str, DataFile],
+    added: Sequence[DataFile],
+    name: str,
+) -> int:
+    """Put the written files in the place of the group's. Raises Conflict; then the written files are gone."""
+    dangling = _dangling(table, group, left)
+    return replace_files(table, removed=sources.values(), added=added, dangling=dangling, properties={GROUP: name})
 
 
 def _data_files(table: Table, files: Iterable[FileEntry]) -> dict[str, DataFile]:

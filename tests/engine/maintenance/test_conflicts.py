@@ -1,0 +1,105 @@
+"""What happens to a rewrite when others commit between its plan and its commit."""
+
+from collections.abc import Callable
+
+import pytest
+from pyiceberg.table import Table
+
+from core.errors import Conflict
+from engine.lake.history import read_history
+from engine.maintenance.compaction import _as_it_is_now, _data_files, _plan, commit_group, run_compaction
+from engine.maintenance.expiry import expire, plan_expiry
+from engine.maintenance.planning import CompactionOptions
+from engine.maintenance.writing import WriterLimits, write_group
+from tests.engine.maintenance.tables import Tables, delete_positions, files_on_disk, live_files, orders, rows
+
+OPTIONS = CompactionOptions(min_input_files=2)
+LIMITS = WriterLimits(threads=1)
+
+
+def interrupted(tables: Tables, event: Callable[[Table], object]) -> tuple[Table, bool]:
+    """A rewrite between whose writing and commit another writer commits `event`; and whether it was committed."""
+    table = tables.make()
+    group, left = _as_it_is_now(table, _plan(table, OPTIONS).groups[0])
+    sources = _data_files(table, group.files)
+    added = write_group(table, group, OPTIONS, folder="compact-run-0", sources=sources, limits=LIMITS)
+    event(tables.open())
+    try:
+        commit_group(table, group, left, sources=sources, added=added, name="run-0")
+    except Conflict:
+        return tables.open(), False
+    return tables.open(), True
+
+
+def no_orphans(table: Table) -> bool:
+    return all(path in live_files(table) or "compact-" not in path for path in files_on_disk(table))
+
+
+def test_rows_appended_meanwhile_are_kept(tables: Tables) -> None:
+    table, is_committed = interrupted(tables, lambda other: other.append(orders(1_000, 5)))
+    assert is_committed
+    assert len(rows(table)) == 245
+    assert len(live_files(table)) == 2
+
+
+def test_a_delete_by_overwrite_ends_the_rewrite_and_nothing_is_left(tables: Tables) -> None:
+    table, is_committed = interrupted(tables, lambda other: other.delete("id < 10"))
+    assert not is_committed
+    assert len(rows(table)) == 230
+    assert no_orphans(table)
+
+
+@pytest.mark.parametrize("followed", [False, True])
+def test_deleted_positions_never_come_back(tables: Tables, followed: bool) -> None:
+    def event(other: Table) -> None:
+        first = min(live_files(other))
+        delete_positions(other, first, [0, 1, 2])
+        if followed:  # pyiceberg's own check looks from the head on and would miss the delete before it
+            other.refresh().append(orders(1_000, 5))
+
+    table, is_committed = interrupted(tables, event)
+    assert not is_committed
+    assert len(rows(table)) == (242 if followed else 237)
+    assert no_orphans(table)
+
+
+def test_of_two_rewrites_of_the_same_files_one_stands(tables: Tables) -> None:
+    table, is_committed = interrupted(
+        tables, lambda other: run_compaction(other, OPTIONS, run_id="other", limits=LIMITS)
+    )
+    assert not is_committed
+    assert len(rows(table)) == 240
+    assert len(live_files(table)) == 1
+    assert no_orphans(table)
+
+
+def test_a_column_added_meanwhile_does_not_matter(tables: Tables) -> None:
+    def event(other: Table) -> None:
+        with other.update_schema() as change:
+            change.add_column("note", change._schema.find_type("region"))
+
+    table, is_committed = interrupted(tables, event)
+    assert is_committed
+    assert {row["note"] for row in rows(table)} == {None}
+    assert len(rows(table)) == 240
+
+
+def test_expiry_of_the_base_ends_the_rewrite(tables: Tables) -> None:
+    def event(other: Table) -> None:
+        other.append(orders(1_000, 5))
+        other = other.refresh()
+        expire(other, plan_expiry(read_history(other.metadata_location), retain_last=1, older_than=None))
+
+    table, is_committed = interrupted(tables, event)
+    assert not is_committed
+    assert len(rows(table)) == 245
+    assert no_orphans(table)
+
+
+def test_a_run_on_a_stale_table_gives_up_and_says_so(tables: Tables) -> None:
+    table = tables.make()
+    tables.open().delete("id < 10")
+    with pytest.raises(Conflict, match="Other writers changed"):
+        run_compaction(table, OPTIONS, run_id="run", limits=LIMITS)
+    assert len(rows(tables.open())) == 230
+    assert no_orphans(tables.open())
