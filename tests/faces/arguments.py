@@ -45,6 +45,7 @@ BY_TOOL: dict[str, dict[str, Any]] = {
         ],
     },
     "create_query": {"query_text": "SELECT name FROM people WHERE id = $id", "parameters": {"id": "1"}},
+    "run_query": {"query_text": "SELECT id FROM shop.orders", "connection_id": "lakehouse"},
     "update_query": {"description": "People by id.", "version": 1},
     "get_records": {
         "filters": [{"column": "region", "operator": "eq", "value": "eu"}, {"column": "id", "operator": "is_null"}],

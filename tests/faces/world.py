@@ -32,6 +32,8 @@ IDS = {
     "schedule": "no-such-id",
     "query": "no-such-id",
     "saved_query": "kept",
+    "query_job": "no-such-id",
+    "export": "no-such-id",
 }
 
 
