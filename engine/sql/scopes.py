@@ -14,6 +14,7 @@ _ALIASES_IN: Mapping[str, frozenset[str]] = {
     "duckdb": frozenset({"expressions", "distinct", "where", "group", "having", "qualify", "windows", "order"}),
     "sqlite": frozenset({"where", "group", "having", "order"}),
     "postgres": frozenset({"group", "order", "distinct"}),
+    "spark": frozenset({"expressions", "group", "having", "order"}),
 }
 
 
@@ -128,7 +129,7 @@ class Scope:
                 maybe.append(given)
                 if scope is self:
                     return Found(name, union([*maybe, *unnamed]))
-            elif name in scope.later and scope.clause == "expressions" and self.dialect == "duckdb":
+            elif name in scope.later and scope.clause == "expressions" and "expressions" in _ALIASES_IN[self.dialect]:
                 return None  # the engine refuses it too: not before it is defined
             maybe += unnamed
         if maybe:
@@ -168,8 +169,8 @@ class Scope:
         return (Found(parts[drop + 1], union(maybe)), drop) if maybe else None
 
     def _structs(self, scope: "Scope", name: str) -> list[Label] | None:
-        """In DuckDB the first part of `a.b` may be a column that holds a struct, or a lambda's parameter."""
-        if self.dialect != "duckdb":
+        """In DuckDB and Spark the first part of `a.b` may be a column that holds a struct, or a lambda's parameter."""
+        if self.dialect not in ("duckdb", "spark"):
             return None
         if scope.is_bound(name):
             return []

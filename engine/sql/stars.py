@@ -36,6 +36,8 @@ def expand(item: exp.Expr, star: exp.Star, scope: Scope, check: Check) -> tuple[
     labels = {fold_identifier(name, scope.dialect): label for name, label in replaced.items()}
     renamed = dict(_renames(star, scope.dialect))
     known = {column.name for column in found}
+    if excluded & (set(labels) | set(renamed)):
+        raise QueryUnauthorized(hint="A column is either left out of * or renamed or replaced in it.")
     if not (excluded | set(labels) | set(renamed)) <= known and not any(source.unnamed() for _, source in covered):
         raise QueryUnauthorized(hint="EXCLUDE, REPLACE and RENAME name columns of the tables that * stands for.")
     kept = [
