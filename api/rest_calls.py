@@ -18,6 +18,7 @@ from api.streams import ARROW, ARROW_FIELD, SSE
 from core.dispatch import Call, Dispatcher
 from core.errors import Cancelled, InvalidArgument, PlatformError
 from core.jobs import Job
+from core.portable import pictures
 from core.tool import ANYONE, Tool
 
 WATCH_AFTER_S = 0.05
@@ -59,7 +60,13 @@ class ToolCalls:
             else:
                 async with watched(receive, call):
                     result = await self._dispatcher.call(call)
-                await _answer(send, tool, result, preferences)
+                picture = _picture(tool, headers.get(b"accept", ""))
+                if picture is not None and isinstance(result, tool.result):
+                    await send_body(
+                        send, tool.status, getattr(result, picture[0]), preferences, media_type=picture[1].encode()
+                    )
+                else:
+                    await _answer(send, tool, result, preferences)
         except ClientLeft:
             return
         except PlatformError as error:
@@ -129,6 +136,13 @@ def stream_type(tool: Tool, accept: str) -> str:
     if ARROW_FIELD not in tool.emits.model_fields:
         return ""
     return ARROW if ARROW in accept or "application/json" not in accept else ""
+
+
+def _picture(tool: Tool, accept: str) -> tuple[str, str] | None:
+    """The result's field and media type to send bare, where a picture is asked for and not JSON."""
+    accept = accept.lower()
+    found = pictures(tool.result) if "image/" in accept and "application/json" not in accept else {}
+    return next(((name, kind) for name, kind in found.items() if kind in accept or "image/*" in accept), None)
 
 
 def bearer(authorization: str) -> str | None:

@@ -39,6 +39,7 @@ from engine.results.listing import EXPORT, RUN
 from engine.schedules.schedules import Schedule, Schedules
 from engine.schedules.ticker import Ticker
 from engine.sql.builder import QueryBuilder
+from engine.sql.rulebook import Rulebook
 from engine.sql.run import SqlService
 from engine.store.db import Store, sqlite_url
 from engine.store.migrate import upgrade
@@ -218,6 +219,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         ),
         connectors=connectors,
         catalog=catalog,
+        rulebook=Rulebook(catalog),
         sql=sql,
         usage=usage,
         builder=builder,

@@ -1,15 +1,17 @@
 """What a call is answered with: text within a token budget, structured content, handles, errors."""
 
+from base64 import b64encode
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from fastmcp.tools.base import ToolResult
-from mcp_types import CallToolResult, TextContent
+from mcp_types import CallToolResult, ContentBlock, ImageContent, TextContent
 from pydantic import BaseModel, PrivateAttr
 from pydantic_core import from_json
 
 from core.context import Principal
 from core.errors import PlatformError
-from core.portable import Rows, RowsPreview
+from core.portable import Rows, RowsPreview, pictures
 from mcp_server.preview import Shown, show, structured
 from mcp_server.text import Page, compose, fit, has_text, json_text, marked
 
@@ -59,6 +61,9 @@ async def tool_result(
     found = _rows_of(result)
     if found is not None:
         return _rows_result(result, *found, request_id=request_id, tokens=tokens)
+    images = {field: (kind, getattr(result, field)) for field, kind in pictures(type(result)).items()}
+    if images:  # shown as pictures; as text they would fill the budget with nothing to read
+        result = result.model_copy(update=dict.fromkeys(images, b""))
     whole = result.model_dump_json().encode()
     data: dict[str, Any] = from_json(whole)
     size = len(whole)
@@ -77,7 +82,7 @@ async def tool_result(
         text += "\n" + cut_note(page, where, data)
     if size > structured_room:
         data = with_truncated_set(fit(data, structured_room))
-    return wire_result(text, data, meta)
+    return wire_result(text, data, meta, images=list(images.values()))
 
 
 def _rows_of(result: BaseModel) -> tuple[str, RowsPreview] | None:
@@ -178,8 +183,18 @@ def error_result(error: PlatformError, request_id: str) -> ToolResult:
     return wire_result("\n".join(lines), {"error": error.body(request_id)}, meta, is_error=True)
 
 
-def wire_result(text: str, data: dict[str, Any], meta: dict[str, Any], *, is_error: bool = False) -> ToolResult:
-    content = [TextContent(type="text", text=text)]
+def wire_result(
+    text: str,
+    data: dict[str, Any],
+    meta: dict[str, Any],
+    *,
+    is_error: bool = False,
+    images: Sequence[tuple[str, bytes]] = (),
+) -> ToolResult:
+    content: list[ContentBlock] = [TextContent(type="text", text=text)]
+    for media_type, picture in images:
+        encoded = b64encode(picture).decode()
+        content.append(ImageContent(type="image", data=encoded, mime_type=media_type))
     wire = CallToolResult(content=content, structured_content=data, is_error=is_error, _meta=meta)
     return Answer.of(wire)
 

@@ -87,11 +87,13 @@ def _largest(plan: Plan, rows: list[dict[str, Any]], top: int, points: Points) -
     is_time = plan.x is not None and plan.x.role == "time"
     if is_time:
         kept, rest = ranked, []
-    found = [_row(x, c, y) for (x, c), y in summed.items() if x in set(kept)]
+    place = {name: index for index, name in enumerate(kept)}
+    drawn = sorted((key for key in summed if key[0] in place), key=lambda key: place[key[0]])
+    found = [_row(x, c, summed[x, c]) for x, c in drawn]
     if rest and is_additive:
         others: dict[Any, float] = {}
         for (x, c), y in summed.items():
-            if x not in set(kept):
+            if x not in place:
                 others[c] = others.get(c, 0) + y
         name = f"Other ({len(rest)})"
         found += [_row(name, c, y) for c, y in others.items()]

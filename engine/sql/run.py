@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from core.context import Cancellation, Principal
@@ -43,6 +43,10 @@ class Catalog(Protocol):
     async def view(self, principal: Principal, connection_id: str) -> View: ...
 
 
+Charge = Callable[[Principal, str, Mapping[str, int]], Awaitable[None]]
+"""Takes groupings of aggregate-only columns, by table of a connection, off a caller's budget. Raises QuotaExceeded."""
+
+
 @dataclass(slots=True)
 class _Run:
     """One query on its way: who asks, through which view, what runs, and what is known of it so far."""
@@ -51,6 +55,7 @@ class _Run:
     view: View
     connector: Connector
     prepared: "Prepared"
+    sources: Mapping[str, str]
     sql: str
     statement: Statement
     limits: QueryLimits
@@ -96,6 +101,7 @@ class SqlService:
         settings: QuerySettings,
         usage: Usage | None = None,
         results: KeptResults | None = None,
+        charge: Charge | None = None,
         clock: Callable[[], float] = time.time,
     ):
         self._catalog = catalog
@@ -103,6 +109,7 @@ class SqlService:
         self._clock = clock
         self._usage = usage or Usage(store, Prices(settings.usd_per_tb, settings.usd_per_cpu_hour), clock=clock)
         self._results = results
+        self._charge = charge
         self._answers = Answers(settings.cache_mb * 1024 * 1024)
         self.queries = Queries(store)
         self._plans = Plans()
@@ -114,6 +121,7 @@ class SqlService:
 
         Raises QueryUnauthorized, QuotaExceeded, Conflict, Timeout, Cancelled."""
         run = await self._open(by, connection_id, statement, self._limits(statement, self._settings.max_rows))
+        await self._charge_groupings(run)
         key = run.key
         kept = None if key is None else self._answers.get(by.tenant, key)
         if kept is not None:
@@ -121,6 +129,7 @@ class SqlService:
         async with self._running(run, cancelled) as stream:
             batches = [batch async for batch in stream]
             run.facts.is_truncated = stream.is_truncated
+            await self._count_suppressed(run, cancelled)
         fresh = KeptAnswer(
             stream.schema,
             batches,
@@ -143,10 +152,12 @@ class SqlService:
     ) -> Facts:
         """Send a query's rows as self-contained Arrow IPC streams of a megabyte or two each, unread."""
         run = await self._open(by, connection_id, statement, self._limits(statement, self._settings.max_stream_rows))
+        await self._charge_groupings(run)
         async with self._running(run, cancelled) as stream:
             async for chunk in stream.chunks():
                 await send(chunk)
             run.facts.is_truncated = stream.is_truncated
+            await self._count_suppressed(run, cancelled)
         return run.facts
 
     async def close(self) -> None:
@@ -170,8 +181,8 @@ class SqlService:
         connector = await self._catalog.connectors.get(view.spec)
         prepared = await self._plans.prepare(view, connector.dialect, statement.sql, max_rows=limits.max_rows)
         _check_parameters(prepared, statement.parameters)
-        sql = prepared.fill(await connector.sources(prepared.tables))
-        run = _Run(by, view, connector, prepared, sql, statement, limits)
+        sources = await connector.sources(prepared.tables)
+        run = _Run(by, view, connector, prepared, sources, prepared.fill(sources), statement, limits)
         run.facts.tables = prepared.tables
         return run
 
@@ -189,6 +200,7 @@ class SqlService:
             stats = stream.stats
             try:
                 run.facts.columns = _columns(stream.schema)
+                run.facts.column_privacy = run.prepared.column_privacy([name for name, _ in run.facts.columns])
                 yield stream
             finally:
                 await stream.close()
@@ -201,6 +213,26 @@ class SqlService:
         finally:
             if listing.done() and not listing.cancelled() and listing.exception() is None:
                 await _whole(asyncio.ensure_future(self._finish(run, stats, started, error)))
+
+    async def _charge_groupings(self, run: _Run) -> None:
+        """Also for a kept answer: who asks learns from it, whoever asked first. Raises QuotaExceeded."""
+        if run.prepared.aggregated and self._charge is not None:
+            await self._charge(run.by, run.view.spec.connection_id, run.prepared.aggregated)
+
+    async def _count_suppressed(self, run: _Run, cancelled: Cancellation | None) -> None:
+        """How many groups were too small to be shown; a second, small statement over the same sources."""
+        counting = run.prepared.suppressed
+        if counting is None:
+            return
+        values = {name: value for name, value in run.statement.parameters.items() if name in counting.parameters}
+        limits = replace(run.limits, max_rows=1)
+        sql = counting.fill(run.sources)
+        stream = await run.connector.execute(sql, values, limits=limits, cancelled=_joined(cancelled))
+        try:
+            async for batch in stream:
+                run.facts.private_row_count = int(batch.column(0)[0].as_py() or 0)
+        finally:
+            await stream.close()
 
     async def _finish(self, run: _Run, stats: RunStats, started: float, error: PlatformError | None) -> None:
         facts = run.facts

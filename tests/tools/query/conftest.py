@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from core.settings import QuerySettings
 from engine.queries import SavedQueries
 from engine.quotas.ledger import SqlLedger
 from engine.quotas.quotas import Quotas
+from engine.results.kept import KeptResults
 from engine.sql.builder import QueryBuilder
 from engine.sql.run import SqlService
 from engine.store.db import Store
@@ -38,14 +40,28 @@ def usage(store: Store) -> Usage:
 
 
 @pytest.fixture
-async def service(desk: Desk, store: Store, usage: Usage) -> AsyncIterator[SqlService]:
-    made = SqlService(catalog=desk.catalog, store=store, settings=QuerySettings(max_rows=100), usage=usage)
-    yield made
-    await made.close()
+def results(desk: Desk, tmp_path: Path) -> KeptResults:
+    """Results as files; their seals are tested elsewhere."""
+    return KeptResults(
+        tmp_path / "results",
+        seal=lambda tenant, data, aad: data,
+        unseal=lambda tenant, data, aad: data,
+        look=desk.catalog.view,
+    )
 
 
 @pytest.fixture
-async def call(desk: Desk, store: Store, service: SqlService, usage: Usage) -> Caller:
+async def service(desk: Desk, store: Store, usage: Usage, results: KeptResults) -> AsyncIterator[SqlService]:
+    made = SqlService(
+        catalog=desk.catalog, store=store, settings=QuerySettings(max_rows=100), usage=usage, results=results
+    )
+    yield made
+    await made.close()
+    await results.close()
+
+
+@pytest.fixture
+async def call(desk: Desk, store: Store, service: SqlService, usage: Usage, results: KeptResults) -> Caller:
     """Calls a query tool through the real gate, as an administrator unless told."""
     run_sql(
         desk.roots / "shop.db",
@@ -67,6 +83,7 @@ async def call(desk: Desk, store: Store, service: SqlService, usage: Usage) -> C
         sql=service,
         quotas=quotas,
         usage=usage,
+        results=results,
         builder=builder,
         saved=saved,
         pages=PageSigner(b"k" * 32),
