@@ -207,6 +207,16 @@ class Tables:
     def __len__(self) -> int:
         return len(self.names)
 
+    def shows_namespace(self, namespace: str) -> bool:
+        """Whether the caller may know of a namespace: it is empty, or holds something that they see."""
+        prefix = f"{namespace.lower()}."
+        is_empty = not any(name.startswith(prefix) for name in self.view.snapshot.names)
+        return is_empty or any(name.startswith(prefix) for name in self.names)
+
+    @property
+    def column_count(self) -> int:
+        return sum(len(governed.relation.columns) for name in self.names if (governed := self.view.get(name)))
+
     def slice(self, offset: int, size: int) -> list[TableView]:
         connection_id = self.view.spec.connection_id
         return [

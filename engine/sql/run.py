@@ -168,8 +168,14 @@ class SqlService:
         return (await self._explained(by, connection_id, statement))[0]
 
     async def explain(self, by: Principal, connection_id: str, statement: Statement) -> str:
-        """The engine's plan for a query."""
-        return (await self._explained(by, connection_id, statement))[1]
+        """The engine's plan for a query; under policies their effect in words, for the plan would show their text."""
+        prepared, plan = await self._explained(by, connection_id, statement)
+        if all(governed.is_open for governed in prepared.markers.values()):
+            return plan
+        from engine.sql.govern import describe
+
+        lines = sorted({describe(governed) for governed in prepared.markers.values()})
+        return "\n".join(["Governed by policies. The query reads:", *(f"- {line}" for line in lines)])
 
     async def _explained(self, by: Principal, connection_id: str, statement: Statement) -> "tuple[Prepared, str]":
         run = await self._open(by, connection_id, statement, self._limits(statement, self._settings.max_rows))

@@ -52,7 +52,8 @@ async def list_lakehouse_tables(ctx: Ctx, request: Empty) -> LakehouseTables:
     found = await ctx.engine.catalog.tables(ctx.principal, "lakehouse")
     tables = [view.relation.name for view in found.slice(0, len(found))]
     namespaces = await asyncio.to_thread(ctx.engine.lake.namespaces, ctx.principal.tenant)
-    return LakehouseTables(namespaces=namespaces, tables=tables)
+    shown = [namespace for namespace in namespaces if found.shows_namespace(namespace)]
+    return LakehouseTables(namespaces=shown, tables=tables)
 
 
 @tool("GET /table/{table}/schema", needs="catalog.read", effect="read", toolsets=("default",))

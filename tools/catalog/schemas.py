@@ -29,6 +29,7 @@ class ColumnSchema(Model):
     data_type: str = Field(description="Type, in the source's words.")
     nullable: bool = Field(description="Whether it may be null.")
     tags: list[str] = Field(description="Tags, for example `pii`.")
+    privacy: str = Field(description="How you may use it: public, masked or aggregate_only.")
 
 
 class TableSchema(Model):
@@ -74,10 +75,11 @@ async def refresh_schema(ctx: Ctx, request: GetSchema) -> RefreshedSchema:
 
     Schemas are read again by themselves after a few minutes, and the lakehouse's at every change."""
     snapshot = await ctx.engine.catalog.snapshots.refresh(ctx.principal, request.connection_id)
+    found = await ctx.engine.catalog.tables(ctx.principal, request.connection_id)
     return RefreshedSchema(
         connection_id=request.connection_id,
-        table_count=len(snapshot.names),
-        column_count=snapshot.column_count,
+        table_count=len(found),
+        column_count=found.column_count,
         refreshed_at=datetime.fromtimestamp(snapshot.taken_at, UTC),
     )
 
@@ -85,7 +87,11 @@ async def refresh_schema(ctx: Ctx, request: GetSchema) -> RefreshedSchema:
 def show(view: TableView) -> TableSchema:
     columns = [
         ColumnSchema(
-            name=column.name, data_type=column.data_type, nullable=column.nullable, tags=view.column_tags(column)
+            name=column.name,
+            data_type=column.data_type,
+            nullable=column.nullable,
+            tags=view.column_tags(column),
+            privacy=view.privacy(column),
         )
         for column in view.relation.columns
     ]

@@ -55,6 +55,7 @@ class Column(Model):
     nullable: bool = Field(description="Whether it may be null.")
     tags: list[str] = Field(description="Tags, for example `pii`.")
     ordinal: int = Field(description="Position in the table.")
+    privacy: str = Field(description="How you may use it: public, masked or aggregate_only.")
     description: str | None = Field(description="What it holds, where someone wrote it down.")
 
 
@@ -151,5 +152,6 @@ def show_column(view: TableView, column: ColumnInfo) -> Column:
         nullable=column.nullable,
         tags=view.column_tags(column),
         ordinal=column.ordinal,
+        privacy=view.privacy(column),
         description=view.column_description(column),
     )
