@@ -210,6 +210,7 @@ class SqlService:
                 yield stream
             finally:
                 await stream.close()
+                stats = stream.stats  # what the data plane says at the end is another object
         except PlatformError as failure:
             error = failure
             raise
