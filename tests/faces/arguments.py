@@ -52,6 +52,7 @@ BY_TOOL: dict[str, dict[str, Any]] = {
         "limit": 2,
     },
     "get_record_by_id": {"table": "people", "key": ["2"]},
+    "create_policy": {"kind": "column", "table": "", "tag": "parity", "privacy": "hidden", "enabled": False},
     "call_tool": {"name": "list_tables", "arguments": {}},
     "call_write_tool": {"name": "describe_table", "arguments": {"table": "shop.orders", "description": "Orders."}},
 }
