@@ -43,7 +43,8 @@ SLOW = ("AVRO",)  # one round: fastavro works a record at a time, on both sides
 ADA = Principal("ada", "acme")
 ORDERS = f"""
 SELECT i AS o_orderkey, (i * 7919) % 150000 AS o_custkey, ['O', 'F', 'P'][1 + i % 3] AS o_orderstatus,
-       ((i * 104729) % 50000000 / 100)::DECIMAL(15, 2) AS o_totalprice, DATE '1992-01-01' + (i % 2400)::INTEGER AS o_orderdate,
+       ((i * 104729) % 50000000 / 100)::DECIMAL(15, 2) AS o_totalprice,
+       DATE '1992-01-01' + (i % 2400)::INTEGER AS o_orderdate,
        (1 + i % 5) || '-PRIORITY' AS o_orderpriority, 'Clerk#' || lpad((i % 1000)::VARCHAR, 9, '0') AS o_clerk,
        0 AS o_shippriority, 'final deposits sleep furiously ' || md5(i::VARCHAR) AS o_comment
 FROM range({ROWS}) r(i)
