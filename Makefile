@@ -18,7 +18,7 @@ demo: setup  ## build the flights lakehouse, start everything, ask three questio
 	$(BIN)/headwater demo
 
 test: setup  ## every test that needs no judge
-	$(BIN)/pytest -q -n 2 --dist worksteal
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not slow"
 
 check: setup  ## format, lint, types, import contracts, generated files, duplicate names
 	$(BIN)/ruff format --check .

@@ -1,15 +1,33 @@
 #!/usr/bin/env bash
 # Runs conformance suites that we did not write on a running demo. They live outside the repository, in
 # HEADWATER_JUDGES (default ../shared/judges); where that folder is missing everything is skipped, and said so.
-# usage: tests/judge.sh [mcp|inspector|buf|grpc|grpc-web|schemathesis ...]     all of them when none is named
+# Our own long tests of governed SQL run first: they need no judge but the corpus of attacks, HEADWATER_ATTACKS.
+# usage: tests/judge.sh [attacks|differential|mutations|slow|mcp|inspector|buf|grpc|grpc-web|schemathesis ...]
+#        all of them when none is named
 set -u
 cd "$(dirname "$0")/.."
+attacks=${HEADWATER_ATTACKS:-../shared/data/sql-attacks-dev.jsonl}
+failed=0
+run() { echo "== $1"; shift; "$@" || failed=1; }
+own() {
+  case $1 in
+    attacks) run "Attacks through every door" .venv/bin/python -m tests.hostile.attacks "$attacks" ;;
+    differential) run "Governed answers beside a filtered copy" .venv/bin/pytest -q -n 2 --dist worksteal -m slow tests/differential ;;
+    mutations) run "Every rule broken once" .venv/bin/python -m tests.differential.mutations ;;
+    slow) run "Slow tests" .venv/bin/pytest -q -n 2 --dist worksteal -m slow --ignore=tests/differential ;;
+    *) return 1 ;;
+  esac
+}
+others=
+for name in ${*:-attacks differential mutations slow mcp inspector buf grpc grpc-web schemathesis}; do
+  own "$name" || others="$others $name"
+done
+[ -n "$others" ] || exit $failed
 judges=${HEADWATER_JUDGES:-../shared/judges}
 if [ ! -d "$judges" ]; then
   echo "judges skipped: no folder $judges (set HEADWATER_JUDGES)"
-  exit 0
+  exit $failed
 fi
-wanted=${*:-mcp inspector buf grpc grpc-web schemathesis}
 home=${JUDGE_HOME:-.headwater-judge}
 export HEADWATER_HOME=$home
 .venv/bin/headwater demo --no-serve > /dev/null || { echo "judges: the demo does not run"; exit 1; }
@@ -23,9 +41,7 @@ token() { .venv/bin/headwater token --role "$1"; }
 list=headwater.v1.CatalogService/ListTables
 proto=$(mktemp -d)  # the judges build every .proto below a folder, and .venv holds other people's
 mkdir -p "$proto/headwater/v1" && cp headwater/v1/headwater.proto "$proto/headwater/v1/"
-failed=0
-run() { echo "== $1"; shift; "$@" || failed=1; }
-for name in $wanted; do
+for name in $others; do
   case $name in
     mcp) run "MCP conformance, core scenarios" env MCP_MODE=core bash "$judges/mcp-conformance.sh" "$mcp" "$(token viewer)" ;;
     inspector) run "MCP Inspector" env MCP_LOAD=200 bash "$judges/mcp-inspector.sh" "$mcp" "$(token viewer)" list_tables '{}' flights ;;

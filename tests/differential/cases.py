@@ -128,6 +128,9 @@ def make_query(choices: Choices, stage: Stage) -> Query:
     """A query as the caller would write it; the curious also name what they may not see."""
     is_curious = choices.chance(CURIOUS_PERCENT) and not stage.protected
     tables = stage.world.tables if is_curious else stage.seen
+    if is_curious:  # a hidden table's name means its only visible namesake in another schema, unlike in the copy
+        namesakes = {table.name for table in stage.seen if table.schema == "hr"}
+        tables = tuple(table for table in tables if _is_named(table, stage, namesakes))
     known = [
         Known(table.schema, table.name, table.columns, bool(stage.rules.tables[table.dotted].aggregate_only))
         for table in tables
@@ -136,6 +139,10 @@ def make_query(choices: Choices, stage: Stage) -> Query:
     if not known:
         return Query("SELECT 1 AS x", ())
     return Queries(choices, stage.world.dialect, known).make()
+
+
+def _is_named(table: Table, stage: Stage, namesakes: set[str]) -> bool:
+    return table.name not in namesakes or not stage.rules.tables[table.dotted].is_hidden
 
 
 def check_query(stage: Stage, query: Query, tally: Tally) -> None:

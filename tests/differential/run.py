@@ -8,6 +8,8 @@ from tests.differential.cases import QUERIES_PER_WORLD, Difference, Tally, make_
 from tests.differential.choices import seeded
 from tests.differential.engines import sides
 
+DIFFERENT, ENOUGH = 3, 600  # an exit code of its own: anything else is no finding
+
 
 def main() -> int:
     parser = argparse.ArgumentParser()
@@ -28,14 +30,17 @@ def main() -> int:
                     differences += 1
                     sys.stdout.write(f"world {number}: {error}\n\n")
                     if not asked.keep_going:
-                        return 1
+                        return DIFFERENT
     seconds = time.monotonic() - started
     sys.stdout.write(f"{tally.total} cases in {seconds:.1f} s: {dict(tally.counts)}; differences {differences}\n")
     for message, count in tally.refusals.most_common(8):
         sys.stdout.write(f"  refused {count}: {message}\n")
     for example in tally.examples[:6]:
         sys.stdout.write(f"{example[:600]}\n")
-    return 1 if differences else 0
+    problems = tally.problems() if tally.total >= ENOUGH else []
+    for problem in problems:
+        sys.stdout.write(f"{problem}\n")
+    return DIFFERENT if differences or problems else 0
 
 
 if __name__ == "__main__":

@@ -181,7 +181,7 @@ async def prepare(platform: Platform, folder: Path) -> dict[str, str]:
     for caller in CALLERS:
         await identity.directory.create_user("default", user_id=caller, roles=["viewer"], attributes={"region": "EU"})
         tokens[caller] = await identity.mint(subject=caller)
-    for policy in policies() if "create_policy" in platform.dispatcher.registry else []:
+    for policy in policies():
         call = Call(tool="create_policy", arguments=policy, face="test", request_id="prepare", principal=ADMIN)
         await platform.dispatcher.call(call)
     return tokens

@@ -72,7 +72,9 @@ def _value(face: str, tool: str, reply: Reply) -> dict[str, Any]:
 
 def told(answer: Heard, statement: str, lair: Lair) -> list[str]:
     """Secrets in an answer, also those that the statement itself held: refusals repeat nothing."""
-    shown = answer.text if answer.code != "OK" else answer.text.replace(statement, "")
+    shown = answer.text
+    if answer.code == "OK" and CANARY in statement:  # a column without a name is called as it was written
+        shown = str([list(row.values()) for row in answer.rows or []])
     found = [f"{answer.face} tells {CANARY}"] if CANARY in shown else []
     private = (str(lair.home), "Traceback", "site-packages")
     return found + [f"{answer.face} shows {word}" for word in private if word in answer.text]
