@@ -113,8 +113,12 @@ async def test_listings_page_and_filter_by_project(call: Caller) -> None:
 
 async def test_rights_and_tenants(call: Caller) -> None:
     await save(call, query_id="q")
-    for tool, arguments in (("create_query", {"query_text": "x"}), ("update_query", {"query_id": "q"}),
-                            ("delete_query", {"query_id": "q"})):  # fmt: skip
+    writing: dict[str, dict[str, Any]] = {
+        "create_query": {"query_text": "x"},
+        "update_query": {"query_id": "q"},
+        "delete_query": {"query_id": "q"},
+    }
+    for tool, arguments in writing.items():
         with pytest.raises(Unauthorized):
             await call(tool, by=VIEWER, **arguments)
     for tool in ("get_query", "update_query", "delete_query"):

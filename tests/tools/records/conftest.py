@@ -1,6 +1,6 @@
 """The same desk as the query tools have."""
 
 from tests.fixtures_catalog import desk, sqlite_store
-from tests.tools.query.conftest import call, service, usage
+from tests.tools.query.conftest import call, results, service, usage
 
-__all__ = ["call", "desk", "service", "sqlite_store", "usage"]
+__all__ = ["call", "desk", "results", "service", "sqlite_store", "usage"]
