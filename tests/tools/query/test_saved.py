@@ -89,7 +89,8 @@ async def test_changes_are_lost_to_nobody(call: Caller) -> None:
     await save(call, query_id="q", name="old")
     changed = await call("update_query", query_id="q", name="new", version=1)
     assert (changed.name, changed.query_text, changed.version) == ("new", SQL, 2)
-    for tool, arguments in (("update_query", {"name": "other"}), ("delete_query", {})):
+    stale: list[tuple[str, dict[str, Any]]] = [("update_query", {"name": "other"}), ("delete_query", {})]
+    for tool, arguments in stale:
         with pytest.raises(Conflict, match="version 2"):
             await call(tool, query_id="q", version=1, **arguments)
     assert (await call("get_query", query_id="q")).name == "new"
