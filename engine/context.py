@@ -21,6 +21,7 @@ from engine.results.kept import KeptResults
 from engine.schedules.schedules import Schedules
 from engine.sql.background import QueryJobs
 from engine.sql.builder import QueryBuilder
+from engine.sql.lineage import LineageLog
 from engine.sql.rulebook import Rulebook
 from engine.sql.run import SqlService
 from engine.store.db import Store
@@ -49,6 +50,7 @@ class Engine:
     connectors: Connectors
     catalog: Catalog
     sql: SqlService
+    lineage: LineageLog
     rulebook: Rulebook
     builder: QueryBuilder
     saved: SavedQueries

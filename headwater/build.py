@@ -38,7 +38,9 @@ from engine.results.kept import KeptResults
 from engine.results.listing import EXPORT, RUN
 from engine.schedules.schedules import Schedule, Schedules
 from engine.schedules.ticker import Ticker
+from engine.sql.budget import GroupingBudget
 from engine.sql.builder import QueryBuilder
+from engine.sql.lineage import LineageLog
 from engine.sql.rulebook import Rulebook
 from engine.sql.run import SqlService
 from engine.store.db import Store, sqlite_url
@@ -88,6 +90,7 @@ class Platform:
         await asyncio.gather(*self._tasks)
         engine = self.engine
         await engine.sql.close()
+        await engine.lineage.close()
         await engine.results.close()
         await engine.connectors.close()
         if self.edges is not None:
@@ -191,7 +194,16 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
     builder = QueryBuilder(catalog)
     identity = build_identity(settings, store, vault, egress)
     quotas = Quotas(store, open_ledger(store, settings.limits))
-    sql = SqlService(catalog=catalog, store=store, settings=query, usage=usage, results=results)
+    lineage = LineageLog(store)
+    sql = SqlService(
+        catalog=catalog,
+        store=store,
+        settings=query,
+        usage=usage,
+        results=results,
+        charge=GroupingBudget(store).charge_aggregate_budget,
+        record=lineage.record,
+    )
     saved = SavedQueries(store, reader=builder)
     return Engine(
         settings=settings,
@@ -221,6 +233,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         catalog=catalog,
         rulebook=Rulebook(catalog),
         sql=sql,
+        lineage=lineage,
         usage=usage,
         builder=builder,
         saved=saved,

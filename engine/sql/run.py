@@ -45,6 +45,8 @@ class Catalog(Protocol):
 
 Charge = Callable[[Principal, str, Mapping[str, int]], Awaitable[None]]
 """Takes groupings of aggregate-only columns, by table of a connection, off a caller's budget. Raises QuotaExceeded."""
+Record = Callable[[Principal, str, "Prepared"], None]
+"""Notes what a query read, for lineage; at once, the writing comes later."""
 
 
 @dataclass(slots=True)
@@ -102,6 +104,7 @@ class SqlService:
         usage: Usage | None = None,
         results: KeptResults | None = None,
         charge: Charge | None = None,
+        record: Record | None = None,
         clock: Callable[[], float] = time.time,
     ):
         self._catalog = catalog
@@ -110,6 +113,7 @@ class SqlService:
         self._usage = usage or Usage(store, Prices(settings.usd_per_tb, settings.usd_per_cpu_hour), clock=clock)
         self._results = results
         self._charge = charge
+        self._record = record
         self._answers = Answers(settings.cache_mb * 1024 * 1024)
         self.queries = Queries(store)
         self._plans = Plans()
@@ -247,8 +251,14 @@ class SqlService:
         facts.row_count = stats.row_count
         work = run.work(stats, facts.execution_time_ms)
         facts.rows_scanned, facts.bytes_scanned = work.rows_scanned, work.bytes_scanned
+        if error is None:
+            self._note(run)
         end = End(self._clock(), facts.row_count, facts.execution_time_ms, error)
         await self.queries.finish(run.by, facts.query_id, end, settle=self._settlement(run, end, work))
+
+    def _note(self, run: _Run) -> None:
+        if self._record is not None:
+            self._record(run.by, run.view.spec.connection_id, run.prepared)
 
     async def _repeat(self, run: _Run, kept: KeptAnswer) -> Answer:
         """An answer of a moment ago: listed and in the history like any other query, at no cost."""
@@ -257,6 +267,7 @@ class SqlService:
         facts.row_count = sum(batch.num_rows for batch in kept.batches)
         facts.is_truncated, facts.columns = kept.is_truncated, _columns(kept.schema)
         facts.column_privacy, facts.private_row_count = kept.column_privacy, kept.private_row_count
+        self._note(run)
         end = End(self._clock(), facts.row_count, 0)
         settle = self._settlement(run, end, Work())
         await self.queries.record(run.by, facts.query_id, run.listed, end, settle=settle)

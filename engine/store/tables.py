@@ -14,11 +14,19 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from engine.store.lineage_tables import aggregate_budgets, lineage_columns, lineage_queries
 from engine.store.result_tables import query_exports, query_results
 from engine.store.schema import Id, Name, metadata
 from engine.store.schema import tenant as _tenant
 
-__all__ = ["metadata", "query_exports", "query_results"]
+__all__ = [
+    "aggregate_budgets",
+    "lineage_columns",
+    "lineage_queries",
+    "metadata",
+    "query_exports",
+    "query_results",
+]
 
 tenants = Table(
     "tenant",
