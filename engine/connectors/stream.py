@@ -10,6 +10,7 @@ from core.context import Cancellation
 from core.errors import Cancelled, Timeout
 from engine.connectors.connector import QueryLimits, RunStats
 from engine.connectors.ipc import Regrouped, ipc_stream, unique_names
+from engine.connectors.meter import CpuMeter
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,6 +22,7 @@ INTERRUPT_EVERY_S = 0.02  # an interrupt that arrives before the engine has star
 
 # Threads mostly wait for an engine; their number is bounded by the tenants' query slots, not by this.
 _threads = ThreadPoolExecutor(128, thread_name_prefix="query")
+_meter = CpuMeter()
 _left_behind: dict[asyncio.Future[Any], float] = {}
 
 
@@ -71,6 +73,7 @@ class BatchStream:
     @classmethod
     async def open(cls, statement: Statement, limits: QueryLimits, cancelled: Cancellation) -> "BatchStream":
         stream = cls(statement, limits, cancelled)
+        _meter.enter(stream)
         try:
             stream._schema = await stream._run(statement.start)
         except BaseException:
@@ -104,6 +107,8 @@ class BatchStream:
             await self.close()
 
     async def close(self) -> None:
+        if self.stats.cpu_ms is None:
+            self.stats.cpu_ms = round(_meter.leave(self) * 1000)
         if not self._is_closed:
             self._is_closed = True
             self._statement.interrupt()

@@ -52,10 +52,11 @@ class EdgeProcess:
         """The channel to the process that runs now; waits for one that starts. Raises Unavailable."""
         self.start()
         assert self._link is not None
-        try:
-            return await asyncio.wait_for(asyncio.shield(self._link), START_S)
-        except TimeoutError:
-            raise Unavailable("The data plane does not start.", hint="The server's log says why.") from None
+        link = self._link
+        await asyncio.wait({link}, timeout=START_S)
+        if not link.done():
+            raise Unavailable("The data plane does not start.", hint="The server's log says why.")
+        return link.result()
 
     async def close(self) -> None:
         if self._task is not None:
