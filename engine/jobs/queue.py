@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from core.context import Emit, Principal
@@ -22,6 +22,7 @@ from engine.jobs.leases import Leases
 from engine.jobs.log import kind_of, status_line
 from engine.jobs.principals import dump_principal
 from engine.store.db import Store
+from engine.store.result_tables import query_exports, query_results
 from engine.store.tables import jobs
 
 ENDED = ("succeeded", "failed", "cancelled")
@@ -135,7 +136,7 @@ class JobQueue(Jobs):
         ended_before = self._clock() - RETENTION_S
         old = (
             select(jobs.c.tenant_id, jobs.c.job_id)
-            .where(jobs.c.status.in_(ENDED), jobs.c.updated_at < ended_before)
+            .where(jobs.c.status.in_(ENDED), jobs.c.updated_at < ended_before, *_without_rows())
             .limit(PURGE_BATCH)
         )
         statement = delete(jobs).where(tuple_(jobs.c.tenant_id, jobs.c.job_id).in_(old))
@@ -168,6 +169,14 @@ class JobQueue(Jobs):
             "created_at": now,
             "updated_at": now,
         }
+
+
+def _without_rows() -> list[ColumnElement[bool]]:
+    """Jobs whose result or export is still kept stay with it."""
+    return [
+        ~exists().where(table.c.tenant_id == jobs.c.tenant_id, table.c[key] == jobs.c.job_id)
+        for table, key in ((query_results, "job_id"), (query_exports, "export_id"))
+    ]
 
 
 def _insert(connection: Connection, row: dict[str, Any]) -> Job:

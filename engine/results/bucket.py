@@ -53,7 +53,7 @@ class BucketObjects:
                     self._store, path, chunks, use_multipart=True, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
                 )
         except NotFound as error:  # of the bucket itself
-            raise Unavailable(_AWAY, hint="`headwater doctor` says what is wrong with it.") from error
+            raise Unavailable(_AWAY, hint="Have the operator check results.url and its options.") from error
 
     async def read(self, path: str, start: int, end: int) -> bytes:
         import obstore

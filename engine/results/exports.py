@@ -14,7 +14,7 @@ from engine.results.shelf import Shelf
 from engine.results.sight import digest_sight
 from engine.results.stored import SEAL_BYTES, StoredResults, frame_aad, too_large
 
-PIECE_BYTES = 2**20  # of a file, sealed as a whole
+PIECE_BYTES = 2 * 2**20  # of a file, sealed as a whole
 PRESIGNED_S = 300.0
 
 
@@ -161,14 +161,18 @@ class Exports:
 
 async def _pieces(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The same bytes in pieces of one size, but for the last."""
-    waiting = bytearray()
+    waiting, size = list[memoryview](), 0
     async for part in parts:
-        waiting += part
-        while len(waiting) >= PIECE_BYTES:
-            yield bytes(waiting[:PIECE_BYTES])
-            del waiting[:PIECE_BYTES]
+        rest = memoryview(part)
+        while size + len(rest) >= PIECE_BYTES:
+            yield b"".join([*waiting, rest[: PIECE_BYTES - size]])
+            rest = rest[PIECE_BYTES - size :]
+            waiting, size = [], 0
+        if rest:
+            waiting.append(rest)
+            size += len(rest)
     if waiting:
-        yield bytes(waiting)
+        yield b"".join(waiting)
 
 
 async def _tell_nobody(done: int, total: int) -> None:

@@ -96,4 +96,6 @@ def _translated(error: OSError) -> PlatformError:
         return Conflict(
             "The store of results takes no more.", hint="Ask for fewer rows, or have the operator free some space."
         )
-    return Unavailable("The store of results cannot be used.", hint="`headwater doctor` says what is wrong with it.")
+    return Unavailable(
+        "The store of results cannot be used.", hint="Retry in a moment; if it lasts, have the operator look at it."
+    )

@@ -156,7 +156,7 @@ class _Grouped:
         import pyarrow as pa
 
         if any(table.num_rows for table in self._waiting):
-            self._writer.write_table(pa.concat_tables(self._waiting).combine_chunks())
+            self._writer.write_table(pa.concat_tables(self._waiting))
         self._waiting = []
 
 
@@ -212,4 +212,4 @@ class Growing(io.RawIOBase):
 
     def take(self) -> bytes:
         parts, self._parts = self._parts, []
-        return b"".join(parts)
+        return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -72,7 +72,8 @@ class Upload:
             self._pieces.get_nowait()
         self._pieces.put_nowait(_Aborted())
         await asyncio.wait({self._writing})
-        self._writing.exception()  # that of the block counts
+        if not self._writing.cancelled():
+            self._writing.exception()  # that of the block counts
 
     async def write(self, data: bytes) -> None:
         """Hand on a piece; waits while the store is slower. Raises what the store raises."""

@@ -5,7 +5,7 @@ import time
 
 import pytest
 from pydantic import BaseModel
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 
 from core.errors import Conflict, InvalidArgument, NotFound, Unauthorized
 from core.jobs import JobEvent, Progress
@@ -14,6 +14,7 @@ from engine.jobs.leases import Verdict
 from engine.jobs.log import part_line
 from engine.jobs.queue import RETENTION_S, JobQueue
 from engine.store.db import Store
+from engine.store.result_tables import query_results
 from engine.store.tables import job_events
 from tests.fixtures_jobs import ADA, ADMIN, BOB, CY, EVE, part_of, submit
 
@@ -162,6 +163,20 @@ async def test_cancelling_a_job_that_ended_changes_nothing(queue: JobQueue) -> N
     job_id = await submit(queue)
     await queue.leases.settle(await claim(queue), Verdict("succeeded"), [])
     assert (await queue.cancel(ADA, job_id)).status == "succeeded"
+
+
+async def test_an_old_job_stays_as_long_as_its_rows(store: Store) -> None:
+    now = [1000.0]
+    queue = JobQueue(store, part_of=part_of, clock=lambda: now[0])
+    kept, old = await submit(queue), await submit(queue)
+    for _ in (kept, old):
+        await queue.leases.settle(await claim(queue), Verdict("succeeded"), [])
+    row = {"tenant_id": "acme", "job_id": kept, "owner": "ada", "path": "p", "frames": "[]", "outcome": "{}"}
+    row |= {"sight": "", "ended_at": 0.0, "expires_at": 0.0}
+    await store.write(lambda connection: connection.execute(insert(query_results).values(**row)))
+    now[0] += RETENTION_S + 1
+    assert await queue.purge() == 1
+    assert [job.job_id for job in (await queue.page(ADA, ALL))[0]] == [kept]
 
 
 async def test_old_jobs_are_purged_with_their_events_and_young_ones_stay(store: Store) -> None:

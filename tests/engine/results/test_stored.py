@@ -223,10 +223,10 @@ async def test_the_sweep_takes_what_is_over_and_what_was_left_behind(place: Plac
 
 
 async def test_a_file_of_many_pieces_is_read_from_anywhere(place: Place) -> None:
-    run = await place.write("j1", (200_000, 200_000))
+    run = await place.write("j1", (350_000, 350_000))
     await place.begin("e1")
     made = await place.export(replace(run, job_id="e1"), "j1")
-    expected = b'"n"\n' + b"".join(b"%d\n" % number for number in range(400_000))
+    expected = b'"n"\n' + b"".join(b"%d\n" % number for number in range(700_000))
     assert made.size_bytes == len(expected) > 2 * PIECE_BYTES
     for start, end in ((0, len(expected)), (PIECE_BYTES - 1, PIECE_BYTES + 1), (PIECE_BYTES, 2 * PIECE_BYTES), (5, 6)):
         pieces = [piece async for piece in place.exports.read(made, start, end)]
