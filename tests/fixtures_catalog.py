@@ -21,6 +21,7 @@ from engine.connectors.places import Places
 from engine.connectors.pool import Connectors
 from engine.identity.roles import BUILT_IN
 from engine.lake.warehouse import Lake
+from engine.sql.lineage import LineageLog
 from engine.store.db import Store, sqlite_url
 from engine.store.tables import metadata
 from tests.engine.catalog.conftest import open_sealed, run_sql, seal
@@ -43,6 +44,7 @@ class Desk:
     roots: Path
     lake: Lake
     catalog: Catalog
+    lineage: LineageLog
     checks: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     gate: FakeGate = field(default_factory=FakeGate)
 
@@ -74,7 +76,9 @@ async def desk(tmp_path: Path, store: Store) -> AsyncIterator[Desk]:
         warehouses=warehouses,
         schema_ttl_s=300,
     )
-    yield Desk(roots, lake, catalog)
+    lineage = LineageLog(store)
+    yield Desk(roots, lake, catalog, lineage)
+    await lineage.close()
     await connectors.close()
     lake.close()
 
@@ -87,6 +91,7 @@ def call(desk: Desk) -> Caller:
         version="1.2.3",
         lake=desk.lake,
         catalog=desk.catalog,
+        lineage=desk.lineage,
         pages=PageSigner(b"k" * 32),
         checks=desk.checks,
     )
