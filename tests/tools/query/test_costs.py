@@ -1,4 +1,5 @@
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -11,7 +12,7 @@ from engine.store.tables import query_reservations
 from tests.fixtures_catalog import ADMIN, STRANGER, VIEWER, Caller
 
 ROOT = Principal("root", "acme", frozenset({"super_admin"}), BUILT_IN["super_admin"])
-ROWS = {"connection_id": "shop", "sql": "SELECT * FROM item"}
+ROWS: dict[str, Any] = {"connection_id": "shop", "sql": "SELECT * FROM item"}
 
 
 async def test_each_query_has_its_line_in_the_history(call: Caller) -> None:
@@ -30,7 +31,8 @@ async def test_the_history_has_pages(call: Caller) -> None:
     second = await call("list_query_costs", page=2, page_size=2)
     assert (len(first.items), len(second.items), second.total) == (2, 1, 3)
     assert len({line.query_id for line in [*first.items, *second.items]}) == 3
-    for wrong in ({"page": 0}, {"page_size": 101}, {"page_size": 0}):
+    refused: list[dict[str, Any]] = [{"page": 0}, {"page_size": 101}, {"page_size": 0}]
+    for wrong in refused:
         with pytest.raises(InvalidArgument):
             await call("list_query_costs", **wrong)
 
