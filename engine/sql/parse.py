@@ -21,6 +21,17 @@ _LITERALS = frozenset(
     }
 )
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_HOLDERS = (
+    exp.From,
+    exp.Join,
+    exp.Subquery,
+    exp.CTE,
+    exp.Lateral,
+    exp.SetOperation,
+    exp.Alias,
+    exp.Pivot,
+    exp.PropertyEQ,
+)
 _OPENING = frozenset({TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE})
 _CLOSING = frozenset({TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END})
 
@@ -43,12 +54,15 @@ def parse(sql: str, dialect: str) -> Parsed:
         raise _syntax_error(where.get("line"), where.get("col")) from None
     except (RecursionError, ValueError):  # ValueError: numbers that no integer can hold
         raise too_complex() from None
+    except (AttributeError, KeyError, IndexError, TypeError):  # how sqlglot stumbles over some unfinished texts
+        raise _syntax_error(None, None) from None
     if not found:
         raise QueryUnauthorized("Access denied: there is no statement.", hint="Write one SELECT.")
     if len(found) > 1:
         raise QueryUnauthorized(
             "Access denied: exactly one statement runs at a time.", hint="Send each SELECT as a call of its own."
         )
+    _check_whole(found[0])
     tree = _with_parameters(found[0])
     if dialect == "duckdb":
         expand_pivots(tree)
@@ -97,6 +111,25 @@ def _with_parameters(tree: exp.Expr) -> exp.Expr:
         if name and node.parent is not None:
             node.replace(exp.Placeholder(this=name))
     return tree
+
+
+def _check_whole(tree: exp.Expr) -> None:
+    """sqlglot builds some nodes without the parts that they must have; such a text was not understood."""
+    for node in tree.walk():
+        is_hollow = isinstance(node, _HOLDERS) and not isinstance(node.this, exp.Expr)
+        is_bare = isinstance(node, (exp.From, exp.Join)) and isinstance(node.this, (exp.Select, exp.SetOperation))
+        if is_hollow or is_bare:
+            raise _syntax_error(None, None)
+        if node.error_messages() or (isinstance(node, exp.Star) and not _is_whole_star(node)):
+            raise _syntax_error(None, None)
+
+
+def _is_whole_star(star: exp.Star) -> bool:
+    changed = [*(star.args.get("replace") or []), *(star.args.get("rename") or [])]
+    excluded = star.args.get("except_") or []
+    return all(
+        isinstance(item, exp.Alias) and isinstance(item.args.get("alias"), exp.Identifier) for item in changed
+    ) and (all(isinstance(item, (exp.Column, exp.Identifier)) for item in excluded))
 
 
 def _shape(tokens: list[Token]) -> str:
