@@ -115,8 +115,6 @@ async def build(settings: Settings, *, registry: Registry | None = None, isolate
     registry = Registry.walk(TOOL_PACKAGES) if registry is None else registry
     edges = Edges(settings) if settings.edge.url or (isolated and settings.edge.isolation == "process") else None
     try:
-        if edges is not None:
-            edges.start()  # first: it comes up while the rest is built
         return await _build(settings, Store(url, pool_size=settings.store.pool_size), registry, edges)
     except BaseException:
         if edges is not None:

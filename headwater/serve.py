@@ -79,6 +79,8 @@ async def serving(
         await platform.start_workers()
         gc.freeze()  # what is here now stays; collections need not walk it
         gc.enable()
+        if platform.edges is not None:
+            platform.edges.start()  # last, for it would slow the faces' own start; the first query waits for it
         yield platform, ports
 
 

@@ -36,7 +36,7 @@ class Edges:
         }
 
     def start(self) -> None:
-        """Begin to start what the first query will need."""
+        """Begin to start what the first query will need; that query would do it too."""
         if self._far is None:
             self._take_folder()
             self._own[False].start()
@@ -75,10 +75,20 @@ class Edges:
             os.close(self._lock)
 
     def _link(self, kind: str) -> GetLink:
-        return self._far.link if self._far is not None else self._own[kind in NEEDS_NETWORK].link
+        if self._far is not None:
+            return self._far.link
+        process = self._own[kind in NEEDS_NETWORK]
+
+        async def link() -> Link:
+            self._take_folder()
+            return await process.link()
+
+        return link
 
     def _take_folder(self) -> None:
         """A folder of this process; those of processes that were killed are removed."""
+        if self._lock is not None:
+            return
         try:
             self._folder.mkdir(mode=0o700, parents=True)
             self._lock = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
