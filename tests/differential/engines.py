@@ -1,6 +1,5 @@
 """Two databases of one kind: the data as it is, which governed SQL reads, and the copy of what the caller may see."""
 
-import hashlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -9,6 +8,7 @@ from typing import Any, Protocol
 import duckdb
 import psycopg
 
+from engine.connectors.sqlite import _hashed
 from tests.differential.worlds import Table, create, quote
 
 Rows = list[tuple[Any, ...]]
@@ -91,11 +91,6 @@ class SqliteSide:
 
     def close(self) -> None:
         self._connection.close()
-
-
-def _hashed(key: str, value: Any) -> Any:
-    digest = hashlib.sha256(f"{key}{value}".encode()).hexdigest()
-    return None if value is None else int(digest[:15], 16) if isinstance(value, int) else digest
 
 
 class PostgresSide:

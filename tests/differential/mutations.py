@@ -52,7 +52,7 @@ MUTANTS: Sequence[Mutant] = (
         "filters without parentheses",
         FILTERS,
         "return print_sql(holder, dialect)",
-        "return print_sql(holder.this, dialect)",
+        "return print_sql(holder.unnest(), dialect)",
     ),
     Mutant(
         "a missing attribute is a text",
@@ -143,21 +143,19 @@ MUTANTS: Sequence[Mutant] = (
         by="attacks",
     ),
     Mutant("several statements", "engine/sql/parse.py", "if len(found) > 1:", "if False:", by="attacks"),
-    Mutant(
-        "every kind of statement",
-        "engine/sql/classify.py",
-        "    word = next(",
-        "    return tree  # type: ignore[return-value]\n    word = next(",
-        by="attacks",
-    ),
     # aggregate-only columns
     Mutant(
         "aggregate-only columns in any expression",
         EXPRESSIONS,
         "        label = self.raw(node, scope).label\n        if label.protected:",
-        "        label = self.raw(node, scope).label\n        if False:",
+        "        label = self.raw(node, scope).label\n        label = Label(label.is_masked, label.direct, label.indirect)\n        if label.protected:",
     ),
-    Mutant("stars cover aggregate-only columns", STARS, "if protected:", "if False:"),
+    Mutant(
+        "stars cover aggregate-only columns",
+        STARS,
+        "    if protected:",
+        "    kept = [Column(item.name, Label(direct=item.label.direct)) for item in kept]\n    if False:",
+    ),
     Mutant("max of an aggregate-only column", AGGREGATES, '"count sum avg', '"max count sum avg'),
     Mutant(
         "FILTER inside a protected aggregate",

@@ -1,4 +1,6 @@
-"""Sends a corpus of attacks through every door of a served platform: `python -m tests.hostile.attacks CORPUS.jsonl`.
+"""Sends attacks through every door of a served platform: `python -m tests.hostile.attacks CORPUS.jsonl`.
+
+Our own always, and those of the corpus where it is there.
 
 Each statement must be refused, or answer what a copy without the secrets answers. Prints what went wrong, and a
 figure as the last line; exits with 1 when anything did."""
@@ -14,6 +16,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from tests.hostile.attacks import own
 from tests.hostile.attacks.lair import lair
 from tests.hostile.attacks.probes import Logs
 from tests.hostile.attacks.siege import Attack, Siege, besiege
@@ -38,10 +41,12 @@ def main() -> int:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--only", default="", help="Statements whose id begins so.")
     asked = parser.parse_args()
-    if not asked.corpus.is_file():
-        sys.stdout.write(f"attacks skipped: no file {asked.corpus}\n")
-        return 0
-    attacks = [attack for attack in read(asked.corpus) if attack.name.startswith(asked.only)]
+    attacks = own.read()
+    if asked.corpus.is_file():
+        attacks = read(asked.corpus) + attacks
+    else:
+        sys.stdout.write(f"the corpus of attacks is skipped: no file {asked.corpus} (set HEADWATER_ATTACKS)\n")
+    attacks = [attack for attack in attacks if attack.name.startswith(asked.only)]
     logs, base, started = Logs(), Path(tempfile.mkdtemp(prefix="headwater-attacks-")), time.monotonic()
     logging.root.addHandler(logs)
     try:
