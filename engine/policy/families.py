@@ -1,6 +1,7 @@
 """Which masks fit which types: a type in a source's own words belongs to one family."""
 
 import re
+from datetime import datetime
 from typing import Literal
 
 from engine.policy.rules import Mask
@@ -37,11 +38,29 @@ def fits(mask: Mask, data_type: str) -> bool:
     families, family = FITTING.get(mask.kind), family_of(data_type)
     if families is not None and family not in families:
         return False
+    if mask.kind == "constant":
+        return _is_of(mask.option("value"), family)
     if mask.kind == "date":
         return family != "date" or mask.option("grain", "year") not in ("day", "hour")
     if mask.kind == "number":
         return family != "integer" or "." not in mask.option("step", "1")
     return True
+
+
+def is_number(text: str) -> bool:
+    """Whether the text is a plain decimal number."""
+    return re.fullmatch(r"-?[0-9]{1,18}([.][0-9]{1,18})?", text) is not None
+
+
+def _is_of(value: str, family: Family) -> bool:
+    if family in ("integer", "decimal", "float"):
+        return is_number(value) and (family != "integer" or "." not in value)
+    if family in ("date", "timestamp"):
+        try:
+            datetime.fromisoformat(value)
+        except ValueError:
+            return False
+    return family != "other"
 
 
 def masked_type(mask: Mask | None, data_type: str) -> str:

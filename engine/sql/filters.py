@@ -47,7 +47,7 @@ def read_filter(text: str, relation: RelationInfo, dialect: str, names: Mapping[
     `names` tells what columns are called now, by their names in lower case when the filter was written."""
     if len(text) > MAX_FILTER:
         raise refuse_part("filter")
-    tree = parse(f"SELECT 1 WHERE ({text}\n)", dialect).tree
+    tree = parse(f"SELECT 1 WHERE {text}\n", dialect).tree
     where = tree.args.get("where")
     parts = {name for name, value in tree.args.items() if value}
     if not isinstance(tree, exp.Select) or where is None or parts != {"expressions", "where"}:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from engine.policy.families import family_of, fits
+from engine.policy.families import family_of, fits, is_number
 from engine.policy.rules import Mask
 
 SQLITE_HASH = "headwater_hash"
@@ -36,13 +36,9 @@ def _null(column: str) -> str:
 
 def _constant(column: str, mask: Mask, data_type: str, dialect: str, key: str) -> str:
     value = mask.option("value")
-    is_number = family_of(data_type) in ("integer", "decimal", "float") and _is_number(value)
-    literal = value if is_number else text_literal(value, dialect)
+    is_plain = family_of(data_type) in ("integer", "decimal", "float") and is_number(value)
+    literal = value if is_plain else text_literal(value, dialect)
     return f"CASE WHEN FALSE THEN {column} ELSE {literal} END"
-
-
-def _is_number(value: str) -> bool:
-    return value.lstrip("-").replace(".", "", 1).isdecimal() and value.isascii()
 
 
 def _hash(column: str, mask: Mask, data_type: str, dialect: str, key: str) -> str:
@@ -70,7 +66,9 @@ def _partial(column: str, mask: Mask, data_type: str, dialect: str, key: str) ->
     else:
         kept, ends = [f"left({text}, {first})"], [f"right({text}, {last})"]
     shown = " || ".join([*kept, hidden, *ends])
-    return f"CASE WHEN length({text}) > {first + last} THEN {shown} ELSE {_stars(f'length({text})', dialect)} END"
+    masked = f"CASE WHEN length({text}) > {first + last} THEN {shown} ELSE {_stars(f'length({text})', dialect)} END"
+    # In SQLite no length gives no stars, where elsewhere it gives a null.
+    return f"CASE WHEN {column} IS NOT NULL THEN {masked} END" if dialect == "sqlite" else masked
 
 
 def _stars(count: str, dialect: str) -> str:
