@@ -54,7 +54,7 @@ class Relations:
         return weight + sum(self._source(lateral, scope, ctes) for lateral in node.args.get("laterals") or [])
 
     def _joins(self, joins: Sequence[exp.Join], left: set[str], scope: Scope, ctes: Ctes) -> int:
-        """Joins to what is in `left`. A comma starts anew: engines do not look across it in ON and USING."""
+        """Joins to what is in `left`. In some dialects a comma starts anew: ON and USING do not look across it."""
         weight = 0
         for join in joins:
             check_parts(join)
@@ -62,7 +62,7 @@ class Relations:
             weight += self._source(join.this, scope, ctes)
             added = set(scope.sources) - before
             if not any(join.args.get(part) for part in ("on", "using", "side", "kind", "method")):
-                left = added
+                left = added if self._dialect in ("postgres", "spark") else left | added
                 continue
             self._merge(join, left, added, scope)
             left = left | added

@@ -9,7 +9,8 @@ import duckdb
 import pytest
 
 from core.errors import PlatformError, QueryUnauthorized
-from tests.engine.sql.salaries import SECRETS, Salaries, on_duckdb, on_sqlite
+from engine.sql.bind import prepare
+from tests.engine.sql.salaries import SECRETS, Salaries, on_duckdb, on_sqlite, seen
 
 REFUSED = """
 SELECT salary FROM staff
@@ -117,7 +118,6 @@ SELECT (SELECT sum(o.salary)) FROM staff o
 SELECT (SELECT sum(o.salary) FROM hits) FROM staff o
 SELECT (SELECT salary FROM (SELECT 1 + 1) t) FROM staff
 SELECT (SELECT staff.salary FROM (SELECT 1 + 1) staff) FROM staff
-SELECT (SELECT count(*) FROM (SELECT 1 AS salary) c, hits a JOIN hits b ON salary > 1000) FROM staff
 SELECT s.id FROM staff s JOIN hits h ON s.salary > h.id
 SELECT s.id FROM staff s JOIN dept d USING (salary)
 SELECT s.id FROM staff s NATURAL JOIN dept d
@@ -182,6 +182,7 @@ SELECT sum(a.salary - b.salary) FROM staff a, staff b
 # May run, and must tell nothing of fewer than five people.
 SILENT = """
 SELECT sum(salary) FROM staff WHERE id = 5
+SELECT (SELECT count(*) FROM (SELECT 1 AS salary) c, hits a JOIN hits b ON salary > 1000) FROM staff
 SELECT avg(salary), count(salary), stddev(salary) FROM staff WHERE id IN (1, 2, 3, 4)
 SELECT id, sum(salary) FROM staff GROUP BY id
 SELECT name, avg(salary) FROM staff GROUP BY ALL
@@ -255,6 +256,16 @@ def told(value: Any) -> bool:
     if isinstance(value, list):
         return any(told(item) for item in value)
     return (isinstance(value, (int, float)) and value > 100) or value == "rich" or value in SECRETS
+
+
+def test_where_on_does_not_look_across_a_comma_the_outer_query_is_meant() -> None:
+    with pytest.raises(QueryUnauthorized):
+        prepare(
+            "SELECT (SELECT count(*) FROM dept c, hits a JOIN hits b ON salary > 5) FROM staff",
+            seen(),
+            "postgres",
+            max_rows=9,
+        )
 
 
 def test_sqlite_has_the_same_walls() -> None:
