@@ -43,7 +43,8 @@ def show(name: str, rest: Mapping[str, Any], preview: RowsPreview, budget: int, 
     if profiled and (table.rows < shown.row_count or shown.columns < shown.column_count):
         told = _profile(preview, int(page.room * PROFILE_SHARE))
         table = _rows(preview, columns, room - sum(cost(line) + 1 for line in told))
-    shown.rows, page.cut_values = table.rows, page.cut_values + table.cut_values
+    long_names = sum(max(len(column.name), len(column.type)) > MAX_NAME_CHARS for column in columns)
+    shown.rows, page.cut_values = table.rows, page.cut_values + table.cut_values + long_names
     total = str(shown.row_count) if shown.rows == shown.row_count else f"{shown.rows} of {shown.row_count}"
     heading = ",".join(_heading(column) for column in columns)
     for line in (f"{name} ({total}):", *([heading] if columns else []), *table.lines, *told):

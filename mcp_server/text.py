@@ -53,7 +53,10 @@ class Page:
 
 def cost(text: str) -> int:
     """Characters, where those beyond ASCII count for what models need for them: an emoji takes two tokens or more."""
-    return len(text) if text.isascii() else len(text.encode("utf-8", "replace")) * 2
+    if text.isascii():
+        return len(text)
+    plain = len(text.encode("ascii", "ignore"))
+    return plain + 2 * (len(text.encode("utf-8", "replace")) - plain)
 
 
 def compose(data: Mapping[str, Any], budget_chars: int, *, offset: int = 0) -> Page:
