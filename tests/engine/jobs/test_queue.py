@@ -171,8 +171,15 @@ async def test_an_old_job_stays_as_long_as_its_rows(store: Store) -> None:
     kept, old = await submit(queue), await submit(queue)
     for _ in (kept, old):
         await queue.leases.settle(await claim(queue), Verdict("succeeded"), [])
-    row = {"tenant_id": "acme", "job_id": kept, "owner": "ada", "path": "p", "frames": "[]", "outcome": "{}"}
-    row |= {"sight": "", "ended_at": 0.0, "expires_at": 0.0}
+    row: dict[str, object] = {
+        "tenant_id": "acme",
+        "job_id": kept,
+        "owner": "ada",
+        "path": "p",
+        "frames": "[]",
+        "outcome": "{}",
+    }
+    row |= {"outcome": "{}", "sight": "", "ended_at": 0.0, "expires_at": 0.0}
     await store.write(lambda connection: connection.execute(insert(query_results).values(**row)))
     now[0] += RETENTION_S + 1
     assert await queue.purge() == 1

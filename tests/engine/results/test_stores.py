@@ -17,6 +17,9 @@ from core.errors import Conflict, NotFound, Unavailable
 from engine.results.bucket import BucketObjects
 from engine.results.folder import FolderObjects
 from engine.results.objects import Found, Objects, Upload
+from tests.fixtures_results import opened_shop, shop_template
+
+__all__ = ["shop_template"]
 
 KEY, SECRET = "test-key", "test-secret"
 
@@ -190,6 +193,32 @@ async def test_a_bucket_signs_urls_for_a_while(s3: str) -> None:
     assert signature != sigv4(parts.path.replace("/e/", "/f/"), parts.netloc, query)
     assert objects.uri("exports/a/e/1.csv") == "s3://signed/prefix/exports/a/e/1.csv"
     assert timedelta(seconds=int(query["X-Amz-Expires"])) <= timedelta(minutes=5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("presigned", [False, True])
+async def test_results_and_exports_lie_in_a_bucket(
+    s3: str, shop_template: Path, tmp_path: Path, presigned: bool
+) -> None:
+    import httpx
+
+    name = f"exports-{presigned}".lower()
+    await bucket(s3, name)
+    options = {"endpoint": s3, "region": "us-east-1", "access_key_id": KEY, "secret_access_key": SECRET}
+    wanted = {"url": f"s3://{name}/p", "options": options, "presigned": presigned}
+    async with opened_shop(shop_template, tmp_path, results=wanted) as shop:
+        job_id = await shop.run("SELECT id FROM item ORDER BY id")
+        assert (await shop.call("get_query_job_results", job_id=job_id)).total_rows == 5
+        made = await shop.call("create_export", job_id=job_id, compression="NONE")
+        assert made.gcs_path == f"s3://{name}/p/exports/default/{made.id}/1.csv"
+        url = (await shop.call("download_export", export_id=made.id)).signed_url
+        async with httpx.AsyncClient() as client:
+            stored = (await client.get(f"{s3}/{name}/p/exports/default/{made.id}/1.csv")).content
+            downloaded = (await (client.get(url) if presigned else shop.get(url))).content
+        assert downloaded == b'"id"\n1\n2\n3\n4\n5\n'
+        assert (stored == downloaded) == url.startswith(s3) == presigned
+        assert await shop.platform.engine.query_jobs.sweep() == 0
+        assert shop.stored() == []
 
 
 def sigv4(path: str, host: str, query: dict[str, Any]) -> str:
