@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from mcp_types import CallToolResult
 
 from core.portable import Rows, RowsColumn, RowsPreview
 from mcp_server.results import tool_result
@@ -21,7 +22,9 @@ def preview(rows: list[dict[str, Any]], privacy: str = "public") -> RowsPreview:
 async def show(rows: list[dict[str, Any]], tokens: int = 2_000, **more: Any) -> tuple[str, dict[str, Any]]:
     result = RowsResult(data=Rows(lambda: rows, None, preview(rows, **more)), row_count=len(rows))
     made = await tool_result(result, tool="list_rows", by=None, results=None, request_id="r", tokens=tokens)
-    wire: dict[str, Any] = made.to_mcp_result().model_dump(by_alias=True)
+    answer = made.to_mcp_result()
+    assert isinstance(answer, CallToolResult)
+    wire: dict[str, Any] = answer.model_dump(by_alias=True)
     return wire["content"][0]["text"], wire
 
 
