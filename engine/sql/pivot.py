@@ -22,6 +22,8 @@ def expand_pivots(tree: exp.Expr) -> None:
     for pivot in reversed(list(tree.find_all(exp.Pivot))):  # the innermost first
         holder = pivot.parent
         if isinstance(holder, exp.Subquery) and holder.this is pivot:
+            if not isinstance(pivot.this, exp.Expr):
+                raise refuse_part("pivot")
             holder.set("this", _expanded(pivot, pivot.this, is_statement=True))
     for node in reversed(list(tree.find_all(exp.Table, exp.Subquery))):
         if node.args.get("pivots"):
