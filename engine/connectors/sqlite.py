@@ -110,7 +110,15 @@ class SqliteStatement:
 
 
 def _open(path: Path, *, authorize: bool = False) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5, check_same_thread=False)
+    connection = _connect(path, "mode=ro")
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_schema")
+    except sqlite3.OperationalError:
+        if path.with_name(path.name + "-wal").exists() or not path.exists():
+            raise
+        # In WAL mode even a reader writes beside the file, where it may not; nobody writes it now, so take it as it is.
+        connection.close()
+        connection = _connect(path, "mode=ro&immutable=1")
     connection.execute("PRAGMA query_only=ON")
     connection.execute("PRAGMA trusted_schema=OFF")
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
@@ -128,6 +136,10 @@ def _hashed(key: str, value: str | float | bytes | None) -> str | int | None:
     written = value if isinstance(value, bytes) else str(value).encode()
     digest = hashlib.sha256(key.encode() + written).hexdigest()
     return int(digest[:15], 16) if isinstance(value, int) else digest
+
+
+def _connect(path: Path, how: str) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.as_uri()}?{how}", uri=True, timeout=5, check_same_thread=False)
 
 
 def _authorize(action: int, *details: str | None) -> int:

@@ -1,6 +1,7 @@
 """The serving process's side: connectors whose statements run in a data plane."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 
 LATE_S = 10.0  # the data plane keeps the time; this is for one that does not answer at all
 CALL_S = 40.0
+REACH_S, REACH_AGAIN_S = 3.0, 0.05
 SMALL = 64 * 1024
+
+
+class NotReached(Unavailable):
+    """The data plane is not there: the call has not begun."""
 
 
 class Link:
@@ -78,8 +84,15 @@ class RemoteConnector:
     async def execute(
         self, sql: str, parameters: Mapping[str, str], *, limits: QueryLimits, cancelled: Cancellation
     ) -> ArrowStream:
-        request = self._request(sql, parameters, limits)
-        return await RemoteStream.open((await self._link()).query(request, limits.timeout_s), limits, cancelled)
+        request, give_up = self._request(sql, parameters, limits), time.monotonic() + REACH_S
+        while True:
+            link = await self._link()
+            try:
+                return await RemoteStream.open(link.query(request, limits.timeout_s), limits, cancelled)
+            except NotReached:  # it ended, and nobody knew yet: nothing has begun to run
+                if time.monotonic() > give_up:
+                    raise
+                await asyncio.sleep(REACH_AGAIN_S)
 
     async def explain(self, sql: str, parameters: Mapping[str, str]) -> str:
         limits = QueryLimits(max_rows=1, max_bytes=1, timeout_s=CALL_S)
@@ -192,6 +205,8 @@ def translated(error: "grpc.aio.AioRpcError") -> PlatformError:
         return told
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return Timeout("The data plane did not answer in time.")
+    if "failed to connect" in (error.details() or ""):
+        return NotReached("The data plane is not reached.", hint="Retry in a moment; `headwater doctor` says more.")
     return _stopped()
 
 

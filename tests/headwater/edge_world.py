@@ -65,7 +65,7 @@ async def rows(connector: Connector, sql: str, *, cancelled: Cancellation | None
 async def world(folder: Path, **settings: Any) -> AsyncIterator[World]:
     """Data of each embedded kind, and a supervisor that has begun to start its data plane."""
     data = folder / "data"
-    data.mkdir()
+    data.mkdir(exist_ok=True)
     (data / "cities.csv").write_text("name,people\nOslo,700\nRome,2800\n")
     with duckdb.connect(str(data / "shop.duckdb")) as connection:
         connection.execute("CREATE TABLE t AS SELECT 42 AS answer")
