@@ -12,7 +12,7 @@ from core.errors import Unauthorized
 from core.jobs import Job
 from core.pages import PageSigner
 from core.registry import Registry
-from core.settings import LimitSettings, Settings
+from core.settings import LimitSettings, QuerySettings, Settings
 from engine.approvals.none import NoApprovals
 from engine.audit.log import AuditLog
 from engine.catalog.catalog import Catalog
@@ -192,16 +192,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
     builder = QueryBuilder(catalog)
     identity = build_identity(settings, store, vault, egress)
     quotas = Quotas(store, open_ledger(store, settings.limits))
-    lineage = LineageLog(store)
-    sql = SqlService(
-        catalog=catalog,
-        store=store,
-        settings=query,
-        usage=usage,
-        results=results,
-        charge=GroupingBudget(store).charge_aggregate_budget,
-        record=lineage.record,
-    )
+    sql, lineage = build_sql(query, store, catalog, usage, results)
     saved = SavedQueries(store, reader=builder)
     return Engine(
         settings=settings,
@@ -240,6 +231,23 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         pages=PageSigner(vault.purpose_key("pages")),
         checks={"store": store_check(store)} | ({} if edges is None else {"data_plane": edges.check}),
     )
+
+
+def build_sql(
+    settings: QuerySettings, store: Store, catalog: Catalog, usage: Usage, results: KeptResults
+) -> tuple[SqlService, LineageLog]:
+    """The way from SQL to data, with what it is charged to and what takes note of it."""
+    lineage = LineageLog(store)
+    sql = SqlService(
+        catalog=catalog,
+        store=store,
+        settings=settings,
+        usage=usage,
+        results=results,
+        charge=GroupingBudget(store).charge_aggregate_budget,
+        record=lineage.record,
+    )
+    return sql, lineage
 
 
 def build_identity(settings: Settings, store: Store, vault: Vault, egress: EgressClient) -> Identity:
