@@ -29,7 +29,6 @@ _HOLDERS = (
     exp.Lateral,
     exp.SetOperation,
     exp.Alias,
-    exp.Pivot,
     exp.PropertyEQ,
 )
 _OPENING = frozenset({TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE})
@@ -120,7 +119,8 @@ def _check_whole(tree: exp.Expr) -> None:
         is_bare = isinstance(node, (exp.From, exp.Join)) and isinstance(node.this, (exp.Select, exp.SetOperation))
         if is_hollow or is_bare:
             raise _syntax_error(None, None)
-        if node.error_messages() or (isinstance(node, exp.Star) and not _is_whole_star(node)):
+        has_gap = not isinstance(node, exp.Pivot) and node.error_messages()
+        if has_gap or (isinstance(node, exp.Star) and not _is_whole_star(node)):
             raise _syntax_error(None, None)
 
 
