@@ -3,8 +3,8 @@
 import enum
 import json
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -15,7 +15,7 @@ from rich.console import Console
 from api.cli_render import show
 from api.streams import ARROW_FIELD
 from core.errors import InvalidArgument, PlatformError
-from core.portable import plain_type
+from core.portable import Bars, plain_type
 from core.tool import Tool
 
 EXIT_CODES = {
@@ -53,6 +53,7 @@ class Answer:
     request_id: str
     result: dict[str, Any] | None = None
     error: PlatformError | None = None
+    bars: Mapping[str, Bars] = field(default_factory=dict)  # fields of the result that are shown as pictures
 
 
 Execute = Callable[[str, dict[str, Any], Options], Answer]
@@ -136,7 +137,7 @@ def finish(answer: Answer, options: Options) -> None:
     if options.as_json:
         click.echo(json.dumps(result, ensure_ascii=False))
     else:
-        show(Console(), result)
+        show(Console(), result, answer.bars)
 
 
 def _take_options(values: dict[str, Any]) -> Options:

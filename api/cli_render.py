@@ -1,29 +1,51 @@
 """How the command line shows results: a table for people, JSON for programs."""
 
 import json
+from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from core.portable import Bars
+
 MAX_CELL = 60
 MIN_FOLDED = 24
+BAR, PLAIN_BAR = "█", "#"
+MIN_BAR, MAX_BAR, BESIDE_BAR = 8, 40, 16
 
 
-def show(console: Console, result: dict[str, Any]) -> None:
-    """Print a result: its list of objects as a table, then its other fields one to a line."""
-    rows_field = _rows_field(result)
+def show(console: Console, result: dict[str, Any], bars: Mapping[str, Bars] | None = None) -> None:
+    """Print a result: its list of objects as a table, its other fields one to a line, its pictures last."""
+    pictures = {name: marker for name, marker in (bars or {}).items() if result.get(name)}
+    rows_field = _rows_field({name: value for name, value in result.items() if name not in pictures})
     if rows_field:
         _show_rows(console, result[rows_field])
     has_list = any(isinstance(value, list) for name, value in result.items() if name != "items")
     for name, value in result.items():
-        if name == rows_field or (name == "items" and has_list) or value is None:
+        if name == rows_field or name in pictures or (name == "items" and has_list) or value is None:
             continue
         console.print(f"[dim]{escape(name)}[/dim] ", end="")
         console.print(_line(value), markup=False, highlight=False)
+    for name, marker in pictures.items():
+        _draw(console, name, result[name], marker)
     if not result:
         console.print("done")
+
+
+def _draw(console: Console, name: str, items: list[dict[str, Any]], marker: Bars) -> None:
+    """A line for each item: what it is, a bar as long as its share of the longest, its value."""
+    values = [max(0.0, float(item.get(marker.value) or 0)) for item in items]
+    longest, widest = max(values, default=0.0), max(len(_cell(item.get(marker.label))) for item in items)
+    room = max(MIN_BAR, min(MAX_BAR, console.width - widest - BESIDE_BAR))
+    sign = BAR if console.encoding.lower().startswith("utf") else PLAIN_BAR
+    console.print(f"[dim]{escape(name)}[/dim]")
+    for item, value in zip(items, values, strict=True):
+        bar = sign * ceil(room * value / longest) if longest else ""
+        line = f"  {_cell(item.get(marker.label)):>{widest}} {bar:<{room}} {_cell(item.get(marker.value))}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _line(value: Any) -> str:

@@ -12,6 +12,7 @@ from rich.syntax import Syntax
 
 from api.cli_render import show
 from core.errors import Unavailable
+from core.portable import bars
 from core.settings import Settings
 from headwater.announce import command, connect_lines, url
 from headwater.build import Platform
@@ -91,7 +92,8 @@ async def _ask(console: Console, platform: Platform, ports: Ports, token: str) -
             started = time.perf_counter()
             answer = await client.call_tool(tool, arguments)
             milliseconds = (time.perf_counter() - started) * 1000
-            show(console, _brief(answer.structured_content or {}))
+            markers = bars(platform.dispatcher.registry.get(tool).result)
+            show(console, _brief(answer.structured_content or {}), markers)
             console.print(f"[dim]{milliseconds:.0f} ms[/dim]")
 
 

@@ -114,8 +114,13 @@ def _append(table: "Table", rows: "pa.Table", *, through: int) -> int:
 
 
 def _table(catalog: "SqlCatalog", name: str, rows: "pa.Table") -> "Table":
-    properties = {**TABLE_DEFAULTS, "comment": f"New York flights 2013: {name}"}
-    return catalog.create_table_if_not_exists((NAMESPACE, name), schema=rows.schema, properties=properties)
+    from pyiceberg.exceptions import NoSuchTableError
+
+    try:  # create_table_if_not_exists would write a metadata file before it finds the table, and leave it
+        return catalog.load_table((NAMESPACE, name))
+    except NoSuchTableError:
+        properties = {**TABLE_DEFAULTS, "comment": f"New York flights 2013: {name}"}
+        return catalog.create_table((NAMESPACE, name), schema=rows.schema, properties=properties)
 
 
 def _read(name: str) -> "pa.Table":

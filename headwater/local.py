@@ -8,6 +8,7 @@ import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -19,6 +20,7 @@ from api.cli_live import Live
 from api.streams import ARROW_FIELD
 from core.dispatch import Call
 from core.errors import InvalidArgument, NotFound, PlatformError
+from core.portable import bars
 from core.registry import Registry
 from core.settings import Settings
 from core.tool import Tool
@@ -54,8 +56,10 @@ def executor(ctx: click.Context) -> Execute:
             if server:
                 from headwater.remote import Server  # lazily: the outbound client
 
-                return asyncio.run(Server(server, token or "", settings.egress).call(declared, arguments, options))
-            return asyncio.run(_call_on_home(settings, token, declared, arguments, options))
+                answer = asyncio.run(Server(server, token or "", settings.egress).call(declared, arguments, options))
+            else:
+                answer = asyncio.run(_call_on_home(settings, token, declared, arguments, options))
+            return replace(answer, bars=bars(declared.result))
         except PlatformError as error:
             return Answer("", error=error)
 

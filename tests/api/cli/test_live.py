@@ -13,6 +13,7 @@ from api.cli_render import show
 from api.streams import ArrowJoin
 from core.errors import InvalidArgument, Unavailable
 from core.jobs import Progress
+from core.portable import Bars
 from tests.fakes.sample_tools import Part
 
 
@@ -87,11 +88,23 @@ def test_chunks_of_another_schema_are_not_joined() -> None:
         join.add(other.getvalue().to_pybytes())
 
 
-def _shown(result: dict[str, object], width: int = 80) -> str:
+def _shown(result: dict[str, object], width: int = 80, bars: dict[str, Bars] | None = None) -> str:
     console = Console(width=width, no_color=True)
     with console.capture() as capture:
-        show(console, result)
+        show(console, result, bars)
     return capture.get()
+
+
+def test_fields_marked_as_bars_are_drawn_and_tables_stay_tables() -> None:
+    sizes = [{"size": "small", "files": 8, "bytes": 1}, {"size": "large", "files": 2}, {"size": "none", "files": 0}]
+    said = _shown({"sizes": sizes, "rows": [{"a": 7}], "empty": []}, bars={"sizes": Bars("size", "files")})
+    lines = [line.split() for line in said.splitlines()]
+    assert lines[:2] == [["a"], ["7"]]
+    assert [line[0] for line in lines[-3:]] == ["small", "large", "none"]
+    assert [line[-1] for line in lines[-3:]] == ["8", "2", "0"]
+    lengths = [line.count("█") + line.count("#") for line in said.splitlines()[-3:]]
+    assert lengths[0] == 4 * lengths[1] and lengths[2] == 0
+    assert all(len(line) <= 80 for line in said.splitlines())
 
 
 def test_a_table_too_wide_keeps_its_first_columns_and_names_the_others() -> None:
