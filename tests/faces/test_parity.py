@@ -26,7 +26,7 @@ from tests.faces.world import IDS, World, make_home, settings_of, worlds
 FACES = ("rest", "mcp", "grpc", "grpc_web", "cli")
 TYPED = ("grpc", "grpc_web")
 VOLATILE_KEYS = re.compile(
-    r"(^|_)(at|ms|id|token|since|time|version|plan|uptime_s|now|url|text|hash|secret|seq|checked_count|head)$"
+    r"(^|_)(at|ms|id|token|since|time|version|plan|uptime_s|now|url|text|hash|secret|seq|checked_count|head|usd)$"
 )
 REGISTRY = Registry.walk(TOOL_PACKAGES)
 
