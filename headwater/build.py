@@ -159,19 +159,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
     egress = EgressClient(settings.egress)
     warehouses = Warehouses(store, folder=home / "warehouse", home=home, roots=query.allowed_roots)
     lake = Lake(home / "warehouse", locate=warehouses.locate)
-    places = Places(
-        home=home,
-        roots=query.allowed_roots,
-        private_hosts=settings.egress.allowed_private_hosts,
-        lakehouses=warehouses.folders,
-    )
-    connectors = Connectors(
-        lake=lake,
-        places=places,
-        settings=query,
-        temp_directory=home / "tmp",
-        wrap=None if edges is None else edges.wrap(lake),
-    )
+    connectors = open_connectors(settings, warehouses, lake, edges)
     catalog = Catalog(
         store=store,
         connectors=connectors,
@@ -259,6 +247,22 @@ def build_identity(settings: Settings, store: Store, vault: Vault, egress: Egres
         settings=settings.auth,
         home=settings.home,
         issuer=settings.server.public_url or OWN_ISSUER,
+    )
+
+
+def open_connectors(settings: Settings, warehouses: Warehouses, lake: Lake, edges: Edges | None) -> Connectors:
+    """Connections to what the operator allows; their statements run in `edges`, or here where there are none."""
+    return Connectors(
+        lake=lake,
+        places=Places(
+            home=settings.home,
+            roots=settings.query.allowed_roots,
+            private_hosts=settings.egress.allowed_private_hosts,
+            lakehouses=warehouses.folders,
+        ),
+        settings=settings.query,
+        temp_directory=settings.home / "tmp",
+        wrap=None if edges is None else edges.wrap(lake),
     )
 
 
