@@ -66,7 +66,7 @@ SELECT s FROM (SELECT {'s': ssn} AS s FROM customers)
 SELECT [ssn] FROM customers
 SELECT ssn || '' FROM customers
 SELECT min(ssn), max(ssn), any_value(ssn) FROM customers
-SELECT count(DISTINCT ssn) FROM customers
+SELECT count(DISTINCT ssn || 'x') FROM customers
 SELECT count(*) FROM customers WHERE ssn = 'CANARY-SSN-1'
 SELECT count(*) FROM customers GROUP BY ssn
 SELECT name FROM customers WHERE ssn LIKE 'CANARY%'
