@@ -7,7 +7,7 @@
 set -u
 cd "$(dirname "$0")/.."
 attacks=${HEADWATER_ATTACKS:-../shared/data/sql-attacks-dev.jsonl}
-failed=0
+failed=$bad
 run() { echo "== $1"; shift; "$@" || failed=1; }
 own() {
   case $1 in
@@ -23,6 +23,18 @@ for name in ${*:-attacks differential mutations slow mcp inspector buf grpc grpc
   own "$name" || others="$others $name"
 done
 [ -n "$others" ] || exit $failed
+# fuzz and gold need no judge, only time and data: JUDGE_FUZZ_SECONDS (600), HEADWATER_EVALS (default ../shared/data/evals).
+early=${*:-fuzz gold}
+bad=0
+for name in $early; do
+  case $name in
+    fuzz) .venv/bin/python -m tests.hostile.fuzz_sql "${JUDGE_FUZZ_SECONDS:-600}" || bad=1 ;;
+    gold)
+      evals=${HEADWATER_EVALS:-../shared/data/evals}
+      if [ -d "$evals" ]; then .venv/bin/python -m tests.hostile.gold_sql "$evals" || bad=1
+      else echo "gold skipped: no folder $evals (set HEADWATER_EVALS)"; fi ;;
+  esac
+done
 judges=${HEADWATER_JUDGES:-../shared/judges}
 if [ ! -d "$judges" ]; then
   echo "judges skipped: no folder $judges (set HEADWATER_JUDGES)"
@@ -49,6 +61,7 @@ for name in $others; do
     grpc) run "gRPC" bash "$judges/grpcurl.sh" "$grpc" "$(token viewer)" "$list" '{}' flights ;;
     grpc-web) run "gRPC-Web" node "$judges/grpc-web.mjs" "$web" "$(token viewer)" "$list" '{}' "$proto" flights ;;
     schemathesis) run "schemathesis" bash "$judges/schemathesis.sh" "$rest" "$(token admin)" ;;
+    fuzz | gold) ;;  # done above
     *) echo "no judge is named $name"; failed=1 ;;
   esac
 done
