@@ -186,7 +186,7 @@ def _check_mask(rule: Rule, relation: RelationInfo, dialect: str) -> None:
         if bound.name != EVERY and not fits(mask, _column(bound.name, relation).data_type):
             raise Conflict(
                 f"A mask of the kind {mask.kind} does not hide values of {bound.name!r} this way.",
-                hint="date needs dates, number numbers, partial text, constant a value of the type; null and hash fit all.",
+                hint="date needs dates, number numbers, partial text, constant its own type; null, hash fit all.",
             )
     if dialect == "sqlite" and mask.kind == "date" and mask.option("grain") not in SQLITE_GRAINS:
         raise Conflict("SQLite has no such grain.", hint=f"Choose one of {', '.join(SQLITE_GRAINS)}.")

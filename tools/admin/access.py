@@ -76,7 +76,8 @@ class AccessExplained(Model):
 async def test_policy(ctx: Ctx, request: TestPolicy) -> PolicyTrial:
     """Show how somebody's query would be governed: refused or changed, and by which policies.
 
-    Nothing is run; the answer holds the governed SQL. Use it after `create_policy`, as a user or as anybody with certain roles and attributes."""
+    Nothing is run; the answer holds the governed SQL.
+    Use it after `create_policy`, as a user or as anybody with certain roles and attributes."""
     as_whom = Whom(request.user_id, frozenset(map(canonical, request.roles)), request.attributes, request.agent)
     whom = await somebody(ctx, as_whom)
     trial = await ctx.engine.rulebook.trial(ctx.principal, whom, request.connection_id, request.sql)
