@@ -10,53 +10,29 @@ from core.context import Cancellation, Emit, JobRun, Principal
 from core.dispatch import Call, Dispatcher, Ports, is_permitted
 from core.errors import Unauthorized
 from core.jobs import Job
-from core.pages import PageSigner
 from core.registry import Registry
-from core.settings import LimitSettings, QuerySettings, Settings
+from core.settings import Settings
 from engine.approvals.none import NoApprovals
-from engine.audit.log import AuditLog
-from engine.catalog.catalog import Catalog
-from engine.catalog.warehouses import Warehouses
-from engine.connectors.places import Places
-from engine.connectors.pool import Connectors
-from engine.context import Check, Engine
-from engine.egress.client import EgressClient
-from engine.identity.identity import OWN_ISSUER, FirstStart, Identity
+from engine.context import Engine
+from engine.identity.identity import FirstStart, Identity
 from engine.identity.seals import TenantSeals
-from engine.identity.vault import Vault, load_root_key
 from engine.jobs.idempotency import IdempotencyKeys
 from engine.jobs.leases import Claim
-from engine.jobs.queue import JobQueue
 from engine.jobs.worker import Worker
-from engine.lake.warehouse import Lake
-from engine.maintenance.care import TableCare
-from engine.queries import SavedQueries
-from engine.quotas.ledger import Ledger, SqlLedger
-from engine.quotas.quotas import Quotas
-from engine.quotas.redis import RedisLedger
-from engine.results.kept import KeptResults
 from engine.results.listing import EXPORT, RUN
-from engine.schedules.schedules import Schedule, Schedules
+from engine.schedules.schedules import Schedule
 from engine.schedules.ticker import Ticker
-from engine.sql.budget import GroupingBudget
-from engine.sql.builder import QueryBuilder
-from engine.sql.lineage import LineageLog
-from engine.sql.rulebook import Rulebook
-from engine.sql.run import SqlService
 from engine.store.db import Store, sqlite_url
 from engine.store.migrate import upgrade
 from engine.telemetry.metrics import Metrics
 from engine.telemetry.traces import Tracing
-from engine.usage.prices import Prices
-from engine.usage.usage import Usage
 from engine.visibility.objects import ObjectVisibility
 from headwater import __version__
+from headwater.assembly import build_engine
 from headwater.edge.edges import Edges
-from headwater.results import Reading, build_results
 from headwater.settings import prepare_home
 
 TOOL_PACKAGES = ("tools",)
-CARE_MEMORY_MB = 256  # of the DuckDB that rewrites files, in a worker
 
 
 @dataclass
@@ -149,134 +125,6 @@ def _describe(made: FirstStart) -> list[str]:
 
 def store_url(settings: Settings) -> str:
     return settings.store.url.get_secret_value() or sqlite_url(settings.home)
-
-
-def build_engine(settings: Settings, store: Store, registry: Registry, edges: Edges | None = None) -> Engine:
-    """Every part of the engine, lowest first. Statements run in `edges`, or in this process where there are none."""
-    home, query = settings.home, settings.query
-    vault = Vault(load_root_key(home))
-    seals = TenantSeals(store, vault)
-    egress = EgressClient(settings.egress)
-    warehouses = Warehouses(store, folder=home / "warehouse", home=home, roots=query.allowed_roots)
-    lake = Lake(home / "warehouse", locate=warehouses.locate)
-    connectors = open_connectors(settings, warehouses, lake, edges)
-    catalog = Catalog(
-        store=store,
-        connectors=connectors,
-        seal=partial(seals.seal, "connections"),
-        open=partial(seals.open, "connections"),
-        validate=connectors.build,
-        warehouses=warehouses,
-        schema_ttl_s=query.schema_ttl_s,
-        mask_key=lambda tenant: seals.purpose_key("masks", tenant).hex(),
-    )
-    results = KeptResults(
-        home / "results",
-        seal=partial(seals.seal, "results"),
-        unseal=partial(seals.open, "results"),
-        look=catalog.view,
-    )
-    usage = Usage(store, Prices(query.usd_per_tb, query.usd_per_cpu_hour))
-    builder = QueryBuilder(catalog)
-    identity = build_identity(settings, store, vault, egress)
-    quotas = Quotas(store, open_ledger(store, settings.limits))
-    sql, lineage = build_sql(query, store, catalog, usage, results)
-    saved = SavedQueries(store, reader=builder)
-    return Engine(
-        settings=settings,
-        version=__version__,
-        store=store,
-        vault=vault,
-        egress=egress,
-        identity=identity,
-        audit=AuditLog(
-            store,
-            seal=partial(seals.seal, "audit"),
-            unseal=partial(seals.open, "audit"),
-            digest_key=vault.purpose_key("audit"),
-        ),
-        quotas=quotas,
-        jobs=JobQueue(store, part_of=lambda name: registry.get(name).emits),
-        schedules=Schedules(store),
-        lake=lake,
-        care=TableCare(
-            lake=lake,
-            catalog=catalog,
-            memory_mb=CARE_MEMORY_MB,
-            threads=query.threads or 2,
-            temp_directory=home / "tmp",
-        ),
-        connectors=connectors,
-        catalog=catalog,
-        rulebook=Rulebook(catalog),
-        sql=sql,
-        lineage=lineage,
-        usage=usage,
-        builder=builder,
-        saved=saved,
-        query_jobs=build_results(settings, store, vault, Reading(catalog.view, identity, sql, quotas, saved)),
-        results=results,
-        pages=PageSigner(vault.purpose_key("pages")),
-        checks={"store": store_check(store)} | ({} if edges is None else {"data_plane": edges.check}),
-    )
-
-
-def build_sql(
-    settings: QuerySettings, store: Store, catalog: Catalog, usage: Usage, results: KeptResults
-) -> tuple[SqlService, LineageLog]:
-    """The way from SQL to data, with what it is charged to and what takes note of it."""
-    lineage = LineageLog(store)
-    sql = SqlService(
-        catalog=catalog,
-        store=store,
-        settings=settings,
-        usage=usage,
-        results=results,
-        charge=GroupingBudget(store).charge_aggregate_budget,
-        record=lineage.record,
-    )
-    return sql, lineage
-
-
-def build_identity(settings: Settings, store: Store, vault: Vault, egress: EgressClient) -> Identity:
-    """Who callers are."""
-    return Identity(
-        store=store,
-        vault=vault,
-        egress=egress,
-        settings=settings.auth,
-        home=settings.home,
-        issuer=settings.server.public_url or OWN_ISSUER,
-    )
-
-
-def open_connectors(settings: Settings, warehouses: Warehouses, lake: Lake, edges: Edges | None) -> Connectors:
-    """Connections to what the operator allows; their statements run in `edges`, or here where there are none."""
-    return Connectors(
-        lake=lake,
-        places=Places(
-            home=settings.home,
-            roots=settings.query.allowed_roots,
-            private_hosts=settings.egress.allowed_private_hosts,
-            lakehouses=warehouses.folders,
-        ),
-        settings=settings.query,
-        temp_directory=settings.home / "tmp",
-        wrap=None if edges is None else edges.wrap(lake),
-    )
-
-
-def open_ledger(store: Store, limits: LimitSettings) -> Ledger:
-    """Where limits are counted: Redis where the settings name one, else the store."""
-    url = limits.redis_url.get_secret_value()
-    return RedisLedger(url) if url else SqlLedger(store)
-
-
-def store_check(store: Store) -> Check:
-    async def check() -> None:
-        await store.read(lambda connection: connection.exec_driver_sql("SELECT 1"))
-
-    return check
 
 
 def build_ports(engine: Engine) -> Ports:

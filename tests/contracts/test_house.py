@@ -35,9 +35,9 @@ def test_no_function_passes_its_ceiling() -> None:
 
 
 def test_core_stays_small() -> None:
-    """The gate and what it stands on; the descriptions of settings are not counted."""
-    sizes = {name: text.count("\n") for name, text, _ in _modules() if name.startswith("core/")}
-    assert sum(lines for name, lines in sizes.items() if name != "core/settings.py") < 1400
+    """The gate and what it stands on, less empty lines; the descriptions of settings are not counted."""
+    texts = {name: text for name, text, _ in _modules() if name.startswith("core/") and name != "core/settings.py"}
+    assert sum(1 for text in texts.values() for line in text.splitlines() if line.strip()) < 1200
 
 
 def test_no_class_is_named_by_what_it_is_not() -> None:

@@ -1,0 +1,200 @@
+"""The engine put together from its parts, lowest first."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from core.pages import PageSigner
+from core.registry import Registry
+from core.settings import LimitSettings, QuerySettings, Settings
+from engine.audit.log import AuditLog
+from engine.catalog.catalog import Catalog
+from engine.catalog.warehouses import Warehouses
+from engine.connectors.places import Places
+from engine.connectors.pool import Connectors
+from engine.context import Check, Engine
+from engine.egress.client import EgressClient
+from engine.identity.identity import OWN_ISSUER, Identity
+from engine.identity.seals import TenantSeals
+from engine.identity.vault import Vault, load_root_key
+from engine.jobs.queue import JobQueue
+from engine.lake.warehouse import Lake
+from engine.maintenance.care import TableCare
+from engine.queries import SavedQueries
+from engine.quotas.ledger import Ledger, SqlLedger
+from engine.quotas.quotas import Quotas
+from engine.quotas.redis import RedisLedger
+from engine.results.kept import KeptResults
+from engine.schedules.schedules import Schedules
+from engine.sql.budget import GroupingBudget
+from engine.sql.builder import QueryBuilder
+from engine.sql.lineage import LineageLog
+from engine.sql.rulebook import Rulebook
+from engine.sql.run import SqlService
+from engine.store.db import Store
+from engine.usage.prices import Prices
+from engine.usage.usage import Usage
+from headwater import __version__
+from headwater.edge.edges import Edges
+from headwater.results import Reading, build_results
+
+CARE_MEMORY_MB = 256  # of the DuckDB that rewrites files, in a worker
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What every other part stands on."""
+
+    settings: Settings
+    store: Store
+    vault: Vault
+    seals: TenantSeals
+    egress: EgressClient
+
+
+def build_engine(settings: Settings, store: Store, registry: Registry, edges: Edges | None = None) -> Engine:
+    """Every part of the engine. Statements run in `edges`, or in this process where there are none."""
+    vault = Vault(load_root_key(settings.home))
+    ground = Ground(settings, store, vault, TenantSeals(store, vault), EgressClient(settings.egress))
+    warehouses = Warehouses(
+        store, folder=settings.home / "warehouse", home=settings.home, roots=settings.query.allowed_roots
+    )
+    lake = Lake(settings.home / "warehouse", locate=warehouses.locate)
+    connectors = open_connectors(settings, warehouses, lake, edges)
+    catalog = build_catalog(ground, warehouses, connectors)
+    identity = build_identity(ground)
+    quotas = Quotas(store, open_ledger(store, settings.limits))
+    results = build_kept(ground, catalog)
+    usage = Usage(store, Prices(settings.query.usd_per_tb, settings.query.usd_per_cpu_hour))
+    sql, lineage = build_sql(settings.query, store, catalog, usage, results)
+    builder = QueryBuilder(catalog)
+    saved = SavedQueries(store, reader=builder)
+    return Engine(
+        settings=settings,
+        version=__version__,
+        store=store,
+        vault=vault,
+        egress=ground.egress,
+        identity=identity,
+        audit=build_audit(ground),
+        quotas=quotas,
+        jobs=JobQueue(store, part_of=lambda name: registry.get(name).emits),
+        schedules=Schedules(store),
+        lake=lake,
+        care=build_care(settings, lake, catalog),
+        connectors=connectors,
+        catalog=catalog,
+        rulebook=Rulebook(catalog),
+        sql=sql,
+        lineage=lineage,
+        usage=usage,
+        builder=builder,
+        saved=saved,
+        query_jobs=build_results(settings, store, vault, Reading(catalog.view, identity, sql, quotas, saved)),
+        results=results,
+        pages=PageSigner(vault.purpose_key("pages")),
+        checks={"store": store_check(store)} | ({} if edges is None else {"data_plane": edges.check}),
+    )
+
+
+def build_catalog(ground: Ground, warehouses: Warehouses, connectors: Connectors) -> Catalog:
+    """Connections, schemas and what of them each caller sees."""
+    seals = ground.seals
+    return Catalog(
+        store=ground.store,
+        connectors=connectors,
+        seal=partial(seals.seal, "connections"),
+        open=partial(seals.open, "connections"),
+        validate=connectors.build,
+        warehouses=warehouses,
+        schema_ttl_s=ground.settings.query.schema_ttl_s,
+        mask_key=lambda tenant: seals.purpose_key("masks", tenant).hex(),
+    )
+
+
+def build_kept(ground: Ground, catalog: Catalog) -> KeptResults:
+    """Results that are kept for an hour."""
+    return KeptResults(
+        ground.settings.home / "results",
+        seal=partial(ground.seals.seal, "results"),
+        unseal=partial(ground.seals.open, "results"),
+        look=catalog.view,
+    )
+
+
+def build_audit(ground: Ground) -> AuditLog:
+    """The record of every call."""
+    return AuditLog(
+        ground.store,
+        seal=partial(ground.seals.seal, "audit"),
+        unseal=partial(ground.seals.open, "audit"),
+        digest_key=ground.vault.purpose_key("audit"),
+    )
+
+
+def build_care(settings: Settings, lake: Lake, catalog: Catalog) -> TableCare:
+    """Care of the lakehouse's tables, which runs in workers."""
+    return TableCare(
+        lake=lake,
+        catalog=catalog,
+        memory_mb=CARE_MEMORY_MB,
+        threads=settings.query.threads or 2,
+        temp_directory=settings.home / "tmp",
+    )
+
+
+def build_sql(
+    settings: QuerySettings, store: Store, catalog: Catalog, usage: Usage, results: KeptResults
+) -> tuple[SqlService, LineageLog]:
+    """The way from SQL to data, with what it is charged to and what takes note of it."""
+    lineage = LineageLog(store)
+    sql = SqlService(
+        catalog=catalog,
+        store=store,
+        settings=settings,
+        usage=usage,
+        results=results,
+        charge=GroupingBudget(store).charge_aggregate_budget,
+        record=lineage.record,
+    )
+    return sql, lineage
+
+
+def build_identity(ground: Ground) -> Identity:
+    """Who callers are."""
+    return Identity(
+        store=ground.store,
+        vault=ground.vault,
+        egress=ground.egress,
+        settings=ground.settings.auth,
+        home=ground.settings.home,
+        issuer=ground.settings.server.public_url or OWN_ISSUER,
+    )
+
+
+def open_connectors(settings: Settings, warehouses: Warehouses, lake: Lake, edges: Edges | None) -> Connectors:
+    """Connections to what the operator allows; their statements run in `edges`, or here where there are none."""
+    return Connectors(
+        lake=lake,
+        places=Places(
+            home=settings.home,
+            roots=settings.query.allowed_roots,
+            private_hosts=settings.egress.allowed_private_hosts,
+            lakehouses=warehouses.folders,
+        ),
+        settings=settings.query,
+        temp_directory=settings.home / "tmp",
+        wrap=None if edges is None else edges.wrap(lake),
+    )
+
+
+def open_ledger(store: Store, limits: LimitSettings) -> Ledger:
+    """Where limits are counted: Redis where the settings name one, else the store."""
+    url = limits.redis_url.get_secret_value()
+    return RedisLedger(url) if url else SqlLedger(store)
+
+
+def store_check(store: Store) -> Check:
+    async def check() -> None:
+        await store.read(lambda connection: connection.exec_driver_sql("SELECT 1"))
+
+    return check
