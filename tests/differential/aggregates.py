@@ -143,11 +143,11 @@ def expected(query: Grouped, rows: Sequence[tuple[Any, ...]]) -> tuple[list[tupl
         groups.setdefault(tuple(row[: query.keys]), []).append((row[query.keys], row[query.keys + 1]))
     found, suppressed = [], 0
     for key, members in groups.items():
-        if len(members) < query.having:
-            continue
         present = [(value, identity) for value, identity in members if value is not None]
         is_told = len(present) >= max(query.least, 2) and len({identity for _, identity in present}) == len(present)
-        suppressed += not is_told
+        suppressed += not is_told  # of all groups, before HAVING chooses among them
+        if len(members) < query.having:
+            continue
         values = [query.step(float(value)) for value, _ in present]
         found.append((*key, FUNCTIONS[query.function](values) if is_told else None, len(members)))
     return found, suppressed

@@ -208,6 +208,10 @@ def check_grouped(choices: Choices, stage: Stage, table: Table, shown: Table, ta
             f"expected {rounded(wanted, query.keys)[:6]}\nfound    {rounded(got, query.keys)[:6]}\n"
             f"least {query.least}\n{query.sql}\n{sql}"
         )
+    assert prepared.suppressed is not None
+    counted = _governed(stage, query.sql, prepared.suppressed.fill(stage.sources), may_fail=False)
+    if counted != [(suppressed,)]:
+        raise Difference(f"{suppressed} groups are suppressed, {counted} are said to be\n{query.sql}")
     tally.counts["groups suppressed" if suppressed else "groups equal"] += 1
 
 
