@@ -25,7 +25,7 @@ def test_attacks_find_nothing_at_any_door(place: Lair) -> None:
     finally:
         logging.root.removeHandler(logs)
     assert siege.problems == []
-    assert siege.live > 5, "the attacks are no longer attacks: an administrator sees nothing by them"
+    assert siege.live >= 3, "the attacks are no longer attacks: an administrator sees nothing by them"
 
 
 def test_every_class_is_there() -> None:
