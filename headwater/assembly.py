@@ -18,7 +18,8 @@ from engine.identity.seals import TenantSeals
 from engine.identity.vault import Vault, load_root_key
 from engine.jobs.queue import JobQueue
 from engine.lake.warehouse import Lake
-from engine.maintenance.care import TableCare
+from engine.maintenance.care import TableCare, open_care
+from engine.maintenance.table_jobs import Workshop
 from engine.queries import SavedQueries
 from engine.quotas.ledger import Ledger, SqlLedger
 from engine.quotas.quotas import Quotas
@@ -133,13 +134,8 @@ def build_audit(ground: Ground) -> AuditLog:
 
 def build_care(settings: Settings, lake: Lake, catalog: Catalog) -> TableCare:
     """Care of the lakehouse's tables, which runs in workers."""
-    return TableCare(
-        lake=lake,
-        catalog=catalog,
-        memory_mb=CARE_MEMORY_MB,
-        threads=settings.query.threads or 2,
-        temp_directory=settings.home / "tmp",
-    )
+    workshop = Workshop(CARE_MEMORY_MB, settings.query.threads or 2, settings.home / "tmp")
+    return open_care(lake, catalog, workshop)
 
 
 def build_sql(

@@ -6,8 +6,12 @@ lines: what is committed stays, what is not leaves files that the next run of th
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+from pyiceberg.expressions import parser
+from pyiceberg.expressions.visitors import bind
 from pyiceberg.manifest import DataFile
+from pyiceberg.schema import Schema
 from pyiceberg.table import FileScanTask, Table
 from pyiceberg.table.delete_file_index import _referenced_data_file_path
 from pyparsing import ParseBaseException
@@ -59,7 +63,7 @@ def check_options(table: Table, options: CompactionOptions) -> None:
     if not options.order_by:
         raise Conflict(f"{options.strategy} needs columns.", hint="Name them in `order_by`.")
     for name in options.order_by:
-        if name not in known or not known[name].field_type.is_primitive:
+        if name not in known or not known[name].field_type.is_primitive or not options.may_read(name):
             raise Conflict(f"The table has no plain column {name[:80]!r}.", hint="get_table lists the columns.")
 
 
@@ -98,14 +102,18 @@ def _plan(table: Table, options: CompactionOptions) -> CompactionPlan:
         return CompactionPlan(None, (), 0)
     with ManifestReader(table.location()) as reader:
         entries = reader.entries(reader.manifests(current.manifest_list))
-    only = None if not options.where else frozenset(task.file.file_path for task in _scan(table, options.where))
+    only = None if not options.where else frozenset(task.file.file_path for task in _scan(table, options))
     return plan_compaction(current.snapshot_id, entries, options, only=only)
 
 
-def _scan(table: Table, where: str) -> Iterable[FileScanTask]:
+def _scan(table: Table, options: CompactionOptions) -> Iterable[FileScanTask]:
+    schema = table.schema()
+    readable = Schema(*(field for field in schema.fields if options.may_read(field.name)))
     try:
-        return list(table.scan(row_filter=where).plan_files())
-    except (ValueError, ParseBaseException, RecursionError) as error:
+        condition = parser.parse(options.where)
+        bind(readable, condition, case_sensitive=True)
+        return list(table.scan(row_filter=condition).plan_files())
+    except (ValueError, TypeError, ParseBaseException, RecursionError) as error:
         raise Conflict(
             "`where` is not a condition over the table's columns.", hint="For example: day >= '2026-01-01'."
         ) from error
@@ -209,11 +217,17 @@ def _remove_leftovers(table: Table, run_id: str) -> None:
     folders = list(local_path(f"{table.location()}/data").glob(f"compact-{run_id}-*"))
     live = _live_paths(table) if folders else set()
     for folder in folders:
-        for path in folder.iterdir():
-            if str(path) not in live:
+        for path in sorted(folder.rglob("*"), reverse=True):  # what lies in a folder before the folder
+            if path.is_dir():
+                _remove_if_empty(path)
+            elif str(path) not in live:
                 path.unlink()
-        if not any(folder.iterdir()):
-            folder.rmdir()
+        _remove_if_empty(folder)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _live_paths(table: Table) -> set[str]:

@@ -55,7 +55,7 @@ def add_column(table: Table, name: str, kind: str, *, after: str = "", comment: 
     if after:
         _known(table, after)
     if name.lower() in _names(table):
-        raise Conflict(f"The table has a column {name!r} already.", hint="rename_column frees the name.")
+        raise Conflict(f"The column name {name!r} is taken.", hint="Choose another.")
     with _committed(), table.update_schema() as change:
         change.add_column((name,), parse_type(kind), doc=comment or None)
         if after:
@@ -66,7 +66,7 @@ def rename_column(table: Table, old_name: str, new_name: str) -> None:
     """Rename a column; old files keep being read, by the column's id. Raises Conflict, NotFound."""
     _known(table, old_name)
     if new_name.lower() in _names(table) and new_name.lower() != old_name.lower():
-        raise Conflict(f"The table has a column {new_name!r} already.")
+        raise Conflict(f"The column name {new_name!r} is taken.", hint="Choose another.")
     with _committed(), table.update_schema() as change:
         change.rename_column((old_name,), new_name)
 

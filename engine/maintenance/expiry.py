@@ -97,7 +97,8 @@ def files_of_expired(history: History, manifest_lists: Sequence[str]) -> list[st
     """Files that only the snapshots with those lists used; `history` is the table's after they went.
 
     Data and delete files first, then manifests, then the lists, so that a stop in between can be taken up again."""
-    lists = [location for location in manifest_lists if local_path(location).exists()]
+    kept = {local_path(entry.manifest_list) for entry in history.snapshots.values()}
+    lists = [place for place in manifest_lists if local_path(place) not in kept and local_path(place).exists()]
     with ManifestReader(history.location) as reader:
         live = reader.manifests(*(entry.manifest_list for entry in history.snapshots.values()))
         live_paths = {manifest.path for manifest in live}

@@ -6,9 +6,11 @@ from math import ceil
 
 from engine.lake.history import History
 from engine.maintenance.entries import Manifest, ManifestReader, entries_sql
+from engine.maintenance.planning import CompactionPlan
 
 MB = 1024 * 1024
 EDGES_MB = (1, 8, 32, 128, 512)
+PERIODS = 12
 TARGET_MB = 128
 MANY_SMALL = 1 / 3  # share of small files above which compaction usually pays
 MANY_MANIFESTS = 20
@@ -40,6 +42,21 @@ class SizeBucket:
     file_count: int
     size_bytes: int
 
+    @property
+    def label(self) -> str:
+        if self.below_mb is None:
+            return f"{EDGES_MB[-1]} MB and more"
+        place = EDGES_MB.index(self.below_mb)
+        return f"{EDGES_MB[place - 1]} to {self.below_mb} MB" if place else f"under {self.below_mb} MB"
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Snapshots of one stretch of a table's past, from `since` (UTC seconds) to the next one's."""
+
+    since: float
+    snapshot_count: int
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -60,6 +77,7 @@ class Health:
     manifest_count: int = 0
     manifest_size_bytes: int = 0
     snapshot_count: int = 0
+    timeline: tuple[Period, ...] = ()
     histogram: tuple[SizeBucket, ...] = ()
     advice: tuple["Advice", ...] = field(default=())
 
@@ -75,19 +93,21 @@ class Advice:
     operation: str  # the tool's name
     reason: str
     gain: str
+    tells_rows: bool = False  # how many rows there are, which policies may hide
 
 
 def measure(history: History, *, small_file_mb: int) -> Health:
     """Measure the current snapshot. Reads manifests, never data. Blocking. Raises Unavailable."""
     current = history.current
     if current is None:
-        return Health(snapshot_count=len(history.snapshots))
+        return Health(snapshot_count=len(history.snapshots), timeline=tuple(_timeline(history)))
     with ManifestReader(history.location) as reader:
         manifests = reader.manifests(current.manifest_list)
         found = _measure(reader, manifests, small_file_mb * MB) if manifests else Health()
     found = replace(
         found,
         snapshot_count=len(history.snapshots),
+        timeline=tuple(_timeline(history)),
         manifest_count=len(manifests),
         manifest_size_bytes=sum(manifest.size_bytes for manifest in manifests),
     )
@@ -124,6 +144,37 @@ def _histogram(reader: ManifestReader, entries: str) -> Iterator[SizeBucket]:
         yield SizeBucket(edge, *sizes.get(place, (0, 0)))
 
 
+def _timeline(history: History) -> Iterator[Period]:
+    """The kept past in equal periods, so that bursts and pauses of commits show."""
+    times = sorted(entry.at for entry in history.snapshots.values())
+    if not times:
+        return
+    periods = min(PERIODS, len(times))
+    length_s = max((times[-1] - times[0]) / periods, 0.001)
+    counts = [0] * periods
+    for at in times:
+        counts[min(periods - 1, int((at - times[0]) / length_s))] += 1
+    for place, count in enumerate(counts):
+        yield Period(times[0] + place * length_s, count)
+
+
+def project(histogram: Sequence[SizeBucket], plan: CompactionPlan) -> tuple[SizeBucket, ...]:
+    """The histogram as it would be about after the plan is carried out."""
+    found = {bucket.below_mb: [bucket.file_count, bucket.size_bytes] for bucket in histogram}
+    for group in plan.groups:
+        for file in group.files:
+            _count(found, file.size_bytes, -1)
+        for _ in range(group.expected_files):
+            _count(found, group.size_bytes // group.expected_files, 1)
+    return tuple(SizeBucket(edge, *(max(0, number) for number in numbers)) for edge, numbers in found.items())
+
+
+def _count(found: dict[int | None, list[int]], size_bytes: int, sign: int) -> None:
+    numbers = found[next((edge for edge in EDGES_MB if size_bytes < edge * MB), None)]
+    numbers[0] += sign
+    numbers[1] += sign * size_bytes
+
+
 def _numbers(row: tuple[object, ...]) -> list[float]:
     return [float(str(value)) for value in row]
 
@@ -140,9 +191,8 @@ def _advise(found: Health) -> list[Advice]:
         )
     if found.position_delete_file_count and not any(item.operation == "compact_table" for item in advice):
         deleted = found.deleted_row_count
-        advice.append(
-            Advice("compact_table", "Deleted rows are filtered at each read.", f"{deleted} deleted rows gone for good.")
-        )
+        reason, gain = "Deleted rows are filtered at each read.", f"{deleted} deleted rows gone for good."
+        advice.append(Advice("compact_table", reason, gain, tells_rows=True))
     if found.manifest_count > MANY_MANIFESTS and found.manifest_count * 8 > ceil(files / 8):
         advice.append(Advice("rewrite_manifests", f"{found.manifest_count} manifests.", "Queries plan faster."))
     if found.snapshot_count > MANY_SNAPSHOTS:

@@ -1,6 +1,7 @@
 """Many small manifests made into few, sorted by partition, so that queries open fewer of them to plan."""
 
 from collections.abc import Iterator, Sequence
+from math import ceil
 
 from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.io import FileIO
@@ -47,6 +48,20 @@ class ManifestRewrite(Replacement):
                 for entry in entries[start : start + PER_MANIFEST]:
                     writer.existing(entry)
             yield writer.to_manifest_file()
+
+
+def plan_manifests(table: Table) -> tuple[int, int]:
+    """How many manifests the current snapshot has, and about how many `rewrite_manifests` would leave. Blocking."""
+    snapshot = table.current_snapshot()
+    manifests = snapshot.manifests(table.io) if snapshot else []
+    by_spec: dict[int, list[int]] = {}
+    for manifest in manifests:
+        if manifest.content == ManifestContent.DATA:
+            entries = (manifest.added_files_count or 0) + (manifest.existing_files_count or 0)
+            by_spec.setdefault(manifest.partition_spec_id, []).append(entries)
+    others = len(manifests) - sum(map(len, by_spec.values()))
+    after = sum(min(len(counts), ceil(sum(counts) / PER_MANIFEST)) for counts in by_spec.values())
+    return len(manifests), others + after
 
 
 def rewrite_manifests(table: Table) -> tuple[int, int]:

@@ -18,13 +18,19 @@ GROUP_TARGETS = 8  # a group holds at most about this many target files, so that
 
 @dataclass(frozen=True, slots=True)
 class CompactionOptions:
-    """How to rewrite. `order_by` names the columns of `sort` and `zorder`."""
+    """How to rewrite. `order_by` names the columns of `sort` and `zorder`.
+
+    `readable`, where given, holds the columns that `where` and `order_by` may name: what is rewritten tells of them."""
 
     strategy: Strategy = "binpack"
     target_mb: int = 128
     min_input_files: int = 5
     order_by: tuple[str, ...] = ()
     where: str = ""
+    readable: frozenset[str] | None = None
+
+    def may_read(self, column: str) -> bool:
+        return self.readable is None or column in self.readable
 
     @property
     def target_bytes(self) -> int:

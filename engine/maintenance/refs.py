@@ -4,7 +4,7 @@ from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table
 
 from core.errors import Conflict, NotFound
-from engine.lake.history import MAIN, History, SnapshotEntry
+from engine.lake.history import MAIN, History, Ref, SnapshotEntry
 
 DAY_MS = 86_400_000
 
@@ -22,7 +22,7 @@ def find_snapshot(history: History, snapshot_id: int | None, at: float | None = 
     return found
 
 
-def create_ref(table: Table, name: str, kind: str, snapshot_id: int, *, max_age_days: int | None) -> None:
+def create_ref(table: Table, name: str, kind: str, snapshot_id: int, *, max_age_days: int | None) -> Ref:
     """Name a snapshot. Raises Conflict when the name is taken."""
     if name in table.metadata.refs:
         raise Conflict(f"The table has a {table.metadata.refs[name].snapshot_ref_type} {name!r} already.")
@@ -35,6 +35,7 @@ def create_ref(table: Table, name: str, kind: str, snapshot_id: int, *, max_age_
                 change.create_branch(snapshot_id, name, max_ref_age_ms=max_age_ms)
     except (CommitFailedException, ValueError) as error:
         raise Conflict("The table's branches and tags changed meanwhile.", hint="List them and try again.") from error
+    return Ref(name, kind, snapshot_id, max_age_ms)
 
 
 def delete_ref(table: Table, name: str) -> None:

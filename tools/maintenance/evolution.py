@@ -1,6 +1,6 @@
 """Changing a table's columns, partitions and sort order; no file is rewritten."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -111,7 +111,10 @@ async def add_column(ctx: Ctx, request: AddColumn) -> EvolvedTable:
 
     after, comment = request.after or "", request.comment or ""
     return await _changed(
-        ctx, request.table, lambda table: change(table, request.name, request.type, after=after, comment=comment)
+        ctx,
+        request.table,
+        lambda table: change(table, request.name, request.type, after=after, comment=comment),
+        columns=[after] if after else [],
     )
 
 
@@ -122,7 +125,10 @@ async def rename_column(ctx: Ctx, request: RenameColumn) -> EvolvedTable:
     Values, policies and tags stay with it; queries must use the new name."""
     from engine.maintenance.evolution import rename_column as change
 
-    return await _changed(ctx, request.table, lambda table: change(table, request.old_name, request.new_name))
+    columns = [request.old_name]
+    return await _changed(
+        ctx, request.table, lambda table: change(table, request.old_name, request.new_name), columns=columns
+    )
 
 
 @tool("POST /evolve/drop-column", needs="tables.evolve", effect="destroy")
@@ -132,7 +138,7 @@ async def drop_column(ctx: Ctx, request: DropColumn) -> EvolvedTable:
     Earlier versions still have it until they expire; a new column of that name starts empty."""
     from engine.maintenance.evolution import drop_column as change
 
-    return await _changed(ctx, request.table, lambda table: change(table, request.name))
+    return await _changed(ctx, request.table, lambda table: change(table, request.name), columns=[request.name])
 
 
 @tool("POST /evolve/alter-column", needs="tables.evolve", effect="write")
@@ -153,6 +159,7 @@ async def alter_column(ctx: Ctx, request: AlterColumn) -> EvolvedTable:
             is_optional=request.nullable,
             after=request.after,
         ),
+        columns=[request.name, *([request.after] if request.after else [])],
     )
 
 
@@ -165,7 +172,8 @@ async def evolve_partitioning(ctx: Ctx, request: EvolvePartitioning) -> EvolvedT
     from engine.maintenance.evolution import set_partitioning
 
     fields = [Part(field.column, field.transform, field.width) for field in request.fields]
-    return await _changed(ctx, request.table, lambda table: set_partitioning(table, fields))
+    columns = [field.column for field in request.fields]
+    return await _changed(ctx, request.table, lambda table: set_partitioning(table, fields), plain=columns)
 
 
 @tool("POST /evolve/sort-order", needs="tables.evolve", effect="write")
@@ -177,14 +185,23 @@ async def set_sort_order(ctx: Ctx, request: SetSortOrder) -> EvolvedTable:
     from engine.maintenance.evolution import set_sort_order as change
 
     fields = [Part(field.column, field.descending, field.nulls_first) for field in request.fields]
-    return await _changed(ctx, request.table, lambda table: change(table, fields))
+    columns = [field.column for field in request.fields]
+    return await _changed(ctx, request.table, lambda table: change(table, fields), plain=columns)
 
 
-async def _changed(ctx: Ctx, table: str, change: "Callable[[Table], None]") -> EvolvedTable:
+async def _changed(
+    ctx: Ctx,
+    table: str,
+    change: "Callable[[Table], None]",
+    *,
+    columns: Iterable[str] = (),
+    plain: Iterable[str] = (),
+) -> EvolvedTable:
+    """What is made of a column's values may tell them, so such columns must be `plain` to the caller."""
     ctx.note(f"table:lakehouse/{table}")
-    await ctx.engine.care.change(ctx.principal, table, change)
+    await ctx.engine.care.change(ctx.principal, table, change, columns=columns, plain=plain)
     view = await ctx.engine.catalog.table(ctx.principal, "lakehouse", table)
-    columns = [
+    shown = [
         EvolvedColumn(
             name=column.name,
             type=column.data_type,
@@ -193,4 +210,4 @@ async def _changed(ctx: Ctx, table: str, change: "Callable[[Table], None]") -> E
         )
         for column in view.relation.columns
     ]
-    return EvolvedTable(table=view.relation.name, columns=columns)
+    return EvolvedTable(table=view.relation.name, columns=shown)

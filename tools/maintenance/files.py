@@ -2,13 +2,14 @@
 
 from pydantic import Field
 
+from core.jobs import Progress
 from core.portable import Model
 from core.tool import tool
 from engine.context import Ctx
 from engine.lake.names import TABLE_NAME
+from tools.maintenance.compaction import MAX_SHOWN, run_of
 
 HOUR_S = 3600.0
-MAX_SHOWN = 1_000
 
 
 class RemoveOrphanFiles(Model):
@@ -34,6 +35,8 @@ class RewriteManifests(Model):
     """Which table."""
 
     table: str = Field(pattern=TABLE_NAME, max_length=512, description="Namespace and table, as `sales.orders`.")
+    min_manifests: int = Field(2, ge=2, le=1_000_000, description="Fewer manifests than this stay as they are.")
+    dry_run: bool = Field(False, description="Only say how many there would be.")
 
 
 class RewrittenManifests(Model):
@@ -42,17 +45,21 @@ class RewrittenManifests(Model):
     success: bool = Field(True, description="Always true; a failure is an error.")
     table: str = Field(description="The table, as it was named.")
     manifests_before: int = Field(description="Manifests before.")
-    manifests_after: int = Field(description="Manifests now.")
+    manifests_after: int = Field(description="Manifests now; of a dry run, about how many there would be.")
 
 
-@tool("POST /orphans", needs="tables.maintain", effect="destroy", job=True)
+@tool("POST /orphans", needs="tables.maintain", effect="destroy", job=True, emits=Progress)
 async def remove_orphan_files(ctx: Ctx, request: RemoveOrphanFiles) -> OrphanFiles:
     """Find, and unless `dry_run` delete, files of a table that no version of it refers to.
 
     Failed and killed writers leave them. Look at the dry run first; nothing younger than three days is touched."""
     ctx.note(f"table:lakehouse/{request.table}")
-    removed = await ctx.engine.care.remove_orphans(
-        ctx.principal, request.table, older_than_s=request.older_than_hours * HOUR_S, dry_run=request.dry_run
+    removed = await ctx.engine.care.jobs.remove_orphans(
+        ctx.principal,
+        request.table,
+        run_of(ctx),
+        older_than_s=request.older_than_hours * HOUR_S,
+        dry_run=request.dry_run,
     )
     return OrphanFiles(
         table=request.table,
@@ -69,5 +76,7 @@ async def rewrite_manifests(ctx: Ctx, request: RewriteManifests) -> RewrittenMan
 
     No data file is read or written; get_table_health says when it pays."""
     ctx.note(f"table:lakehouse/{request.table}")
-    _, before, after = await ctx.engine.care.rewrite_manifests(ctx.principal, request.table)
+    before, after = await ctx.engine.care.jobs.rewrite_manifests(
+        ctx.principal, request.table, min_manifests=request.min_manifests, dry_run=request.dry_run
+    )
     return RewrittenManifests(table=request.table, manifests_before=before, manifests_after=after)

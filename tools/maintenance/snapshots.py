@@ -6,15 +6,17 @@ from typing import Annotated
 
 from pydantic import Field
 
+from core.jobs import Progress
 from core.pages import Listing, Paged
 from core.portable import Model
 from core.tool import tool
 from engine.context import Ctx
 from engine.lake.history import SnapshotEntry
 from engine.lake.names import TABLE_NAME
-from engine.maintenance.care import Found
-from tools.maintenance.compaction import TableOperation
+from engine.maintenance.found import Found
+from tools.maintenance.compaction import MAX_SHOWN, TableOperation, run_of
 
+HOUR_S = 3600.0
 TableField = Annotated[str, Field(pattern=TABLE_NAME, max_length=512)]
 
 
@@ -52,7 +54,14 @@ class ExpireSnapshots(Model):
     table: TableField = Field(description="Namespace and table, as `sales.orders`.")
     retain_last: int = Field(5, ge=1, le=100_000, description="Newest snapshots of each branch that stay.")
     older_than: datetime | None = Field(None, description="Only snapshots made before this time; null: of any age.")
+    older_than_hours: int = Field(0, ge=0, le=1_000_000, description="Only snapshots older than this; 0: of any age.")
     dry_run: bool = Field(False, description="Only say which would go.")
+
+
+class ExpiredSnapshots(TableOperation):
+    """What an expiry did, or with `dry_run` would do."""
+
+    snapshot_ids: list[str] = Field(description="Snapshots that went; the first thousand.")
 
 
 class RollbackTable(Model):
@@ -87,19 +96,21 @@ async def list_snapshots(ctx: Ctx, request: ListSnapshots) -> SnapshotList:
     )
 
 
-@tool("POST /expire", needs="tables.maintain", effect="destroy", job=True, toolsets=("engineer",))
-async def expire_snapshots(ctx: Ctx, request: ExpireSnapshots) -> TableOperation:
+@tool("POST /expire", needs="tables.maintain", effect="destroy", job=True, emits=Progress, toolsets=("engineer",))
+async def expire_snapshots(ctx: Ctx, request: ExpireSnapshots) -> ExpiredSnapshots:
     """Expire a table's old snapshots and delete the files that only they used.
 
-    What a branch or tag names always stays. Time travel to expired snapshots ends; it cannot be undone."""
+    What a branch or tag names always stays. Time travel to expired snapshots ends; it cannot be undone. See `dry_run`
+    first."""
     ctx.note(f"table:lakehouse/{request.table}")
-    done = await ctx.engine.care.expire(
+    done = await ctx.engine.care.jobs.expire(
         ctx.principal,
         request.table,
+        run_of(ctx),
         retain_last=request.retain_last,
-        older_than=request.older_than.timestamp() if request.older_than else None,
+        older_than=_seconds(request.older_than),
+        older_than_s=request.older_than_hours * HOUR_S,
         dry_run=request.dry_run,
-        job=ctx.job,
     )
     details = {
         "expired_snapshots": len(done.snapshot_ids),
@@ -107,8 +118,12 @@ async def expire_snapshots(ctx: Ctx, request: ExpireSnapshots) -> TableOperation
         "deleted_files": done.deleted_files,
         "freed_bytes": done.freed_bytes,
     }
-    operation = "expire (dry run)" if request.dry_run else "expire"
-    return TableOperation(operation=operation, table=request.table, details_json=json.dumps(details))
+    return ExpiredSnapshots(
+        operation="expire (dry run)" if request.dry_run else "expire",
+        table=request.table,
+        details_json=json.dumps(details),
+        snapshot_ids=[str(number) for number in done.snapshot_ids[:MAX_SHOWN]],
+    )
 
 
 @tool("POST /table/{table}/rollback", needs="tables.maintain", effect="destroy")
@@ -121,7 +136,7 @@ async def rollback_table(ctx: Ctx, request: RollbackTable) -> TableOperation:
         ctx.principal,
         request.table,
         snapshot_id=int(request.snapshot_id) if request.snapshot_id else None,
-        at=request.timestamp.timestamp() if request.timestamp else None,
+        at=_seconds(request.timestamp),
     )
     details = {"snapshot_id": str(snapshot_id)}
     return TableOperation(operation="rollback", table=request.table, details_json=json.dumps(details))
@@ -143,3 +158,8 @@ def _show(found: Found, entry: SnapshotEntry, refs: list[str], *, is_current: bo
         is_current=is_current,
         refs=sorted(refs),
     )
+
+
+def _seconds(at: datetime | None) -> float | None:
+    """A time without a zone is UTC."""
+    return None if at is None else (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
