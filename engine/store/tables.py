@@ -14,19 +14,14 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from engine.store.dataset_tables import datasets, import_results, managed_tables, uploads
 from engine.store.lineage_tables import aggregate_budgets, lineage_columns, lineage_queries
 from engine.store.result_tables import query_exports, query_results
 from engine.store.schema import Id, Name, metadata
 from engine.store.schema import tenant as _tenant
 
-__all__ = [
-    "aggregate_budgets",
-    "lineage_columns",
-    "lineage_queries",
-    "metadata",
-    "query_exports",
-    "query_results",
-]
+__all__ = ["aggregate_budgets", "datasets", "import_results", "lineage_columns", "lineage_queries", "managed_tables"]
+__all__ += ["metadata", "query_exports", "query_results", "uploads"]
 
 tenants = Table(
     "tenant",
