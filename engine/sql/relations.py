@@ -119,7 +119,7 @@ class Relations:
             return read(node, scope, ctes)
         if isinstance(node, exp.Unnest):
             label = self._expressions.check_all(node.expressions, ctes, scope)
-            self._computed("unnest", label, node, scope)
+            self._computed("unnest", label, node, scope, place=node.args.get("offset"))
             return 0
         if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table):
             if node.alias:
@@ -145,9 +145,11 @@ class Relations:
             return weight
         if isinstance(inner, exp.Unnest):
             check_parts(inner)
-            self._computed("unnest", self._expressions.check_all(inner.expressions, ctes, scope), node, scope)
+            label = self._expressions.check_all(inner.expressions, ctes, scope)
+            self._computed("unnest", label, node, scope, place=inner.args.get("offset") or node.args.get("ordinality"))
         elif isinstance(inner, exp.Anonymous):
-            self._computed(inner.name.lower(), self._checked(inner, scope, ctes), node, scope)
+            label = self._checked(inner, scope, ctes)
+            self._computed(inner.name.lower(), label, node, scope, place=node.args.get("ordinality"))
         else:
             raise refuse_part("lateral")
         return 0
@@ -183,7 +185,8 @@ class Relations:
     def _function(self, node: exp.Table, scope: Scope, ctes: Ctes) -> int:
         if not isinstance(node.this, exp.Anonymous) or node.args.get("db"):
             raise unresolved()
-        self._computed(node.this.name.lower(), self._checked(node.this, scope, ctes), node, scope)
+        label = self._checked(node.this, scope, ctes)
+        self._computed(node.this.name.lower(), label, node, scope, place=node.args.get("ordinality"))
         return 0
 
     def _checked(self, call: exp.Anonymous, scope: Scope, ctes: Ctes) -> Label:
@@ -195,14 +198,19 @@ class Relations:
         check_series(call)
         return self._expressions.check_all(call.expressions, ctes, scope)
 
-    def _computed(self, name: str, label: Label, node: exp.Expr, scope: Scope) -> None:
-        """What a function gives is called as the function or as its alias."""
+    def _computed(
+        self, name: str, label: Label, node: exp.Expr, scope: Scope, *, place: exp.Expr | bool | None = None
+    ) -> None:
+        """What a function gives is called as the function or as its alias; `place` is its WITH ORDINALITY."""
         alias = node.args.get("alias")
         own = fold_identifier(alias.this, self._dialect) if alias is not None and alias.this is not None else ""
         # DuckDB takes an alias for the whole row of the function, PostgreSQL for its column.
         named = [Column(own, label)] if own and own != name and not node.alias_column_names else []
         is_struct = label is not PLAIN and self._dialect == "postgres"
-        columns = Columns((Column(name, label), *named), label.indirect or NOTHING, is_open=is_struct)
+        # sqlglot takes the last of the alias's columns for the ordinality's name, where it knows the function.
+        number = fold_identifier(place, self._dialect) if isinstance(place, exp.Expr) else "ordinality"
+        counted = [Column(number, label)] if place else []
+        columns = Columns((Column(name, label), *named, *counted), label.indirect or NOTHING, is_open=is_struct)
         scope.influence |= label.origins
         self._add(scope, node, name, Source(columns))
 

@@ -83,6 +83,8 @@ SELECT unnest([1, 2, 3]) AS x, unnest(['a', 'b']) AS y
 SELECT unnest({'a': 1, 'b': 'x'})
 SELECT unnest([{'a': 1}, {'a': 2}], recursive := true)
 SELECT * FROM unnest([1, 2, 3]) t(x)
+SELECT u.x, u.ordinality FROM unnest([5, 6]) WITH ORDINALITY AS u(x, ordinality)
+SELECT p.person_id, u.x, u.o FROM people p, LATERAL unnest([p.person_id, 9]) WITH ORDINALITY AS u(x, o) ORDER BY ALL
 SELECT generate_series(1, 3) AS list_of_it
 SELECT unnest(generate_series(1, 3)) AS n
 SELECT list_sort([3, 1, 2], 'DESC'), list_distinct([1, 1, 2]), list_aggregate([1, 2], 'sum'), flatten([[1], [2]]), list_zip([1, 2], ['a', 'b'])::VARCHAR AS zipped
