@@ -59,8 +59,8 @@ class Confirmation:
 
     async def check(self, principal: Principal, tool: Tool, request: BaseModel, argument_digest: str) -> None:
         """Return when the call may go on. Raises NeedsPerson or MustAsk."""
-        if tool.effect != "destroy" or tool.delegates:
-            return
+        if tool.effect != "destroy" or tool.delegates or getattr(request, "dry_run", False):
+            return  # a dry run destroys nothing
         about = f"{tool.name}:{argument_digest}"
         if about in self.agreed:
             return

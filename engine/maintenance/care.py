@@ -70,7 +70,7 @@ class TableCare:
 
     async def create_ref(
         self, by: Principal, table: str, name: str, kind: str, *, snapshot_id: int | None, max_age_days: int | None
-    ) -> Ref:
+    ) -> tuple[Found, Ref]:
         """Give a snapshot, by default the current one, a name that keeps it. Raises NotFound, Conflict."""
         from engine.maintenance.refs import create_ref, find_snapshot
 
@@ -78,7 +78,7 @@ class TableCare:
             wanted = find_snapshot(read_history(opened.metadata_location), snapshot_id)
             return create_ref(opened, name, kind, wanted.snapshot_id, max_age_days=max_age_days)
 
-        return (await self.change(by, table, work))[1]
+        return await self.change(by, table, work)
 
     async def delete_ref(self, by: Principal, table: str, name: str) -> None:
         """Take a branch's or tag's name away. Raises NotFound, Conflict."""

@@ -2,8 +2,8 @@
 
 import time
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,6 +48,17 @@ class Schedule:
         return f"schedule:{self.schedule_id}:{self.created_at}:{self.next_at}"
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a schedule is to run, and when."""
+
+    name: str
+    tool: str
+    request: str  # JSON
+    cron: str
+    time_zone: str = "UTC"
+
+
 class Schedules:
     """Every tenant's schedules."""
 
@@ -74,19 +85,8 @@ class Schedules:
         schedule_id: str | None = None,
     ) -> Schedule:
         """Raises InvalidArgument on a bad expression or time zone, Conflict on an id that is taken."""
-        now = self._clock()
-        made = Schedule(
-            tenant=principal.tenant,
-            schedule_id=schedule_id or self._new_id(),
-            name=name,
-            tool=tool,
-            request=request,
-            cron=cron,
-            time_zone=time_zone,
-            principal=principal,
-            next_at=following(cron, time_zone, now),
-            created_at=now,
-        )
+        order = Order(name, tool, request, cron, time_zone)
+        made = self._made(principal, schedule_id or self._new_id(), order, self._clock())
         try:
             await self._store.write(lambda connection: connection.execute(insert(schedules).values(_row(made))))
         except IntegrityError:
@@ -126,6 +126,47 @@ class Schedules:
             )
         await self._store.write(lambda connection: connection.execute(delete(schedules).where(_is(found))))
 
+    async def standing(self, tenant: str, schedule_ids: Collection[str]) -> dict[str, Schedule]:
+        """Those of the schedules that are there, whoever's they are: for what belongs to an object of the tenant."""
+        query = select(schedules).where(schedules.c.tenant_id == tenant, schedules.c.schedule_id.in_(schedule_ids))
+        rows = await self._store.read(lambda connection: connection.execute(query).all())
+        return {row.schedule_id: _schedule(row) for row in rows}
+
+    async def replace(self, principal: Principal, orders: Mapping[str, "Order | None"]) -> dict[str, Schedule]:
+        """Set the schedules with these ids, as one: None takes one away. Raises InvalidArgument.
+
+        An order that stays the same, of the same person, keeps its next time and its past."""
+        now = self._clock()
+        before = await self.standing(principal.tenant, orders)
+        made = {key: self._made(principal, key, order, now) for key, order in orders.items() if order is not None}
+        kept = {key: then for key, then in before.items() if key in made and _is_same(then, made[key])}
+
+        def work(connection: Connection) -> None:
+            gone = [key for key in orders if key not in kept]
+            connection.execute(
+                delete(schedules).where(schedules.c.tenant_id == principal.tenant, schedules.c.schedule_id.in_(gone))
+            )
+            fresh = [_row(schedule) for key, schedule in made.items() if key not in kept]
+            if fresh:
+                connection.execute(insert(schedules), fresh)
+
+        await self._store.write(work)
+        return {**made, **kept}
+
+    def _made(self, principal: Principal, schedule_id: str, order: "Order", now: float) -> Schedule:
+        return Schedule(
+            tenant=principal.tenant,
+            schedule_id=schedule_id,
+            name=order.name,
+            tool=order.tool,
+            request=order.request,
+            cron=order.cron,
+            time_zone=order.time_zone,
+            principal=principal,
+            next_at=following(order.cron, order.time_zone, now),
+            created_at=now,
+        )
+
     async def due(self) -> list[Schedule]:
         """Schedules whose time has come and that no ticker is at work on."""
         query = select(schedules).where(self._is_due()).order_by(schedules.c.next_at).limit(DUE_BATCH)
@@ -162,6 +203,13 @@ class Schedules:
 def following(cron: str, time_zone: str, after: float) -> float:
     """The next time of an expression. Raises InvalidArgument."""
     return Cron.parse(cron).next_after(datetime.fromtimestamp(after, UTC), parse_zone(time_zone)).timestamp()
+
+
+def _is_same(then: Schedule, now: Schedule) -> bool:
+    """Whether nothing was asked that was not so already; rights that changed since count as asked anew."""
+    return dump_principal(then.principal) == dump_principal(now.principal) and replace(
+        now, next_at=then.next_at, created_at=then.created_at
+    ) == replace(then, last_at=None, last_job_id=None, last_error=None, principal=now.principal)
 
 
 def _is(schedule: Schedule) -> ColumnElement[bool]:

@@ -26,7 +26,7 @@ from tests.faces.world import IDS, World, make_home, settings_of, worlds
 FACES = ("rest", "mcp", "grpc", "grpc_web", "cli")
 TYPED = ("grpc", "grpc_web")
 VOLATILE_KEYS = re.compile(
-    r"(^|_)(at|ms|id|token|since|time|version|plan|uptime_s|now|url|text|hash|secret|seq|checked_count|head|usd)$"
+    r"(^|_)(at|ms|id|token|since|time|version|plan|uptime_s|now|url|text|hash|secret|seq|checked_count|head|usd|manifest_size_bytes)$"
 )
 REGISTRY = Registry.walk(TOOL_PACKAGES)
 
@@ -97,7 +97,7 @@ def normal(answer: Answer) -> Any:
 
 def _steady(value: Any) -> Any:
     if isinstance(value, dict):
-        items = {key: _steady(item) for key, item in value.items() if not VOLATILE_KEYS.search(key)}
+        items = {key: _steady(_parsed(key, item)) for key, item in value.items() if not VOLATILE_KEYS.search(key)}
         return {key: item for key, item in items.items() if item not in (None, [], {}, "")}
     if isinstance(value, list):
         return [_steady(item) for item in value]
@@ -108,6 +108,11 @@ def _steady(value: Any) -> Any:
     if isinstance(value, str) and re.fullmatch(r"-?\d+", value):
         return int(value)  # protobuf's JSON writes 64-bit integers as text
     return value
+
+
+def _parsed(key: str, item: Any) -> Any:
+    """JSON inside a text may hold ids too."""
+    return json.loads(item) if key.endswith("_json") and isinstance(item, str) and item else item
 
 
 Record = tuple[str, str, str, str, str, str, str]

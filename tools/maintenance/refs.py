@@ -9,6 +9,7 @@ from core.tool import Empty, tool
 from engine.context import Ctx
 from engine.lake.history import Ref
 from engine.lake.names import TABLE_NAME
+from engine.maintenance.found import Found
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"
 
@@ -22,6 +23,7 @@ class ListTableRefs(Model):
 class TableRef(Model):
     """A branch or a tag."""
 
+    table: str = Field(description="Name of the table.")
     name: str = Field(description="Its name.")
     kind: str = Field(description="`branch` or `tag`.")
     snapshot_id: str = Field(description="The version that it names.")
@@ -58,16 +60,16 @@ async def list_table_refs(ctx: Ctx, request: ListTableRefs) -> TableRefs:
 
     The versions that they name never expire while they are there."""
     found, refs = await ctx.engine.care.refs(ctx.principal, request.table)
-    return TableRefs(table=str(found.name), refs=[_show(ref) for ref in refs])
+    return TableRefs(table=str(found.name), refs=[_show(found, ref) for ref in refs])
 
 
-@tool("POST /table/{table}/refs", needs="tables.maintain", effect="write", status=201)
+@tool("POST /table/{table}/refs", needs="tables.maintain", effect="write", status=201, location="/table/{table}/refs")
 async def create_table_ref(ctx: Ctx, request: CreateTableRef) -> TableRef:
     """Give a version of a table a name that keeps it from expiring.
 
     Tag what a report or a model was made from; time travel takes the name."""
     ctx.note(f"table:lakehouse/{request.table}")
-    ref = await ctx.engine.care.create_ref(
+    found, ref = await ctx.engine.care.create_ref(
         ctx.principal,
         request.table,
         request.name,
@@ -75,7 +77,7 @@ async def create_table_ref(ctx: Ctx, request: CreateTableRef) -> TableRef:
         snapshot_id=int(request.snapshot_id) if request.snapshot_id else None,
         max_age_days=request.max_age_days or None,
     )
-    return _show(ref)
+    return _show(found, ref)
 
 
 @tool("DELETE /table/{table}/refs/{ref}", needs="tables.maintain", effect="destroy", status=204)
@@ -88,6 +90,8 @@ async def delete_table_ref(ctx: Ctx, request: DeleteTableRef) -> Empty:
     return Empty()
 
 
-def _show(ref: Ref) -> TableRef:
+def _show(found: Found, ref: Ref) -> TableRef:
     age = ref.max_age_ms / 86_400_000 if ref.max_age_ms else None
-    return TableRef(name=ref.name, kind=ref.kind, snapshot_id=str(ref.snapshot_id), max_age_days=age)
+    return TableRef(
+        table=str(found.name), name=ref.name, kind=ref.kind, snapshot_id=str(ref.snapshot_id), max_age_days=age
+    )

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyiceberg.io.pyarrow import _dataframe_to_data_files
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestEntry, ManifestEntryStatus, ManifestFile
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Operation
@@ -33,8 +34,8 @@ class Tables:
                 ("shop", name), schema=SCHEMA, properties={**TABLE_DEFAULTS, **(properties or {})}
             ),
         )
-        for number in range(files):
-            table.append(orders(number * rows, rows))
+        if files:
+            append_files(table, [orders(number * rows, rows) for number in range(files)])
         return table.refresh()
 
     def open(self, name: str = "orders") -> Table:
@@ -60,6 +61,14 @@ def files_on_disk(table: Table) -> set[str]:
 
 def live_files(table: Table) -> set[str]:
     return {task.file.file_path for task in table.refresh().scan().plan_files()}
+
+
+def append_files(table: Table, chunks: Iterable[pa.Table]) -> None:
+    """Append each chunk as a file of its own, all in one commit."""
+    with table.transaction() as transaction, transaction.update_snapshot().fast_append() as append:
+        for chunk in chunks:
+            for file in _dataframe_to_data_files(transaction.table_metadata, chunk, table.io):
+                append.append_data_file(file)
 
 
 class _AppendDeletes(_FastAppendFiles):
