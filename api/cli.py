@@ -150,10 +150,10 @@ def _common(tool: Tool | None) -> list[click.Parameter]:
         click.Option(["--json", "opt_as_json"], is_flag=True, help="Print the result as JSON."),
         click.Option(["--call-timeout", "opt_timeout_s"], type=float, metavar="SECONDS", help="Give up after this."),
     ]
-    if tool is None or tool.effect != "read":
+    if tool is None or tool.takes_key:
         options.append(click.Option(["--idempotency-key", "opt_idempotency_key"], help="Makes a retry safe."))
-    if tool is None or tool.job:
-        text = "How long to wait for the job; 0 answers with the job at once."
+    if tool is None or tool.job or tool.submits:
+        text = "How long to wait for the job; 0 answers at once."
         options.append(click.Option(["--wait", "opt_wait_s"], type=float, metavar="SECONDS", help=text))
     if tool is None or (tool.emits is not None and ARROW_FIELD in tool.emits.model_fields):
         options.append(click.Option(["--output", "opt_output"], help="File for the rows, as one Arrow IPC stream."))

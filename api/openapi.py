@@ -152,7 +152,7 @@ def _extra_parameters(tool: Tool) -> list[Schema]:
                 "schema": {"type": "string"},
             }
         )
-    if tool.effect != "read":
+    if tool.takes_key:
         found.append(
             {
                 "name": "Idempotency-Key",

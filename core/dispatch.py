@@ -157,7 +157,7 @@ class Dispatcher(Generic[EngineT]):
                 await call.confirm.check(principal, tool, request, trail.argument_digest)
             if tool.job:
                 return await self._submit(call, principal, tool, payload, trail)
-        if call.idempotency_key and tool.effect != "read" and call.job is None:
+        if call.idempotency_key and tool.takes_key and call.job is None:
             return await self._run_once(call, principal, tool, request, trail)
         return await self._run(call, principal, tool, request, trail)
 

@@ -62,6 +62,7 @@ class Tool:
     status: int
     location: str
     job: bool
+    submits: bool
     emits: type[Model] | None
     toolsets: frozenset[str]
     delegates: bool
@@ -85,6 +86,11 @@ class Tool:
     def summary(self) -> str:
         return self.description.partition("\n")[0]
 
+    @property
+    def takes_key(self) -> bool:
+        """Whether a repeated call with the same idempotency key is answered as the first was."""
+        return self.effect != "read" or self.submits
+
     @cached_property
     def references(self) -> dict[str, str]:
         return references(self.request)
@@ -97,6 +103,7 @@ def tool(
     status: int = 200,
     location: str = "",
     job: bool = False,
+    submits: bool = False,
     emits: type[Model] | None = None,
     toolsets: tuple[str, ...] = (),
     delegates: bool = False,
@@ -106,7 +113,8 @@ def tool(
 
     routes: REST method and path first, then aliases. needs: permission, `SIGNED_IN` or `ANYONE`.
     location: path of what was made, with fields of the result, for `201 Created`.
-    job: runs durably in a worker. emits: model of the parts given to `ctx.emit`.
+    job: runs durably in a worker. submits: it answers the `job_id` of a job of its own name, which it has
+    checked and handed to the workers itself. emits: model of the parts given to `ctx.emit`.
     toolsets: MCP toolsets beside the domain's own. delegates: it only calls other tools, which are
     limited and audited under their own names. Raises TypeError when the declaration is not sound."""
 
@@ -123,6 +131,7 @@ def tool(
             status=status,
             location=location,
             job=job,
+            submits=submits,
             emits=emits,
             toolsets=frozenset(toolsets),
             delegates=delegates,
@@ -156,6 +165,8 @@ def check_tool(declared: Tool) -> None:
         raise TypeError(f"{name}: the docstring's first line is the summary, at most 100 characters")
     if declared.mcp_only == bool(declared.routes):
         raise TypeError(f"{name}: a tool has a route, or is mcp_only")
+    if declared.submits and (declared.job or "job_id" not in declared.result.model_fields):
+        raise TypeError(f"{name}: a tool that submits its job answers its job_id")
     if declared.job and "wait_s" in declared.request.model_fields:
         raise TypeError(f"{name}: wait_s is added by the gate")
     for route in declared.routes:

@@ -9,7 +9,6 @@ from functools import partial
 from core.context import Cancellation, Emit, JobRun, Principal
 from core.dispatch import Call, Dispatcher, Ports, is_permitted
 from core.errors import Unauthorized
-from core.jobs import Job
 from core.registry import Registry
 from core.settings import Settings
 from engine.approvals.none import NoApprovals
@@ -214,8 +213,8 @@ def make_ticker(platform: Platform) -> Ticker:
             wait_s=0,
             idempotency_key=key,
         )
-        job = await platform.dispatcher.call(call)
-        return job.job_id if isinstance(job, Job) else ""  # a repeated key may find the job done already
+        started = await platform.dispatcher.call(call)
+        return str(getattr(started, "job_id", ""))  # a repeated key may find the job done already
 
     return Ticker(platform.engine.schedules, fire)
 

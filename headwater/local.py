@@ -83,9 +83,21 @@ async def _call_on_home(
     settings: Settings, token: str | None, tool: Tool, arguments: dict[str, Any], options: Options
 ) -> Answer:
     async with opened(settings) as platform:
-        if tool.job and options.wait_s != 0:
+        is_patient = (tool.job or tool.submits) and options.wait_s != 0
+        if is_patient:
             await platform.start_workers()  # perhaps no server runs that would
-        return await call_once(platform, token, tool.name, arguments, options)
+        answer = await call_once(platform, token, tool.name, arguments, options)
+        if is_patient and tool.submits and answer.result is not None:
+            await _see_to_its_end(platform, token, answer.result["job_id"], options.wait_s)
+        return answer
+
+
+async def _see_to_its_end(platform: Platform, token: str | None, job_id: str, wait_s: float | None) -> None:
+    """Let this process, which runs a job that was submitted here, live until the job has ended."""
+    engine = platform.engine
+    by = await engine.identity.local_owner() if token is None else await platform.dispatcher.authenticate(token)
+    async for _ in engine.jobs.follow(by.tenant, job_id, timeout_s=wait_s):
+        pass
 
 
 @contextlib.asynccontextmanager

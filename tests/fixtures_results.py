@@ -40,8 +40,10 @@ class Shop:
     async def who(self, name: str) -> Principal:
         return await self.platform.engine.identity.principal_of(PEOPLE[name][0], name, "user")
 
-    async def call(self, tool: str, *, by: str = "ada", wait_s: float | None = None, **arguments: Any) -> Any:
-        asked = Call(tool, arguments, "test", "r1", principal=await self.who(by), wait_s=wait_s)
+    async def call(
+        self, tool: str, /, *, by: str = "ada", wait_s: float | None = None, key: str = "", **arguments: Any
+    ) -> Any:
+        asked = Call(tool, arguments, "test", "r1", principal=await self.who(by), wait_s=wait_s, idempotency_key=key)
         return await self.platform.dispatcher.call(asked)
 
     async def give(self, name: str, *roles: str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from core.context import Cancellation, JobRun, Principal
@@ -19,6 +19,7 @@ from engine.sql.run import Facts, SqlService, Statement
 
 SLOT_WAIT_S = 60.0
 SLOT_RETRY_S = 0.5
+JOB_TIMEOUT_S = 3600.0  # nobody waits for a job, but what it holds is waited for
 
 
 class Queue(Protocol):
@@ -114,6 +115,7 @@ class QueryJobs:
         cancelled: Cancellation,
     ) -> ResultManifest:
         """Run a statement in a worker and keep its rows, once however often the worker is killed."""
+        statement = replace(statement, allowed_s=JOB_TIMEOUT_S, reader=query_id)
         tables = await self.check(by, connection_id, statement)
         pieces = 0
 
@@ -163,6 +165,6 @@ def _outcome(facts: Facts, connection_id: str, query_id: str) -> Outcome:
         is_from_cache=facts.from_cache,
         execution_time_ms=facts.execution_time_ms,
         bytes_scanned=facts.bytes_scanned,
-        cpu_ms=getattr(facts, "cpu_ms", None),
+        cpu_ms=facts.cpu_ms,
         query_id=query_id,
     )

@@ -15,6 +15,8 @@ class Statement:
     timeout_s: float | None = None
     max_rows: int | None = None
     may_reuse: bool = True  # an equal answer of a moment ago will do, where nothing can have changed
+    reader: str = ""  # the saved query that this is, for lineage
+    allowed_s: float | None = None  # the time it may take, where that is not the platform's for a query
     keep_for: str = ""  # the tool whose permission opens the rows again, for an hour; empty: they are not kept
 
 
@@ -32,6 +34,7 @@ class Facts:
     private_row_count: int = 0
     rows_scanned: int = 0
     bytes_scanned: int = 0
+    cpu_ms: int = 0
     from_cache: bool = False
 
 

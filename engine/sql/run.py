@@ -45,8 +45,12 @@ class Catalog(Protocol):
 
 Charge = Callable[[Principal, str, Mapping[str, int]], Awaitable[None]]
 """Takes groupings of aggregate-only columns, by table of a connection, off a caller's budget. Raises QuotaExceeded."""
-Record = Callable[[Principal, str, "Prepared"], None]
-"""Notes what a query read, for lineage; at once, the writing comes later."""
+
+
+class Record(Protocol):
+    """Notes what a query read, for lineage, and what ran it; at once, the writing comes later."""
+
+    def __call__(self, by: Principal, connection_id: str, prepared: "Prepared", /, *, reader: str) -> None: ...
 
 
 @dataclass(slots=True)
@@ -250,7 +254,7 @@ class SqlService:
         facts.execution_time_ms = round((time.perf_counter() - started) * 1000)
         facts.row_count = stats.row_count
         work = run.work(stats, facts.execution_time_ms)
-        facts.rows_scanned, facts.bytes_scanned = work.rows_scanned, work.bytes_scanned
+        facts.rows_scanned, facts.bytes_scanned, facts.cpu_ms = work.rows_scanned, work.bytes_scanned, work.cpu_ms
         if error is None:
             self._note(run)
         end = End(self._clock(), facts.row_count, facts.execution_time_ms, error)
@@ -258,7 +262,7 @@ class SqlService:
 
     def _note(self, run: _Run) -> None:
         if self._record is not None:
-            self._record(run.by, run.view.spec.connection_id, run.prepared)
+            self._record(run.by, run.view.spec.connection_id, run.prepared, reader=run.statement.reader)
 
     async def _repeat(self, run: _Run, kept: KeptAnswer) -> Answer:
         """An answer of a moment ago: listed and in the history like any other query, at no cost."""
@@ -305,10 +309,11 @@ class SqlService:
     def _limits(self, statement: Statement, most_rows: int) -> QueryLimits:
         settings = self._settings
         is_stream = most_rows == settings.max_stream_rows
+        allowed_s = statement.allowed_s or settings.timeout_s
         return QueryLimits(
             max_rows=min(statement.max_rows or most_rows, most_rows),
             max_bytes=2**62 if is_stream else settings.max_mb * 1024 * 1024,
-            timeout_s=min(statement.timeout_s or settings.timeout_s, settings.timeout_s),
+            timeout_s=min(statement.timeout_s or allowed_s, allowed_s),
             memory_mb=settings.memory_mb,
             threads=settings.threads,
         )

@@ -116,7 +116,7 @@ def checked_arguments(permitted: list[Tool], name: str, arguments: dict[str, Jso
     found = next((each for each in permitted if each.name == name), None)
     if found is None:
         raise NotFound(f"No tool {name!r} that you may call.", hint="search_tools finds tools by what they do.")
-    if not found.job:
+    if not (found.job or found.submits):
         raise Conflict(f"{name} does not run as a job.", hint="Only tools that run as jobs can be scheduled.")
     return read_arguments(found, arguments, "json").model_dump_json()
 

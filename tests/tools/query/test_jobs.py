@@ -3,7 +3,10 @@ from typing import Any
 
 import pytest
 
-from core.errors import Conflict, InvalidArgument, NotFound, PlatformError, QueryUnauthorized, Unauthorized
+from core.errors import Conflict, InvalidArgument, NotFound, PlatformError, QueryUnauthorized, Timeout, Unauthorized
+from engine.sql.background import JOB_TIMEOUT_S
+from engine.sql.run import Statement
+from headwater.build import make_ticker
 from tests.fixtures_results import ENDLESS, Shop, shop, shop_template
 
 __all__ = ["shop", "shop_template"]
@@ -147,3 +150,49 @@ async def test_a_result_beyond_the_cap_is_refused_and_leaves_nothing(shop: Shop)
     job = await shop.call("get_query_job", job_id=job_id)
     assert (job.status, job.error_result["code"]) == ("failed", "CONFLICT")
     assert shop.stored() == []
+
+
+async def test_a_job_may_take_longer_than_a_query(shop: Shop) -> None:
+    sql = shop.platform.engine.sql
+    sql._settings = sql._settings.model_copy(update={"timeout_s": 0.1})
+    slow = ENDLESS.replace("FROM r)", "FROM r WHERE n < 1000000)")
+    with pytest.raises(Timeout):
+        await shop.call("execute_query", sql=slow, connection_id="shop")
+    job = await shop.call("get_query_job", job_id=await shop.run(slow))
+    assert job.status == "succeeded"
+    assert job.timeline["execution_time_ms"] > 100
+    assert sql._limits(Statement(slow, allowed_s=JOB_TIMEOUT_S), 5).timeout_s == 3600
+
+
+async def test_figures_of_a_job_are_those_of_its_run(shop: Shop) -> None:
+    job = await shop.call("get_query_job", job_id=await shop.run(ITEMS))
+    [cost] = (await shop.call("list_query_costs", by="cora")).items
+    assert (job.total_slot_ms, job.total_bytes_processed) == (cost.cpu_ms, cost.bytes_scanned)
+    assert job.total_bytes_processed > 0
+
+
+async def test_a_repeated_key_starts_no_second_job(shop: Shop) -> None:
+    ask: dict[str, Any] = {"query_text": ITEMS, "connection_id": "shop"}
+    first = await shop.call("run_query", key="k1", **ask)
+    again = await shop.call("run_query", key="k1", **ask)
+    assert first == again
+    with pytest.raises(Conflict, match="other arguments"):
+        await shop.call("run_query", key="k1", query_text="SELECT 1 AS n")
+    assert (await shop.call("list_query_jobs")).total_count == 1
+
+
+async def test_a_saved_query_can_be_scheduled_and_is_known_to_lineage(shop: Shop) -> None:
+    await shop.call("create_query", query_text=ITEMS, connection_id="shop", project_id="p1", query_id="all_items")
+    ask: dict[str, Any] = {"name": "n", "tool": "run_query", "arguments": {"query_id": "all_items"}, "cron": "* * * * *"}
+    made = await shop.call("create_schedule", **ask)
+    shop.platform.engine.schedules._clock = lambda: made.next_at.timestamp() + 1
+    await make_ticker(shop.platform).tick()
+    while not (await shop.call("list_schedules")).schedules[0].last_job_id:  # the platform's own may have been first
+        await asyncio.sleep(0.02)
+    [job] = (await shop.call("list_query_jobs_by_query", query_id="all_items")).items
+    [schedule] = (await shop.call("list_schedules")).schedules
+    assert (schedule.last_job_id, schedule.last_error) == (job.id, None)
+    await shop.ended(job.id)
+    await shop.platform.engine.lineage.flush()
+    known = await shop.call("get_lineage", table="item", connection_id="shop")
+    assert [(reader.saved_query_id, reader.run_count) for reader in known.readers] == [("all_items", 1)]
