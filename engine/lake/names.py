@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from core.errors import InvalidArgument
 
 CATALOG = "headwater"
+TRASH = "headwater_trash"  # the namespace of deleted tables, which nobody is shown
 MAX_PART = 128
 _PART = re.compile(r'"((?:[^"]|"")*)"|([^".]+)')
 _PLAIN = r'[ ]*[^". /\\\x00-\x1f\x7f][^"./\\\x00-\x1f\x7f]*'

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from core.context import Principal
 from core.errors import Conflict, InvalidArgument, NotFound, Unavailable
 from engine.lake.metadata import TableMetadata, read_metadata
-from engine.lake.names import CATALOG, MAX_PART, TableName, checked_parts, join_name, parse_table_name
+from engine.lake.names import CATALOG, MAX_PART, TRASH, TableName, checked_parts, join_name, parse_table_name
 from engine.lake.watch import CommitWatch
 
 if TYPE_CHECKING:  # 66 MB and half a second: only writers load it
@@ -89,7 +89,7 @@ class Lake:
     def namespaces(self, tenant: str) -> list[str]:
         query = "SELECT DISTINCT namespace FROM iceberg_namespace_properties WHERE catalog_name = ?"
         folder = self.tenant_folder(tenant)
-        named = {row[0] for row in _select(folder, query)}
+        named = {row[0] for row in _select(folder, query)} - {TRASH}
         used = {name.namespace for name, _ in self._locations(folder)}
         return sorted({join_name(tuple(text.split("."))) for text in named} | {join_name(parts) for parts in used})
 
@@ -152,7 +152,8 @@ def _read_locations(folder: Path) -> Iterator[tuple[TableName, str]]:
         "WHERE catalog_name = ? AND (iceberg_type = 'TABLE' OR iceberg_type IS NULL) ORDER BY 1, 2"
     )
     for namespace, table, location in _select(folder, query):
-        yield TableName(tuple(namespace.split(".")), table), location
+        if namespace != TRASH:
+            yield TableName(tuple(namespace.split(".")), table), location
 
 
 def _select(folder: Path, query: str) -> list[tuple[str, ...]]:
