@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import Conflict, Unavailable
 from engine.connectors.connector import RunStats
+from engine.connectors.duck_words import HARMLESS, refuse_reading
 from engine.connectors.failures import failure
 
 if TYPE_CHECKING:  # loaded when the first connection is opened
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # loaded when the first connection is opened
 
 BATCH_ROWS = 32_768
 TEMP_LIMIT = "4GB"
+_TABLE_FUNCTIONS = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type LIKE '%table%'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Duck:
         if plan.threads:
             config["threads"] = str(plan.threads)
         self._connection = duckdb.connect(":memory:", config=config)
+        self._plan = plan
+        self._table_functions: frozenset[str] = frozenset()
         try:
             self._prepare(plan)
         except duckdb.Error as error:
@@ -71,9 +75,13 @@ class Duck:
         run(f"SET allowed_paths=[{', '.join(quote(str(path)) for path in plan.files)}]")
         run("SET TimeZone='UTC'")
         run("SET enable_external_access=false")
+        if plan.attach is not None:
+            self._table_functions = frozenset(name for (name,) in run(_TABLE_FUNCTIONS).fetchall()) - HARMLESS
         run("SET lock_configuration=true")
 
     def statement(self, sql: str, parameters: Mapping[str, str]) -> "DuckStatement":
+        if self._plan.attach is not None:
+            refuse_reading(sql, self._plan.attach.name, self._table_functions)
         return DuckStatement(self._connection.cursor(), sql, parameters)
 
     def rows(self, sql: str, parameters: Mapping[str, str] | None = None) -> list[tuple[Any, ...]]:

@@ -169,6 +169,18 @@ async def test_a_query_that_heeds_no_interrupt_ends_with_its_process_and_others_
             await asyncio.sleep(0.05)
 
 
+OWN_FILE = (
+    "SELECT * FROM read_blob('{}')",
+    "SELECT * FROM system.main.\"Read_Text\" /* x */ (['{}'])",
+    "SELECT * FROM query('FROM read_blob(''{}'')')",
+    "SELECT * FROM '{}'",
+    'SELECT * FROM "{}"',
+    "SELECT * FROM $${}$$",
+    "SELECT * FROM e'{}'",
+    "SELECT (SELECT count(*) FROM read_duckdb('{}')) AS n",
+)
+
+
 async def test_sql_that_nobody_looked_at_cannot_write_read_the_home_or_connect_out(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         home, data = here.settings.home, here.data
@@ -178,6 +190,7 @@ async def test_sql_that_nobody_looked_at_cannot_write_read_the_home_or_connect_o
         for kind, sql in (
             ("duckdb", f"COPY (SELECT 1) TO '{data}/shop.duckdb' (FORMAT csv, USE_TMP_FILE false)"),
             ("duckdb", f"ATTACH '{data}/shop.duckdb' AS again"),
+            *(("duckdb", form.format(f"{data}/shop.duckdb")) for form in OWN_FILE),
             ("files", f"COPY (SELECT 1) TO '{data}/new.csv'"),
             ("files", f"SELECT * FROM read_blob('{home}/root.key')"),
             ("files", f"SELECT * FROM read_blob('{home}/**')"),
