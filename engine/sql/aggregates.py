@@ -16,10 +16,12 @@ from engine.sql.scopes import Source
 _AGGREGATES = "count sum avg mean favg fsum kahan_sum sumkahan stddev stddev_pop stddev_samp variance var_pop var_samp"
 AGGREGATES = frozenset(_AGGREGATES.split())
 # What differs each time it is computed: a group could be checked with other rows than it is computed from.
-_VOLATILE = "random gen_random_uuid uuid uuidv4 uuidv7 reservoir_quantile clock_timestamp randomblob"
+_VOLATILE = "random gen_random_uuid uuid uuidv4 uuidv7 reservoir_quantile clock_timestamp randomblob rand randn shuffle"
 VOLATILE = frozenset(_VOLATILE.split())
 # Calls in a select list that repeat its rows.
-REPEATING = frozenset({"unnest", "generate_series"})
+_SPREADING = "unnest explode explode_outer posexplode posexplode_outer inline inline_outer"
+SPREADING = frozenset(_SPREADING.split())  # and that can be more than one column
+REPEATING = SPREADING | {"generate_series"}
 _BATCH = secrets.token_hex(8)  # nobody can guess the names made of it, so no query can use them
 Star = tuple[exp.Star, list[tuple[str, Source]]]
 MAX_STEPS = 4
@@ -58,11 +60,9 @@ def aggregate_argument(call: exp.Anonymous) -> Argument | None:
 
 def _operand(node: exp.Expr) -> exp.Expr | None:
     """What a step of arithmetic is done to. Others could fail, or say of one row whether it is above a value."""
-    if isinstance(node, (exp.Paren, exp.Neg)):
+    is_cast = isinstance(node, exp.Cast) and not isinstance(node, exp.TryCast) and node.to.this is exp.DType.DOUBLE
+    if is_cast or isinstance(node, (exp.Paren, exp.Neg)):
         inner: exp.Expr = node.this
-        return inner
-    if isinstance(node, exp.Cast) and not isinstance(node, exp.TryCast) and node.to.this is exp.DType.DOUBLE:
-        inner = node.this
         return inner
     if isinstance(node, (exp.Add, exp.Sub, exp.Mul, exp.Div)) and _is_constant(node.right):
         return node.left

@@ -23,6 +23,13 @@ from engine.sql.resolve import resolve
 from engine.sql.titles import name_outputs
 
 _BATCH = secrets.token_hex(8)
+# A number for each row of a relation, whatever number it is.
+_IDENTITY = {
+    "duckdb": "row_number() OVER ()",
+    "postgres": "row_number() OVER ()",
+    "sqlite": "row_number() OVER ()",
+    "spark": "monotonically_increasing_id()",  # its row_number() needs an order
+}
 MAX_PUSHED_LIMIT = 1_000_001  # a larger LIMIT would make the engine collect what it could stream
 
 
@@ -61,7 +68,8 @@ class Prepared:
             read = govern(governed, source, self.dialect, is_calm=self.is_calm)
             identity = self.identities.get(marker)
             if identity:
-                read = f"(SELECT *, row_number() OVER () AS {identity} FROM {read} AS {marker})"  # noqa: S608 - ours
+                number = _IDENTITY[self.dialect]
+                read = f"(SELECT *, {number} AS {identity} FROM {read} AS {marker})"  # noqa: S608 - ours
             sql = sql.replace(marker, read)
         return sql
 

@@ -12,11 +12,14 @@ from sqlglot import ErrorLevel, exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.dialects.postgres import Postgres
+from sqlglot.dialects.spark import Spark
 from sqlglot.dialects.sqlite import SQLite
 from sqlglot.generator import Generator
 from sqlglot.generators.duckdb import DuckDBGenerator
+from sqlglot.generators.spark import SparkGenerator
 from sqlglot.parsers.duckdb import DuckDBParser
 from sqlglot.parsers.postgres import PostgresParser
+from sqlglot.parsers.spark import SparkParser
 from sqlglot.parsers.sqlite import SQLiteParser
 from sqlglot.tokenizer_core import TokenType
 
@@ -31,8 +34,20 @@ _SPECIAL = ("CAST", "TRY_CAST", "EXTRACT", "TRIM", "SUBSTRING", "POSITION", "OVE
 
 # Whose arguments may be `x -> x + 1`; in any other call, and in other dialects, an arrow reads JSON.
 _TAKE_LAMBDAS = frozenset(
-    """apply array_apply array_filter array_reduce array_transform columns filter list_apply list_filter list_reduce
-    list_transform reduce""".split()
+    [
+        "apply",
+        "array_apply",
+        "array_filter",
+        "array_reduce",
+        "array_transform",
+        "columns",
+        "filter",
+        "list_apply",
+        "list_filter",
+        "list_reduce",
+        "list_transform",
+        "reduce",
+    ]
 )
 
 
@@ -134,10 +149,32 @@ class GovernedSQLite(SQLite):
         LAMBDAS: ClassVar[dict[Any, Any]] = _NO_LAMBDAS
 
 
+_AS_WRITTEN = frozenset((exp.Select, exp.Table, exp.From, exp.WithinGroup, exp.Array, exp.Exists))
+
+
+class GovernedSpark(Spark):
+    """Prints what was written: sqlglot would rewrite whole selects, after we have checked them."""
+
+    class Parser(SparkParser):
+        FUNCTIONS: ClassVar[dict[str, Callable[..., Any]]] = {}
+        FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = _special(SparkParser.FUNCTION_PARSERS)
+        # TRANSFORM is a call like any other; what it runs after USING does not parse.
+        NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = {
+            name: parser for name, parser in SparkParser.NO_PAREN_FUNCTION_PARSERS.items() if name != "TRANSFORM"
+        }
+        LAMBDAS: ClassVar[dict[Any, Any]] = {TokenType.ARROW: _LAMBDAS[TokenType.ARROW]}
+
+    class Generator(SparkGenerator):
+        TRANSFORMS: ClassVar[dict[type[exp.Expr], Callable[..., str]]] = {
+            kind: printer for kind, printer in SparkGenerator.TRANSFORMS.items() if kind not in _AS_WRITTEN
+        }
+
+
 _DIALECTS: Mapping[str, Dialect] = {
     "duckdb": GovernedDuckDB(version="1.5.5"),
     "postgres": GovernedPostgres(),
     "sqlite": GovernedSQLite(),
+    "spark": GovernedSpark(),
 }
 
 

@@ -27,7 +27,7 @@ _NOT_HERE: frozenset[type[exp.Expr]] = frozenset(
 _VOLATILE = frozenset(
     {
         *("random", "uuid", "uuidv4", "uuidv7", "gen_random_uuid", "clock_timestamp"),
-        *("likelihood", "likely", "unlikely"),
+        *("likelihood", "likely", "unlikely", "rand", "randn", "shuffle"),
     }
 )
 
@@ -47,6 +47,11 @@ def read_filter(text: str, relation: RelationInfo, dialect: str, names: Mapping[
     `names` tells what columns are called now, by their names in lower case when the filter was written."""
     if len(text) > MAX_FILTER:
         raise refuse_part("filter")
+    if dialect == "spark" and '"' in text:
+        raise QueryUnauthorized(
+            "Access denied: in Spark what stands in double quotes is a text.",
+            hint="Put texts in single quotes, and names in backticks.",
+        )
     tree = parse(f"SELECT 1 WHERE {text}\n", dialect).tree
     where = tree.args.get("where")
     parts = {name for name, value in tree.args.items() if value}

@@ -95,10 +95,44 @@ replace round row_number rtrim sign sin sinh soundex sqrt strftime string_agg su
 timediff total trim trunc typeof unhex unicode unixepoch unlikely upper
 """
 
+_SPARK = """
+abs acos acosh add_months aggregate any any_value approx_count_distinct approx_percentile array array_agg
+array_append array_compact array_contains array_distinct array_except array_insert array_intersect array_join
+array_max array_min array_position array_prepend array_remove array_repeat array_size array_sort array_union
+arrays_overlap arrays_zip ascii asin asinh atan atan2 atanh avg base64 bin bit_and bit_count bit_length bit_or
+bit_xor bool_and bool_or bround btrim cardinality cbrt ceil ceiling char char_length character_length chr coalesce
+collect_list collect_set concat concat_ws contains conv corr cos cosh cot count count_if covar_pop covar_samp crc32
+csc cume_dist curdate current_date current_timestamp date date_add date_diff date_format date_from_unix_date
+date_part date_sub date_trunc dateadd datediff datepart day dayname dayofmonth dayofweek dayofyear decode degrees
+dense_rank e element_at elt encode endswith every exists exp explode explode_outer expm1 extract factorial filter
+find_in_set first first_value flatten floor forall format_number format_string from_json from_unixtime
+from_utc_timestamp get get_json_object getbit greatest grouping grouping_id hash hex hour hypot if ifnull ilike
+initcap inline inline_outer instr isnan isnotnull isnull json_array_length json_object_keys kurtosis lag last
+last_day last_value lcase lead least left len length levenshtein like listagg ln localtimestamp locate log log10
+log1p log2 lower lpad ltrim luhn_check make_date make_dt_interval make_interval make_timestamp make_ym_interval map
+map_concat map_contains_key map_entries map_filter map_from_arrays map_from_entries map_keys map_values
+map_zip_with mask max max_by md5 mean median min min_by minute mod mode month monthname
+months_between named_struct nanvl negative next_day now nth_value ntile nullif nullifzero nvl nvl2 octet_length
+overlay parse_url percent_rank percentile percentile_approx percentile_cont percentile_disc pi pmod posexplode
+posexplode_outer position positive pow power printf quarter radians rand randn random rank reduce regexp_count
+regexp_extract regexp_extract_all regexp_instr regexp_like regexp_replace regexp_substr regr_avgx regr_avgy
+regr_count regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy repeat replace reverse right rint rlike
+round row_number rpad rtrim schema_of_json sec second sequence sha sha1 sha2 shiftleft shiftright
+shiftrightunsigned shuffle sign signum sin sinh size skewness slice some sort_array soundex space split split_part
+sqrt startswith std stddev stddev_pop stddev_samp str_to_map string string_agg struct substr substring
+substring_index sum tan tanh timestamp timestamp_micros timestamp_millis timestamp_seconds timestampadd
+timestampdiff to_binary to_char to_date to_json to_number to_timestamp to_timestamp_ltz to_timestamp_ntz
+to_unix_timestamp to_utc_timestamp transform transform_keys transform_values translate trim trunc try_add try_avg
+try_divide try_element_at try_multiply try_subtract try_sum try_to_binary try_to_number try_to_timestamp typeof
+ucase unbase64 unhex unix_date unix_micros unix_millis unix_seconds unix_timestamp upper url_decode url_encode uuid
+var_pop var_samp variance weekday weekofyear width_bucket xxhash64 year zeroifnull zip_with
+"""
+
 ALLOWED: Mapping[str, frozenset[str]] = {
     "duckdb": frozenset(_DUCKDB.split()),
     "postgres": frozenset(_POSTGRES.split()),
     "sqlite": frozenset(_SQLITE.split()),
+    "spark": frozenset(_SPARK.split()),
 }
 
 # Functions that may stand in FROM; `unnest` has a node of its own.
@@ -106,6 +140,17 @@ TABLE_FUNCTIONS: Mapping[str, frozenset[str]] = {
     "duckdb": frozenset({"range", "generate_series", "unnest"}),
     "postgres": frozenset({"generate_series", "unnest"}),
     "sqlite": frozenset(),
+    "spark": frozenset(
+        {*("range", "explode", "explode_outer", "posexplode", "posexplode_outer", "inline", "inline_outer")}
+    ),
+}
+# What such a function calls its columns in Spark; "" where only Spark knows.
+SPARK_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "range": ("id",),
+    "explode": ("col", "key", "value"),
+    "explode_outer": ("col", "key", "value"),
+    "posexplode": ("pos", "col", "key", "value"),
+    "posexplode_outer": ("pos", "col", "key", "value"),
 }
 
 # Functions that make much out of little: which of their arguments say how much, and the most they may say.
@@ -118,7 +163,9 @@ MULTIPLIERS: Mapping[str, tuple[int, ...]] = {
     "bar": (3,),
     "bitstring": (1,),
     "array_fill": (1,),
+    "array_repeat": (1,),
+    "space": (0,),
 }
-SERIES = frozenset({"range", "generate_series"})
+SERIES = frozenset({"range", "generate_series", "sequence"})
 MAX_MULTIPLIER = 10_000
 MAX_SERIES = 1_000_000

@@ -65,6 +65,8 @@ def parse(sql: str, dialect: str) -> Parsed:
     tree = _with_parameters(found[0])
     if dialect == "duckdb":
         expand_pivots(tree)
+    elif dialect == "spark":
+        _check_names(tree)
     return Parsed(tree, _shape(tokens))
 
 
@@ -122,6 +124,22 @@ def _check_whole(tree: exp.Expr) -> None:
         has_gap = not isinstance(node, exp.Pivot) and node.error_messages()
         if has_gap or (isinstance(node, exp.Star) and not _is_whole_star(node)):
             raise _syntax_error(None, None)
+
+
+def _check_names(tree: exp.Expr) -> None:
+    """Spark compares some names by their lower case and some letter by letter: where that differs, all is open."""
+    for node in tree.find_all(exp.Identifier):
+        if not node.name.isascii() and any(_is_ambiguous(letter) for letter in node.name):
+            raise QueryUnauthorized(
+                "Access denied: a name has letters that Spark does not compare in one way.",
+                hint="Write names with plain letters, such as s and not the long s.",
+            )
+
+
+def _is_ambiguous(letter: str) -> bool:
+    upper = letter.upper() if len(letter.upper()) == 1 else letter
+    is_rare = ord(letter) > 0xFFFF and letter.lower() != letter.upper()
+    return is_rare or upper.lower() != letter.lower() or len(letter.lower()) > 1
 
 
 def _is_whole_star(star: exp.Star) -> bool:

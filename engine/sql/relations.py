@@ -10,7 +10,7 @@ from engine.policy.rules import ColumnRule, Governed
 from engine.sql.aggregates import MIN_GROUP
 from engine.sql.calls import check_series
 from engine.sql.expressions import Expressions, unresolved
-from engine.sql.functions import TABLE_FUNCTIONS
+from engine.sql.functions import SPARK_COLUMNS, TABLE_FUNCTIONS
 from engine.sql.labels import NOTHING, PLAIN, Column, Columns, Label, Leaf, Protected, misused, union
 from engine.sql.nodes import PARTS, check_parts, refuse_part
 from engine.sql.scopes import Ctes, Scope, Source, fold, fold_identifier
@@ -206,6 +206,12 @@ class Relations:
         own = fold_identifier(alias.this, self._dialect) if alias is not None and alias.this is not None else ""
         # DuckDB takes an alias for the whole row of the function, PostgreSQL for its column.
         named = [Column(own, label)] if own and own != name and not node.alias_column_names else []
+        if self._dialect == "spark":
+            names = node.alias_column_names or SPARK_COLUMNS.get(name, ("",))
+            items = tuple(Column(fold(item, "spark"), label) for item in names)
+            scope.influence |= label.origins
+            self._add(scope, node, name, Source(Columns(items, label.indirect or NOTHING)))
+            return
         is_struct = label is not PLAIN and self._dialect == "postgres"
         # sqlglot takes the last of the alias's columns for the ordinality's name, where it knows the function.
         number = fold_identifier(place, self._dialect) if isinstance(place, exp.Expr) else "ordinality"
@@ -244,7 +250,7 @@ def _find(scope: Scope, aliases: set[str], name: str) -> Label | None:
 
 
 def _merge_in_row(name: str, left: set[str], added: set[str], scope: Scope) -> None:
-    """One column stands for both in `*`, where the left one was; PostgreSQL puts it first."""
+    """One column stands for both in `*`, where the left one was; PostgreSQL and Spark put it first."""
     label = union(column.label for alias, column in scope.row if alias in left | added and column.name == name)
     row = []
     for alias, column in scope.row:
@@ -252,7 +258,7 @@ def _merge_in_row(name: str, left: set[str], added: set[str], scope: Scope) -> N
             row.append((alias, column))
         elif alias not in added:
             row.append((alias, Column(name, label)))
-    if scope.dialect == "postgres":
+    if scope.dialect in ("postgres", "spark"):
         row.sort(key=lambda entry: not (entry[1].name == name and entry[0] in left))
     scope.row = row
 

@@ -5,7 +5,7 @@ invisible are one thing here, with one text, so that a refusal tells nothing."""
 
 from sqlglot import exp
 
-from engine.sql.aggregates import check_block, check_volatile, repeats
+from engine.sql.aggregates import SPREADING, check_block, check_volatile, repeats
 from engine.sql.expressions import Expressions, Resolved
 from engine.sql.labels import PLAIN, Block, Column, Columns, Label, Protected, misused, union
 from engine.sql.nodes import PARTS, check_parts, refuse_part
@@ -72,7 +72,8 @@ class _Resolver:
                 if position == len(columns):
                     columns.append(PLAIN)
                 columns[position] = columns[position].plus(label)
-        start, prefix = (0, "col") if self._dialect == "duckdb" else (1, "column")
+        start = 0 if self._dialect == "duckdb" else 1
+        prefix = "col" if self._dialect in ("duckdb", "spark") else "column"
         return Columns(tuple(Column(f"{prefix}{place + start}", label) for place, label in enumerate(columns)))
 
     def define(self, node: exp.With | None, ctes: Ctes, outer: Scope | None) -> Ctes:
@@ -203,7 +204,7 @@ class _Resolver:
         self.found.origins |= scope.influence
         influence = frozenset(scope.influence)
         is_open = any(
-            call.name.lower() == "unnest" for item in node.expressions for call in item.find_all(exp.Anonymous)
+            call.name.lower() in SPREADING for item in node.expressions for call in item.find_all(exp.Anonymous)
         )
         columns = Columns(tuple(items), influence, is_open=is_open)
         protected = columns.protected

@@ -19,7 +19,9 @@ _ALIASES_IN: Mapping[str, frozenset[str]] = {
 
 
 def fold(name: str, dialect: str, *, is_quoted: bool = False) -> str:
-    """A name as the engine compares it: engines fold ASCII letters only, PostgreSQL not those in quotes."""
+    """A name as the engine compares it: ASCII letters fold only, in PostgreSQL not those in quotes, in Spark all."""
+    if dialect == "spark":
+        return name.lower()
     return name if is_quoted and dialect == "postgres" else name.translate(_LOWER)
 
 

@@ -91,6 +91,8 @@ def read_tokens(sql: str, dialect: str) -> Read:
     before = -1
     for token in tokens_of(sql, dialect):
         kind = _kind(token, sql)
+        if kind == "text" and dialect == "spark" and "'" in token.text:
+            kind = None  # a quote inside a text is not doubled there
         # Some rules of the grammar ask whether two tokens touch.
         key += (token.token_type, token.start == before + 1, kind or token.text)
         before = token.end

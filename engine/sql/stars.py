@@ -64,7 +64,8 @@ def _renames(star: exp.Star, dialect: str) -> list[tuple[str, str]]:
 
 def _refuse(protected: list[Protected], dialect: str) -> QueryUnauthorized:
     names = ", ".join(sorted({item.column for item in protected}))
-    without = f", or leave them out: * EXCLUDE ({names})" if dialect == "duckdb" else ""
+    word = {"duckdb": "EXCLUDE", "spark": "EXCEPT"}.get(dialect)
+    without = f", or leave them out: * {word} ({names})" if word else ""
     return QueryUnauthorized(
         f"Access denied: * covers columns that may be read only in aggregates: {names}.",
         hint=f"Name the columns you need{without}.",
