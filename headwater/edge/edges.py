@@ -17,6 +17,7 @@ from engine.lake.warehouse import Lake
 from headwater.edge.address import FarLink, total_memory_mb
 from headwater.edge.client import GetLink, Link, RemoteConnector, RemoteLakehouse
 from headwater.edge.process import EdgeProcess
+from headwater.edge.sandbox import prepare_warehouse
 
 NEEDS_NETWORK = frozenset({"postgresql"})
 LAKEHOUSE = "lakehouse"
@@ -26,6 +27,7 @@ class Edges:
     """One without any network, started with the server; one with, started by the first query that needs it."""
 
     def __init__(self, settings: Settings):
+        self._home = settings.home
         self._folder = settings.home / "tmp" / f"edge-{secrets.token_hex(4)}"
         self._lock: int | None = None
         self._far = FarLink(settings.edge) if settings.edge.url else None
@@ -91,6 +93,7 @@ class Edges:
             return
         try:
             self._folder.mkdir(mode=0o700, parents=True)
+            prepare_warehouse(self._home)
             self._lock = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
             for other in self._folder.parent.glob("edge-*"):

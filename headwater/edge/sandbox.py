@@ -119,6 +119,11 @@ def _tried(build: Callable[[], object]) -> bool:
     return True
 
 
+def prepare_warehouse(home: Path) -> None:
+    """Make the folder of the lakehouses: Landlock gives no right to what is not there when a data plane starts."""
+    (home / "warehouse").mkdir(exist_ok=True)
+
+
 def straddling(roots: Iterable[Path], home: Path) -> list[Path]:
     """Roots that the home lies in: they are opened entry by entry, as they are when a data plane starts."""
     return [root for root in roots if real_path(home).is_relative_to(real_path(root))]

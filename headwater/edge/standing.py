@@ -15,7 +15,7 @@ from core.settings import Settings
 from headwater.edge.address import Credentials, bind, total_memory_mb
 from headwater.edge.child import GRACE_S, STUCK_EXIT, is_stuck_before, walls_of
 from headwater.edge.plane import Plane, PlaneSettings
-from headwater.edge.sandbox import confine
+from headwater.edge.sandbox import confine, prepare_warehouse
 from headwater.settings import prepare_home
 
 STOP_S = 5.0
@@ -26,6 +26,7 @@ def run_edge(settings: Settings, listen: str, *, has_network: bool) -> int:
 
     Returns 70 when a statement would not stop: whoever supervises this process starts it again."""
     prepare_home(settings.home)
+    prepare_warehouse(settings.home)
     credentials = open_credentials(settings)
     sockets = Path(listen.removeprefix("unix:")).parent if listen.startswith("unix:") else None
     temp = Path(tempfile.mkdtemp(prefix="edge-alone-"))

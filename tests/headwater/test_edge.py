@@ -14,6 +14,7 @@ import pytest
 from core.context import Cancellation
 from core.errors import Cancelled, Conflict, PlatformError, Timeout, Unavailable
 from engine.connectors.connector import ConnectionSpec
+from engine.lake.warehouse import TABLE_DEFAULTS, Lake
 from headwater.edge import wire
 from headwater.edge.client import Link, RemoteConnector
 from tests.fixtures_postgres import PostgresServer, postgres, postgres_database
@@ -55,6 +56,22 @@ async def _leaves_nothing(here: World) -> None:
             break
         await asyncio.sleep(0.02)
     assert (state["running"], state["waiting"]) == (0, 0)
+
+
+async def test_a_lakehouse_that_begins_while_the_data_plane_runs_is_read_in_it(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        await here.rows("SELECT 1 AS one")  # from here on its walls stand
+        lake, orders = Lake(here.settings.home / "warehouse"), pa.table({"id": [1, 2, 3]})
+
+        def fill(catalog: Any) -> None:
+            catalog.create_namespace("shop")
+            catalog.create_table("shop.orders", schema=orders.schema, properties=TABLE_DEFAULTS).append(orders)
+
+        await asyncio.to_thread(lake.commit_now, "acme", fill)
+        found = await here.connectors.get(ConnectionSpec("acme", "lakehouse", "lakehouse", "lakehouse", {}))
+        source = (await found.sources(["shop.orders"]))["shop.orders"]
+        assert await rows(found, f"SELECT sum(id) AS n FROM {source}") == [{"n": 6}]
+        lake.close()
 
 
 async def test_a_caller_without_the_token_is_refused_and_a_bad_question_too(tmp_path: Path) -> None:
