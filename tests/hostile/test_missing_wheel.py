@@ -16,6 +16,8 @@ from tests.faces.served import Served
 from tests.hostile.wire import Doors, problems
 
 HIDDEN = "duckdb_extension_iceberg"
+NO_SITE = "import sys\nsys.path[:] = [entry for entry in sys.path if not entry.endswith('site-packages')]\n"
+"""For the data plane, which this process starts with its own site-packages."""
 ROOT = Path(__file__).parents[2]
 
 
@@ -27,6 +29,7 @@ def crippled(house: Served, tmp_path: Path) -> Iterator[Served]:
     for found in Path(sysconfig.get_path("purelib")).iterdir():
         if not found.name.startswith(HIDDEN):
             (packages / found.name).symlink_to(found)
+    (packages / "sitecustomize.py").write_text(NO_SITE)
     script = Path(__file__).with_name("serve_without.py")
     command = [sys.executable, "-S", str(script), str(house.platform.settings.home)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(packages)))}

@@ -16,8 +16,8 @@ async def test_a_schema_comes_in_the_documents_shape(call: Caller, shop: str) ->
     assert [table["name"] for table in shown["tables"]] == ["customers", "order_lines"]
     assert list(shown["tables"][0]) == ["name", "columns", "row_count"]
     assert shown["tables"][0]["columns"][1:] == [
-        {"name": "name", "data_type": "text", "nullable": False, "tags": []},
-        {"name": "emailAddress", "data_type": "text", "nullable": True, "tags": ["pii"]},
+        {"name": "name", "data_type": "text", "nullable": False, "tags": [], "privacy": "public"},
+        {"name": "emailAddress", "data_type": "text", "nullable": True, "tags": ["pii"], "privacy": "public"},
     ]
 
 
