@@ -121,6 +121,8 @@ def _check_whole(tree: exp.Expr) -> None:
         is_bare = isinstance(node, (exp.From, exp.Join)) and isinstance(node.this, (exp.Select, exp.SetOperation))
         if is_hollow or is_bare:
             raise _syntax_error(None, None)
+        if not node.args.keys() <= node.arg_types.keys():  # such a part would be read by nobody
+            raise _syntax_error(None, None)
         has_gap = not isinstance(node, exp.Pivot) and node.error_messages()
         if has_gap or (isinstance(node, exp.Star) and not _is_whole_star(node)):
             raise _syntax_error(None, None)
