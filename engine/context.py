@@ -9,6 +9,7 @@ from core.settings import Settings
 from engine.audit.log import AuditLog
 from engine.catalog.catalog import Catalog
 from engine.connectors.pool import Connectors
+from engine.datasets.datasets import Datasets
 from engine.egress.client import EgressClient
 from engine.identity.identity import Identity
 from engine.identity.vault import Vault
@@ -49,6 +50,7 @@ class Engine:
     care: TableCare
     connectors: Connectors
     catalog: Catalog
+    datasets: Datasets
     sql: SqlService
     lineage: LineageLog
     rulebook: Rulebook

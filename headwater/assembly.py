@@ -12,6 +12,7 @@ from engine.catalog.warehouses import Warehouses
 from engine.connectors.places import Places
 from engine.connectors.pool import Connectors
 from engine.context import Check, Engine
+from engine.datasets.datasets import Datasets
 from engine.egress.client import EgressClient
 from engine.identity.identity import OWN_ISSUER, Identity
 from engine.identity.seals import TenantSeals
@@ -84,6 +85,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         care=build_care(settings, lake, catalog),
         connectors=connectors,
         catalog=catalog,
+        datasets=Datasets(store, lake=lake, catalog=catalog),
         rulebook=Rulebook(catalog),
         sql=sql,
         lineage=lineage,

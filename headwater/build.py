@@ -139,6 +139,8 @@ def build_ports(engine: Engine) -> Ports:
                 "query": engine.sql.queries.get,
                 "saved_query": engine.saved.get,
                 "query_job": lambda by, name: engine.query_jobs.own.get(by, RUN, name),
+                "dataset": engine.datasets.get,
+                "managed_table": engine.datasets.table,
                 "export": lambda by, name: engine.query_jobs.own.get(by, EXPORT, name),
             }
         ),
@@ -195,7 +197,7 @@ def make_worker(platform: Platform, concurrency: int) -> Worker:
         lease_s=jobs.lease_s,
         max_attempts=jobs.max_attempts,
         admit=admit,
-        chores=[keep_keys(engine).purge, engine.query_jobs.sweep],
+        chores=[keep_keys(engine).purge, engine.query_jobs.sweep, engine.datasets.settler.upkeep],
     )
 
 

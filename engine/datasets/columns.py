@@ -1,6 +1,6 @@
 """Columns as callers write them: in the forms that are in use for schemas."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import JsonValue
@@ -56,20 +56,3 @@ def _is_nullable(item: Mapping[str, JsonValue]) -> bool:
     if str(item.get("mode", "")).upper() == "REQUIRED" or item.get("required") is True:
         return False
     return item.get("nullable", True) is not False
-
-
-def changes(columns: list[Column], present: Mapping[str, Column]) -> Iterator[tuple[str, Column]]:
-    """What makes the present columns those that are wanted: `add`, `alter`. Raises Conflict for what would drop."""
-    wanted = {column["name"].lower() for column in columns}
-    missing = [name for name in present if name not in wanted]
-    if missing:
-        raise Conflict(
-            f"The schema leaves out the column {present[missing[0]]['name'][:80]!r}.",
-            hint="Give every column; drop_column takes one away.",
-        )
-    for column in columns:
-        known = present.get(column["name"].lower())
-        if known is None:
-            yield "add", column
-        elif (known["type"], known["description"]) != (column["type"], column["description"]):
-            yield "alter", {**column, "name": known["name"]}

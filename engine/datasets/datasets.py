@@ -9,16 +9,20 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.context import Principal
 from core.errors import Conflict
 from engine.catalog.catalog import Catalog, Tables
+from engine.datasets.columns import Column
 from engine.datasets.rows import Dataset, ManagedTable, Rows, no_dataset, no_table
 from engine.datasets.settling import Settler, checked_name, taken_name
 from engine.lake.names import TableName, split_name
 from engine.lake.warehouse import Lake
 from engine.store.db import Store
+
+if TYPE_CHECKING:  # pyiceberg comes with the first change
+    from pyiceberg.catalog.sql import SqlCatalog
 
 LAKEHOUSE = "lakehouse"
 
@@ -207,3 +211,25 @@ class Datasets:
         return [
             table for table in await self.settler.tables_of(row) if table.table_id not in seen and table.state == "live"
         ]
+
+    async def reshape(self, by: Principal, table_id: str, columns: Sequence[Column]) -> ManagedTable:
+        """Give a table the columns that it lacks, and wider types; no columns change nothing. Raises Conflict."""
+        row = await self.table(by, table_id)
+        if not columns:
+            return row
+        name = await self.full_name(row)
+        view = (await self._catalog.table(by, LAKEHOUSE, name)).governed
+        if not view.is_open:
+            raise Conflict(
+                "Policies bind you on this table, so you cannot change its columns.",
+                hint="Ask someone who sees all of it.",
+            )
+        parts = (*split_name(name),)
+
+        def work(catalog: "SqlCatalog") -> None:
+            from engine.datasets.reshaping import reshape
+
+            reshape(catalog.load_table(parts), columns)
+
+        await self.settler.commit(by.tenant, work)
+        return await self.table(by, table_id)

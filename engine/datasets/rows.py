@@ -79,7 +79,7 @@ class Rows:
             where = and_(table.c.tenant_id == tenant, table.c.state.not_in(SETTLED), table.c.updated_at < before)
             query = select(table).where(where).order_by(table.c.updated_at).limit(200)
             rows = await self._store.read(lambda connection, query=query: connection.execute(query).all())  # type: ignore[misc]
-            found += [make(row) for row in rows]  # type: ignore[operator]
+            found += [make(row) for row in rows]
         return found
 
     async def archived_before(self, time: float) -> list[ManagedTable]:
