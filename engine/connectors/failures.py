@@ -12,6 +12,11 @@ _TYPES_HINT = "Check the types of the columns in get_table; cast explicitly, or 
 _KNOWN: tuple[tuple[str, str, str], ...] = (
     ("INTERRUPT|interrupted", "The query was interrupted.", "Run it again."),
     (
+        "File too large|failed to offload|temporary file size limit|database or disk is full",
+        "The query needs more temporary disk than it may use.",
+        "Filter or aggregate before sorting, joining or grouping, and select fewer columns.",
+    ),
+    (
         "Out of Memory|could not allocate|failed to allocate|out of memory|too big|max_allowed",
         "The query needs more memory than it may use.",
         "Filter or aggregate earlier, and avoid huge lists and strings.",
@@ -65,6 +70,8 @@ def failure(text: str) -> PlatformError:
     planned = re.match(r"Binder Error: ([^/]{1,300})$", first_line)
     if planned:  # said before any row was read: it names only what the caller wrote and may see
         return Conflict(f"The engine cannot plan the query: {planned[1]}", hint="Correct it and run it again.")
+    if "No space left" in first_line:
+        return Unavailable("There is no disk space left for this query.", hint="Ask the operator to make room.")
     for pattern, message, hint in _KNOWN:
         if re.search(pattern, first_line, re.IGNORECASE):
             return Conflict(message, hint=hint)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -19,7 +20,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from core.errors import PlatformError, Unavailable
+from core.errors import Conflict, PlatformError, Unavailable
+from engine.connectors.failures import failure
+from headwater.edge import wire
+from headwater.edge.plane import SLOTS, SLOTS_OF_ONE_TENANT
 from tests.headwater.edge_world import ENDLESS, rows, world
 from tests.headwater.processes import environment_of, until
 
@@ -42,6 +46,58 @@ async def test_out_of_memory_ends_at_most_the_data_plane(tmp_path: Path) -> None
             assert await here.rows("SELECT 1 AS one") == [{"one": 1}]
             assert time.monotonic() - started < 5
         assert _peak_mb(here.pid) < 512 + 1024 + 300
+
+
+async def test_without_temporary_disk_a_query_fails_and_says_so_and_the_next_one_runs(tmp_path: Path) -> None:
+    sorted_on_disk = "SELECT max(h) AS h FROM (SELECT md5(i::VARCHAR) AS h FROM range({}) t(i) ORDER BY h LIMIT 900000)"
+    async with world(tmp_path, query={"memory_mb": 64}) as here:
+        await here.rows("SELECT 1 AS one")
+        limit = resource.prlimit(here.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(here.pid, resource.RLIMIT_FSIZE, (2**20, limit[1]))
+        with pytest.raises(Conflict, match="more temporary disk"):
+            await here.rows(sorted_on_disk.format(1_000_000))
+        assert await here.rows("SELECT 1 AS one") == [{"one": 1}]
+        left = [path.stat().st_size for path in (here.settings.home / "tmp").rglob("*.tmp")]
+        assert sum(left) <= 2**20
+        first = here.pid
+        os.kill(first, signal.SIGKILL)
+        while here.pid == first:
+            await asyncio.sleep(0.02)
+        assert [path for path in (here.settings.home / "tmp").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "message"),
+    [
+        ('IO Error: Could not write file "/x": No space left on device', "UNAVAILABLE", "disk space"),
+        ('IO Error: Could not write file "/x": File too large', "CONFLICT", "temporary disk"),
+        (
+            "Out of Memory Error: failed to offload data block of size 256.0 KiB (3.9 GiB/4.0 GiB used).",
+            "CONFLICT",
+            "temporary disk",
+        ),
+    ],
+)
+def test_a_full_disk_is_told_from_too_little_memory(said: str, code: str, message: str) -> None:
+    error = failure(said)
+    assert error.code == code
+    assert message in error.message
+
+
+async def test_a_tenant_that_floods_a_data_plane_does_not_keep_another_out(tmp_path: Path) -> None:
+    async with world(tmp_path, query={"threads": 1}) as here:
+        flooding, calm = await here.connect(tenant="flood"), await here.connect(tenant="calm")
+        flood = [asyncio.create_task(rows(flooding, ENDLESS, timeout_s=20)) for _ in range(SLOTS + 4)]
+        link = await here.edges.link("files")
+        while (state := wire.unpack(await link.ask(wire.PING, {})))["waiting"] == 0:
+            await asyncio.sleep(0.02)
+        assert state["running"] == SLOTS_OF_ONE_TENANT
+        for number in range(3):
+            assert await rows(calm, f"SELECT {number} AS n", timeout_s=10) == [{"n": number}]
+        assert not any(task.done() for task in flood)
+        for task in flood:
+            task.cancel()
+        await asyncio.wait(flood)
 
 
 def _peak_mb(pid: int) -> int:

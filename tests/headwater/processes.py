@@ -136,6 +136,16 @@ def served(home: Path, *arguments: str, **environment: str) -> Iterator[Server]:
                 raise
 
 
+def children_of(pid: int) -> list[int]:
+    """The processes that one has started and that live."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            state, parent = entry.read_text().rpartition(")")[2].split()[:2]
+            found += [int(entry.parent.name)] if int(parent) == pid and state != "Z" else []
+    return found
+
+
 def until(condition: Any, *, within_s: float = READY_S) -> bool:
     """Wait until something holds; False when it does not in time."""
     ends_at = time.monotonic() + within_s

@@ -8,7 +8,8 @@ from pathlib import Path
 import httpx
 
 from headwater.running import running
-from tests.headwater.processes import Server, finished, headwater, serve, served, until
+from tests.headwater.edge_world import is_alive
+from tests.headwater.processes import Server, children_of, finished, headwater, serve, served, until
 
 WRITERS = 4
 WRITES_BEFORE_THE_KILL = 40
@@ -17,8 +18,12 @@ WRITES_BEFORE_THE_KILL = 40
 def test_every_acknowledged_write_survives_a_killed_server(tmp_path: Path, shop: Path) -> None:
     home = tmp_path / "home"
     server = serve(home, "--data", str(shop))
+    (data_plane,) = children_of(server.process.pid)
     made, described = _write_until_killed(server, shop)
     finished(server.process)
+    assert until(lambda: not is_alive(data_plane), within_s=3)  # it never outlives its server
+    left = list((home / "tmp").glob("edge-*/*"))
+    assert left
     assert (home / "serve.json").exists()
     assert running(home) == []  # what it left behind deceives nobody
     assert "No server runs" in headwater("stop", "--home", str(home)).out
@@ -33,6 +38,7 @@ def test_every_acknowledged_write_survives_a_killed_server(tmp_path: Path, shop:
         assert check["is_valid"]
         assert check["checked_count"] >= len(made) + len(described)
         assert headwater("doctor", "--home", str(home)).code == 0
+        assert not any(path.exists() for path in left)
 
 
 def _write_until_killed(server: Server, shop: Path) -> tuple[list[str], list[int]]:
