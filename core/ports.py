@@ -116,3 +116,23 @@ class Content(Protocol):
     async def open_result(self, by: Principal, job_id: str, format_name: str) -> Download:
         """Raises NotFound, Conflict."""
         ...
+
+
+class Receiver(Protocol):
+    """Takes the bytes of uploads."""
+
+    async def receive(
+        self, by: Principal, upload_id: str, start: int, chunks: AsyncIterator[bytes], *, total: int | None
+    ) -> "Received":
+        """Bytes from `start` on; `total` is the whole size as the caller says. Raises NotFound, Conflict."""
+        ...
+
+
+class Received(Protocol):
+    """How much of an upload has come."""
+
+    @property
+    def received_bytes(self) -> int: ...
+
+    @property
+    def is_complete(self) -> bool: ...

@@ -26,6 +26,7 @@ from engine.sql.lineage import LineageLog
 from engine.sql.rulebook import Rulebook
 from engine.sql.run import SqlService
 from engine.store.db import Store
+from engine.transfer.uploads import Uploads
 from engine.usage.usage import Usage
 
 Check = Callable[[], Awaitable[None]]
@@ -51,6 +52,7 @@ class Engine:
     connectors: Connectors
     catalog: Catalog
     datasets: Datasets
+    uploads: Uploads
     sql: SqlService
     lineage: LineageLog
     rulebook: Rulebook

@@ -33,6 +33,7 @@ from engine.sql.lineage import LineageLog
 from engine.sql.rulebook import Rulebook
 from engine.sql.run import SqlService
 from engine.store.db import Store
+from engine.transfer.uploads import Uploads
 from engine.usage.prices import Prices
 from engine.usage.usage import Usage
 from headwater import __version__
@@ -86,6 +87,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         connectors=connectors,
         catalog=catalog,
         datasets=Datasets(store, lake=lake, catalog=catalog),
+        uploads=Uploads(store, folder=settings.home / "uploads", max_bytes=settings.results.max_mb * 2**20),
         rulebook=Rulebook(catalog),
         sql=sql,
         lineage=lineage,

@@ -141,6 +141,7 @@ def build_ports(engine: Engine) -> Ports:
                 "query_job": lambda by, name: engine.query_jobs.own.get(by, RUN, name),
                 "dataset": engine.datasets.get,
                 "managed_table": engine.datasets.table,
+                "upload": engine.uploads.get,
                 "export": lambda by, name: engine.query_jobs.own.get(by, EXPORT, name),
             }
         ),
@@ -197,7 +198,7 @@ def make_worker(platform: Platform, concurrency: int) -> Worker:
         lease_s=jobs.lease_s,
         max_attempts=jobs.max_attempts,
         admit=admit,
-        chores=[keep_keys(engine).purge, engine.query_jobs.sweep, engine.datasets.settler.upkeep],
+        chores=[keep_keys(engine).purge, engine.query_jobs.sweep, engine.datasets.settler.upkeep, engine.uploads.sweep],
     )
 
 

@@ -12,13 +12,17 @@ if TYPE_CHECKING:
 def rest_face(platform: Platform) -> Any:
     from api.content import content_routes
     from api.rest import rest_app
+    from api.uploads import upload_routes
 
     return rest_app(
         platform.dispatcher,
         settings=platform.settings.server,
         auth=platform.engine.identity,
         version=__version__,
-        extra_routes=content_routes(platform.dispatcher, platform.engine.query_jobs.contents),
+        extra_routes=[
+            *content_routes(platform.dispatcher, platform.engine.query_jobs.contents),
+            *upload_routes(platform.dispatcher, platform.engine.uploads),
+        ],
     )
 
 
