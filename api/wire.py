@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from api.descriptors import MessageSpec
 from api.proto_fields import FieldSpec, Form
 from core.errors import InvalidArgument
-from core.portable import Rows
+from core.portable import Rows, plain_digits
 
 Convert = Callable[[Any], Any]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -226,7 +226,7 @@ _READERS: dict[Form, Convert] = {
 }
 _WRITERS: dict[Form, Convert] = {
     Form.ENUM: lambda value: str(getattr(value, "value", value)),
-    Form.DECIMAL: str,
+    Form.DECIMAL: plain_digits,
     Form.VALUE: write_value,
     Form.STRUCT: write_json,
     Form.LIST: write_json,

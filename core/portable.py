@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, JsonValue
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, JsonValue, PlainSerializer
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -30,8 +30,16 @@ class Model(BaseModel):
         for info in cls.model_fields.values():
             if int in _alternatives(info.annotation) and bool not in _alternatives(info.annotation):
                 changed |= _bound_int(info.metadata)
+            if info.annotation in (Decimal, Decimal | None):
+                info.metadata.append(PlainSerializer(plain_digits, return_type=str, when_used="json-unless-none"))
+                changed = True
         if changed:
             cls.model_rebuild(force=True)
+
+
+def plain_digits(value: Decimal) -> str:
+    """An exact number as text without an exponent, which some readers do not know."""
+    return f"{value:f}"
 
 
 def _bound_int(metadata: list[Any]) -> bool:

@@ -6,10 +6,13 @@ from sqlalchemy import select
 
 from core.context import Principal
 from core.errors import InvalidArgument, NotFound, QuotaExceeded, Unauthorized
+from core.portable import plain_digits
 from engine.identity.roles import BUILT_IN
 from engine.store.db import Store
 from engine.store.tables import query_reservations
+from engine.usage.prices import to_nano, to_usd
 from tests.fixtures_catalog import ADMIN, STRANGER, VIEWER, Caller
+from tools.query.costs import QueryQuota
 
 ROOT = Principal("root", "acme", frozenset({"super_admin"}), BUILT_IN["super_admin"])
 ROWS: dict[str, Any] = {"connection_id": "shop", "sql": "SELECT * FROM item"}
@@ -84,3 +87,15 @@ async def test_wrong_limits_are_refused(call: Caller) -> None:
         await call("set_query_quota", by=ROOT, daily_limit_usd=Decimal("-1"))
     with pytest.raises(NotFound):
         await call("set_query_quota", by=ROOT, tenant_id="no-such")
+
+
+async def test_amounts_are_exact_and_without_an_exponent_on_every_face() -> None:
+    quota = QueryQuota(daily_limit_usd=to_usd(1), monthly_limit_usd=Decimal("1E+6"))
+    assert quota.model_dump_json() == '{"daily_limit_usd":"0.000000001","monthly_limit_usd":"1000000"}'
+    assert quota.model_dump(mode="json")["daily_limit_usd"] == "0.000000001"
+    assert QueryQuota.model_validate_json(quota.model_dump_json()) == quota
+    nothing = QueryQuota(daily_limit_usd=None, monthly_limit_usd=None)
+    assert nothing.model_dump(mode="json") == {"daily_limit_usd": None, "monthly_limit_usd": None}
+    for nano in (1, 10, 123_456_789, 10**18 + 1):
+        assert to_nano(Decimal(plain_digits(to_usd(nano)))) == nano
+        assert "E" not in plain_digits(to_usd(nano))
