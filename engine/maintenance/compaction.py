@@ -44,7 +44,8 @@ def make_plan(table: Table, options: CompactionOptions) -> CompactionPlan:
     """What a run would do now. Reads metadata only. Blocking. Raises Conflict, Unavailable."""
     check_table(table)
     check_options(table, options)
-    return _plan(table, options)
+    with ManifestReader(table.location()) as reader:
+        return _plan(table, options, reader)
 
 
 def check_table(table: Table) -> None:
@@ -82,26 +83,37 @@ def run_compaction(
     check_table(table)
     check_options(table, options)
     _remove_leftovers(table, run_id)
-    plan = _plan(table, options)
     result = CompactionResult()
-    for number, planned in enumerate(plan.groups):
-        if is_cancelled():
-            break
-        report(number, len(plan.groups), result)
-        if number:
-            table = table.catalog.load_table(table.name())
-        _run_group(table, planned, options, name=f"{run_id}-{number}", limits=limits, result=result)
+    with ManifestReader(table.location()) as reader:
+        plan = _plan(table, options, reader)
+        for number, planned in enumerate(plan.groups):
+            if is_cancelled():
+                break
+            report(number, len(plan.groups), result)
+            if number:
+                table = table.catalog.load_table(table.name())
+            task = _Task(table, planned, f"{run_id}-{number}", reader)
+            _run_group(task, options, limits=limits, result=result)
     if result.conflicts and not result.groups:
         raise Conflict("Other writers changed every group of files meanwhile.", hint="Run it again when it is quieter.")
     return result
 
 
-def _plan(table: Table, options: CompactionOptions) -> CompactionPlan:
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A group that is to be rewritten, the table as it was opened for that, and the name of the group's folder."""
+
+    table: Table
+    group: FileGroup
+    name: str
+    reader: ManifestReader
+
+
+def _plan(table: Table, options: CompactionOptions, reader: ManifestReader) -> CompactionPlan:
     current = read_history(table.metadata_location).current
     if current is None:
         return CompactionPlan(None, (), 0)
-    with ManifestReader(table.location()) as reader:
-        entries = reader.entries(reader.manifests(current.manifest_list))
+    entries = reader.entries(reader.manifests(current.manifest_list))
     only = None if not options.where else frozenset(task.file.file_path for task in _scan(table, options))
     return plan_compaction(current.snapshot_id, entries, options, only=only)
 
@@ -119,14 +131,13 @@ def _scan(table: Table, options: CompactionOptions) -> Iterable[FileScanTask]:
         ) from error
 
 
-def _as_it_is_now(table: Table, group: FileGroup) -> tuple[FileGroup, list[FileEntry]]:
+def _as_it_is_now(table: Table, group: FileGroup, reader: ManifestReader) -> tuple[FileGroup, list[FileEntry]]:
     """The group as this very table object lists it, with the deletes that apply, and its partition's other files.
 
     Commits that came after the plan, our own among them, have moved files to other manifests, and the base from which
     conflicts are looked for. Raises Conflict when a file of the group is gone."""
     current = read_history(table.metadata_location).current
-    with ManifestReader(table.location()) as reader:
-        entries = reader.entries(reader.manifests(current.manifest_list)) if current else []
+    entries = reader.entries(reader.manifests(current.manifest_list)) if current else []
     key, wanted = (group.spec_id, group.partition), {file.path for file in group.files}
     same = [entry for entry in entries if (entry.spec_id, entry.partition) == key]
     files = tuple(entry for entry in same if entry.content == 0 and entry.path in wanted)
@@ -138,18 +149,11 @@ def _as_it_is_now(table: Table, group: FileGroup) -> tuple[FileGroup, list[FileE
     return replace(group, files=files, deletes=deletes), left
 
 
-def _run_group(
-    table: Table,
-    planned: FileGroup,
-    options: CompactionOptions,
-    *,
-    name: str,
-    limits: WriterLimits,
-    result: CompactionResult,
-) -> None:
+def _run_group(task: _Task, options: CompactionOptions, *, limits: WriterLimits, result: CompactionResult) -> None:
+    table, name = task.table, task.name
     folder = f"compact-{name}"
     try:
-        group, left = _as_it_is_now(table, planned)
+        group, left = _as_it_is_now(table, task.group, task.reader)
         sources = _data_files(table, group.files)
         added = write_group(table, group, options, folder=folder, sources=sources, limits=limits)
         snapshot_id = commit_group(table, group, left, sources=sources, added=added, name=name)

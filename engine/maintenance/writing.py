@@ -195,14 +195,17 @@ def _tasks(table: Table, group: FileGroup) -> list[FileScanTask]:
     return tasks
 
 
-def _batches(table: Table, tasks: Sequence[FileScanTask]) -> Iterator[pa.RecordBatch]:
+def _batches(table: Table, tasks: Sequence[FileScanTask]) -> Iterator[pa.Table]:
     scan = ArrowScan(table.metadata, table.io, table.schema(), AlwaysTrue())
+    target = table.schema().as_arrow()
     for start in range(0, len(tasks), WINDOW):
-        yield from scan.to_record_batches(tasks[start : start + WINDOW])
+        for batch in scan.to_record_batches(tasks[start : start + WINDOW]):
+            # pyiceberg gives strings and lists of old files in other Arrow types than those of new ones
+            yield pa.Table.from_batches([batch]).cast(target)
 
 
-def _chunks(batches: Iterable[pa.RecordBatch], *, is_whole: bool) -> Iterator[pa.Table]:
-    held: list[pa.RecordBatch] = []
+def _chunks(batches: Iterable[pa.Table], *, is_whole: bool) -> Iterator[pa.Table]:
+    held: list[pa.Table] = []
     size_bytes = 0
     for batch in batches:
         if not batch.num_rows:
@@ -210,10 +213,10 @@ def _chunks(batches: Iterable[pa.RecordBatch], *, is_whole: bool) -> Iterator[pa
         held.append(batch)
         size_bytes += batch.nbytes
         if size_bytes > CHUNK_BYTES and not is_whole:
-            yield pa.Table.from_batches(held)
+            yield pa.concat_tables(held)
             held, size_bytes = [], 0
     if held:
-        yield pa.Table.from_batches(held)
+        yield pa.concat_tables(held)
 
 
 def _sorted(rows: pa.Table, options: CompactionOptions) -> pa.Table:

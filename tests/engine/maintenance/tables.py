@@ -117,3 +117,21 @@ def delete_positions(table: Table, path: str, positions: list[int], *, partition
     file.spec_id = table.metadata.default_spec_id
     _AppendDeletes(table, [file]).run()
     return location
+
+
+def delete_equal(table: Table, column_id: int, values: list[int]) -> None:
+    """Commit an equality-delete file, as Flink does; neither pyiceberg nor Headwater applies those."""
+    location = f"{table.location()}/data/equals-{uuid.uuid4()}.parquet"
+    field = pa.field("id", pa.int64(), metadata={"PARQUET:field_id": str(column_id)})
+    pq.write_table(pa.table([values], schema=pa.schema([field])), local_path(location))
+    file = DataFile.from_args(
+        content=DataFileContent.EQUALITY_DELETES,
+        file_path=location,
+        file_format=FileFormat.PARQUET,
+        partition=Record(),
+        record_count=len(values),
+        file_size_in_bytes=local_path(location).stat().st_size,
+        equality_ids=[column_id],
+    )
+    file.spec_id = table.metadata.default_spec_id
+    _AppendDeletes(table, [file]).run()

@@ -47,6 +47,7 @@ def resumed(table: Table) -> int:
     return run_compaction(table, options, run_id="job", limits=WriterLimits(threads=1)).rewritten_files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
 def test_a_run_killed_at_any_point_is_taken_up_again(killed: Tables, point: str) -> None:
     table = killed.open(point)
