@@ -17,7 +17,6 @@ NO_CALLS: frozenset[str] = frozenset()
         "e'shop.db'",
         r"E'\shop.db'",
         r"E'\x73hop.db'",
-        r"E'\u0073hop.db'",
         r"E'\163hop.db'",
     ],
 )
