@@ -74,7 +74,7 @@ class Fixed:
         self._snapshot = snapshot
         self._is_governed = is_governed
 
-    async def view(self, principal: Principal, connection_id: str) -> View:
+    async def view(self, principal: Principal, connection_id: str, as_of: str = "") -> View:
         return View(principal, self._snapshot, self._is_governed, self._decide)
 
     def _decide(self, key: str) -> Governed:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from core.errors import Conflict
 from engine.catalog.snapshots import Snapshot
+from engine.connectors.connector import RelationInfo
 from engine.store.db import Store
 from engine.store.flights import DEFAULT_TTL_S, TenantCache
 from engine.store.tables import column_tags, descriptions
@@ -67,6 +68,11 @@ class Notes:
         if kept is None or kept[0] is not snapshot:
             kept = self._kept[connection_id] = (snapshot, _follow(named, identified, snapshot))
         return kept[1]
+
+    def then(self, connection_id: str, key: str, relation: RelationInfo) -> TableNotes:
+        """The notes of a relation as it was: tags that its columns have by their names, or by what they are."""
+        notes = self.of(connection_id).get(key, NO_NOTES)
+        return _joined(notes, self.by_identity.get(connection_id, {}), relation)
 
 
 class Annotations:
@@ -186,14 +192,18 @@ def _follow(
     for key, relation in snapshot.relations.items():
         if relation.identity not in tables:
             continue
-        notes = found.get(key, NO_NOTES)
-        tags = {name: set(held) for name, held in notes.column_tags.items()}
-        for column in relation.columns:
-            if column.field_id is not None:
-                tags.setdefault(column.name, set()).update(identified.get((relation.identity, column.field_id), ()))
-        sorted_tags = {name: tuple(sorted(held)) for name, held in tags.items() if held}
-        found[key] = TableNotes(notes.description, notes.column_descriptions, sorted_tags)
+        found[key] = _joined(found.get(key, NO_NOTES), identified, relation)
     return found
+
+
+def _joined(notes: TableNotes, identified: Mapping[Identity, tuple[str, ...]], relation: RelationInfo) -> TableNotes:
+    """Notes by name, with the tags added that belong to what the columns are."""
+    tags = {name: set(held) for name, held in notes.column_tags.items()}
+    for column in relation.columns:
+        if column.field_id is not None:
+            tags.setdefault(column.name, set()).update(identified.get((relation.identity, column.field_id), ()))
+    sorted_tags = {name: tuple(sorted(held)) for name, held in tags.items() if held}
+    return TableNotes(notes.description, notes.column_descriptions, sorted_tags)
 
 
 def _collect(connection: Connection, tenant: str) -> dict[str, dict[str, TableNotes]]:

@@ -1,20 +1,21 @@
 """The catalog: connections, their schemas, what people say about them, and the search over all of it."""
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.context import Principal
-from core.errors import NotFound
-from engine.catalog.annotations import NO_NOTES, Annotations, Place, TableNotes
+from core.errors import Conflict, NotFound
+from engine.catalog.annotations import NO_NOTES, Annotations, Notes, Place, TableNotes
 from engine.catalog.config import CatalogConfig, CatalogConfigs
 from engine.catalog.connections import Connections
 from engine.catalog.search import Search
 from engine.catalog.snapshots import Connectors, Snapshot, Snapshots
 from engine.catalog.views import Seen, View
 from engine.catalog.warehouses import Warehouses
-from engine.connectors.connector import ColumnInfo, ConnectionSpec, Connector, RelationInfo
+from engine.connectors.connector import ColumnInfo, ConnectionSpec, Connector, RelationInfo, Versioned
 from engine.lake.names import split_name
 from engine.policy.decide import Caller, decide
 from engine.policy.index import OPEN, ConnectionPolicies, caller_of
@@ -98,9 +99,15 @@ class Catalog:
         """The schema of a connection. Raises NotFound, Unavailable."""
         return await self.snapshots.snapshot(principal, connection_id)
 
-    async def view(self, principal: Principal, connection_id: str) -> View:
-        """What of the connection the caller may see. Raises NotFound, Unavailable."""
+    async def view(self, principal: Principal, connection_id: str, as_of: str = "") -> View:
+        """What of the connection the caller may see; with `as_of`, of its relations as they were.
+
+        Raises NotFound, Unavailable, and Conflict when the connection keeps no past."""
         snapshot = await self.snapshot(principal, connection_id)
+        view = await self._present(principal, snapshot, connection_id)
+        return await self._past(view, as_of) if as_of else view
+
+    async def _present(self, principal: Principal, snapshot: Snapshot, connection_id: str) -> View:
         policies = (await self.policies.all(principal.tenant)).of(connection_id)
         if not policies.policies:
             return self._open_view(principal, snapshot)
@@ -115,7 +122,24 @@ class Catalog:
             tags = noted.get(name, NO_NOTES).column_tags
             return _decide(snapshot.relations[name], tags, policies, caller, now, self._mask_key(principal.tenant))
 
-        return View(principal, snapshot, key, look, self._seen_by(snapshot, key))
+        def judge(name: str, relation: RelationInfo) -> Governed | None:
+            tags = notes.then(connection_id, name, relation).column_tags
+            return _decide(relation, tags, policies, caller, now, self._mask_key(principal.tenant))
+
+        return View(principal, snapshot, key, look, self._seen_by(snapshot, key), judge=judge)
+
+    async def _past(self, view: View, as_of: str) -> View:
+        """The same caller's view of what the relations were: decided afresh, on the columns that they had."""
+        connector = await self.connectors.get(view.spec)
+        if not isinstance(connector, Versioned):
+            raise Conflict("Only the lakehouse keeps what its tables were.", hint="Leave `as_of` out.")
+        key: Hashable = ("as of", as_of, view.key)
+
+        def recall(name: str) -> Governed | None:
+            return view.judge(name, connector.past(view.snapshot.relations[name].name, as_of))
+
+        seen = self._seen_by(view.snapshot, key)
+        return View(view.principal, view.snapshot, key, view.get, seen, judge=view.judge, recall=recall)
 
     def _open_view(self, principal: Principal, snapshot: Snapshot) -> View:
         seen = self._seen_by(snapshot, OPEN)
@@ -158,16 +182,17 @@ class Catalog:
             names = [name for name in names if name.startswith(prefix)]
         return Tables(view, names, lambda key: notes.get(key, NO_NOTES))
 
-    async def table(self, principal: Principal, connection_id: str, name: str) -> TableView:
-        """The table by its name. Raises NotFound, InvalidArgument."""
-        view = await self.view(principal, connection_id)
+    async def table(self, principal: Principal, connection_id: str, name: str, as_of: str = "") -> TableView:
+        """The table by its name, with `as_of` as it was. Raises NotFound, InvalidArgument, Conflict."""
+        view = await self.view(principal, connection_id, as_of)
         parts = split_name(name)
         key = view.locate(parts)
-        governed = None if key is None else view.get(key)
+        # A look at the past reads a file.
+        governed = None if key is None else await asyncio.to_thread(view.read, key) if as_of else view.read(key)
         if key is None or governed is None:
             raise NotFound(f"No table {name[:80]!r} in {connection_id}.", hint=_similar(view, parts))
-        notes = (await self.annotations.notes(principal.tenant)).at(view.snapshot)
-        return TableView(connection_id, key, governed, notes.get(key, NO_NOTES))
+        notes = await self.annotations.notes(principal.tenant)
+        return TableView(connection_id, key, governed, _notes_of(notes, view, key, governed, is_past=bool(as_of)))
 
     async def tag(
         self, principal: Principal, connection_id: str, table: str, column: str, tag: str, *, is_set: bool
@@ -236,6 +261,12 @@ def _decide(
 ) -> Governed | None:
     about = policies.about(relation, tags)
     return decide(relation, tags, about, caller, now=now, mask_key=mask_key) if about else open_to_all(relation)
+
+
+def _notes_of(notes: Notes, view: View, key: str, governed: Governed, *, is_past: bool) -> TableNotes:
+    if is_past:
+        return notes.then(view.spec.connection_id, key, governed.source)
+    return notes.at(view.snapshot).get(key, NO_NOTES)
 
 
 def _similar(view: View, parts: tuple[str, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from core.context import Cancellation
 
@@ -36,6 +36,8 @@ class RelationInfo:
     primary_key: tuple[str, ...] = ()  # its columns in order, where the source declares one
     size_bytes: int | None = None  # of its files, where the source knows
     identity: str = ""  # survives renames, where the source has one
+    snapshot_id: int | None = None  # of a table as it was
+    read_from: str = ""  # the FROM item that reads it, of a table as it was: that never changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,3 +144,14 @@ class Connector(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """A source that keeps what its relations were."""
+
+    def past(self, name: str, as_of: str) -> RelationInfo:
+        """The relation named as in `schema`, as of a snapshot, a time, a branch or a tag. Blocking.
+
+        Raises NotFound, Conflict, Unavailable."""
+        ...

@@ -1,11 +1,12 @@
 """The tenant's Iceberg tables, read through DuckDB's `iceberg_scan`."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from engine.connectors.connector import ColumnInfo, RelationInfo
 from engine.connectors.duck import DuckPlan, quote
 from engine.connectors.duck_backed import DuckBacked
+from engine.lake.metadata import TableColumn
 from engine.lake.warehouse import Lake, LakeTable
 
 
@@ -32,16 +33,34 @@ class LakehouseConnector(DuckBacked):
         locations = self._lake.locations(self._tenant)
         return {name: f"iceberg_scan({quote(locations[name])})" for name in names if name in locations}
 
+    def past(self, name: str, as_of: str) -> RelationInfo:
+        table, then = self._lake.past(self._tenant, name, as_of)
+        location = quote(table.metadata.metadata_location)
+        return RelationInfo(
+            str(table.name),
+            _columns(then.columns),
+            row_count=then.row_count,
+            comment=table.metadata.comment,
+            primary_key=then.identifier,
+            identity=table.metadata.table_uuid,
+            size_bytes=then.size_bytes,
+            snapshot_id=then.snapshot_id,
+            read_from=f"iceberg_scan({location}, snapshot_from_id = {then.snapshot_id:d})",
+        )
+
+
+def _columns(columns: Sequence[TableColumn]) -> tuple[ColumnInfo, ...]:
+    return tuple(
+        ColumnInfo(column.name, column.data_type, not column.is_required, ordinal, column.comment, column.field_id)
+        for ordinal, column in enumerate(columns, start=1)
+    )
+
 
 def _relation(table: LakeTable) -> RelationInfo:
-    columns = tuple(
-        ColumnInfo(column.name, column.data_type, not column.is_required, ordinal, column.comment, column.field_id)
-        for ordinal, column in enumerate(table.metadata.columns, start=1)
-    )
     metadata = table.metadata
     return RelationInfo(
         str(table.name),
-        columns,
+        _columns(metadata.columns),
         row_count=metadata.row_count,
         comment=metadata.comment,
         primary_key=metadata.identifier,

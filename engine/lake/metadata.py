@@ -69,29 +69,35 @@ def _interpret(metadata_location: str, raw: dict[str, Any]) -> TableMetadata:
     snapshots = raw.get("snapshots") or []
     current = raw.get("current-snapshot-id")
     summary = next((item.get("summary", {}) for item in snapshots if item["snapshot-id"] == current), None)
-    if summary is None:
-        rows: int | None = 0
-        size: int | None = 0
-    else:
-        size = int(summary["total-files-size"]) if "total-files-size" in summary else None
-        # Rows that delete files take away are not in total-records: then the count is unknown.
-        has_deletes = int(summary.get("total-delete-files", 0)) > 0
-        rows = None if has_deletes or "total-records" not in summary else int(summary["total-records"])
+    rows, size = (0, 0) if summary is None else read_totals(summary)
     return TableMetadata(
         metadata_location=metadata_location,
         location=raw["location"],
-        columns=tuple(_column(field) for field in schema["fields"]),
+        columns=read_columns(schema),
         row_count=rows,
         size_bytes=size,
         snapshot_id=current if summary is not None else None,
         snapshot_count=len(snapshots),
         properties=raw.get("properties") or {},
-        identifier=_identifier(schema),
+        identifier=read_identifier(schema),
         table_uuid=str(raw.get("table-uuid") or ""),
     )
 
 
-def _identifier(schema: dict[str, Any]) -> tuple[str, ...]:
+def read_columns(schema: dict[str, Any]) -> tuple[TableColumn, ...]:
+    """The columns of one of a table's schemas."""
+    return tuple(_column(field) for field in schema["fields"])
+
+
+def read_totals(summary: Mapping[str, str]) -> tuple[int | None, int | None]:
+    """Rows and bytes of a snapshot, as far as its summary says."""
+    size = int(summary["total-files-size"]) if "total-files-size" in summary else None
+    # Rows that delete files take away are not in total-records: then the count is unknown.
+    has_deletes = int(summary.get("total-delete-files", 0)) > 0
+    return None if has_deletes or "total-records" not in summary else int(summary["total-records"]), size
+
+
+def read_identifier(schema: dict[str, Any]) -> tuple[str, ...]:
     """The identifier fields in column order; none when one of them lies inside a struct."""
     wanted = set(schema.get("identifier-field-ids") or ())
     names = tuple(field["name"] for field in schema["fields"] if field["id"] in wanted)

@@ -16,6 +16,7 @@ from core.context import Principal
 from core.errors import Conflict, InvalidArgument, NotFound, Unavailable
 from engine.lake.metadata import TableMetadata, read_metadata
 from engine.lake.names import CATALOG, MAX_PART, TRASH, TableName, checked_parts, join_name, parse_table_name
+from engine.lake.past import PastTable, read_past
 from engine.lake.watch import CommitWatch
 
 if TYPE_CHECKING:  # 66 MB and half a second: only writers load it
@@ -81,6 +82,13 @@ class Lake:
     def locations(self, tenant: str) -> dict[str, str]:
         """Name of each table and its current metadata file."""
         return {str(name): location for name, location in self._locations(self.tenant_folder(tenant))}
+
+    def past(self, tenant: str, table: str, as_of: str) -> tuple[LakeTable, PastTable]:
+        """The table of exactly that name, now and as it was. Blocking. Raises NotFound, Conflict, Unavailable."""
+        for name, location in self._locations(self.tenant_folder(tenant)):
+            if str(name) == table:
+                return LakeTable(name, self._metadata(location)), read_past(location, as_of, table=table)
+        raise NotFound(f"No table {table!r}.", hint="list_tables shows the names you can use.")
 
     def version(self, tenant: str) -> str:
         """Changes with every commit to the tenant's catalog."""

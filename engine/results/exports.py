@@ -95,7 +95,8 @@ class Exports:
         manifest = (await self.find(by, [export_id])).get(export_id)
         if manifest is None:
             raise NotFound(f"No finished export {export_id[:64]!r}.", hint="list_exports shows those of a query job.")
-        if manifest.sight != await digest_sight(self._shelf.look, by, manifest.connection_id, manifest.tables):
+        read = (manifest.connection_id, manifest.tables)
+        if manifest.sight != await digest_sight(self._shelf.look, by, *read, versions=manifest.versions):
             raise Conflict("Your access to a table of this export has changed.", hint="Run the query again.")
         return manifest
 
@@ -153,6 +154,7 @@ class Exports:
             row_count=result.row_count,
             connection_id=result.outcome.connection_id,
             tables=result.outcome.tables,
+            versions=result.outcome.versions,
             sight=result.sight,
             ended_at=now,
             expires_at=now + self._shelf.keep_s,

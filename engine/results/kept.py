@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,7 @@ class TableFacts:
     tables: Sequence[str]
     is_truncated: bool
     column_privacy: Mapping[str, str]
+    versions: Mapping[str, str] = field(default_factory=dict)  # snapshots of tables that were read as they were
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ class KeptResults:
             await asyncio.gather(self._writer, return_exceptions=True)
 
     async def _check_sight(self, by: Principal, facts: TableFacts, sight: str | None, result_id: str) -> None:
-        now = None if self._look is None else await digest_sight(self._look, by, facts.connection_id, facts.tables)
+        now = None if self._look is None else await _digest(self._look, by, facts)
         if now is None or now != sight:
             raise _gone(result_id)
 
@@ -201,10 +202,14 @@ class KeptResults:
 async def _sight(item: _Waiting) -> str | None:
     """The rules that shaped the rows: of the view that they were read through, not of now."""
 
-    async def then(by: Principal, connection_id: str) -> View:
+    async def then(by: Principal, connection_id: str, as_of: str = "", /) -> View:
         return item.view
 
-    return await digest_sight(then, item.by, item.table.facts.connection_id, item.table.facts.tables)
+    return await _digest(then, item.by, item.table.facts)
+
+
+async def _digest(look: Look, by: Principal, facts: TableFacts) -> str | None:
+    return await digest_sight(look, by, facts.connection_id, facts.tables, versions=facts.versions)
 
 
 def _head(item: _Waiting, sight: str | None) -> dict[str, Any]:

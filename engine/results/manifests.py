@@ -38,6 +38,7 @@ class Outcome:
     bytes_scanned: int | None = None
     cpu_ms: int | None = None
     query_id: str = ""  # of the saved query
+    versions: dict[str, str] = field(default_factory=dict)  # snapshots of tables that were read as they were
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class ExportManifest:
     sight: str
     ended_at: float
     expires_at: float
+    versions: dict[str, str] = field(default_factory=dict)  # as of the result
 
 
 async def commit_result(store: Store, run: JobRun, manifest: ResultManifest) -> None:
@@ -105,7 +107,7 @@ async def commit_export(store: Store, run: JobRun, manifest: ExportManifest) -> 
     texts = ("export_id", "job_id", "owner", "path", "format", "compression", "connection_id", "sight")
     numbers = ("size_bytes", "row_count", "ended_at", "expires_at")
     row = {name: getattr(manifest, name) for name in (*texts, *numbers)}
-    row |= {"tenant_id": manifest.tenant, "is_sealed": int(manifest.is_sealed), "tables": json.dumps(manifest.tables)}
+    row |= {"tenant_id": manifest.tenant, "is_sealed": int(manifest.is_sealed), "tables": _pack_tables(manifest)}
     await store.write(lambda connection: _commit(connection, tables.query_exports, run, row, manifest.export_id))
 
 
@@ -191,7 +193,15 @@ def _result(row: Any) -> ResultManifest:
     )
 
 
+def _pack_tables(manifest: ExportManifest) -> str:
+    """A list of names, unless some were read as they were: then what their snapshots are too."""
+    listed = {"tables": manifest.tables, "versions": manifest.versions}
+    return json.dumps(listed if manifest.versions else manifest.tables)
+
+
 def _export(row: Any) -> ExportManifest:
+    listed = json.loads(row.tables)
+    read = listed if isinstance(listed, dict) else {"tables": listed, "versions": {}}
     return ExportManifest(
         tenant=row.tenant_id,
         export_id=row.export_id,
@@ -204,7 +214,8 @@ def _export(row: Any) -> ExportManifest:
         size_bytes=row.size_bytes,
         row_count=row.row_count,
         connection_id=row.connection_id,
-        tables=json.loads(row.tables),
+        tables=read["tables"],
+        versions=read["versions"],
         sight=row.sight,
         ended_at=row.ended_at,
         expires_at=row.expires_at,

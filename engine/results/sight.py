@@ -1,8 +1,9 @@
 """What somebody may see of some tables, as a digest: a stored result is read only while it is the same."""
 
+import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from core.context import Principal
@@ -51,22 +52,29 @@ class View(Protocol):
     def find(self, parts: tuple[str, ...]) -> Seen | None: ...
 
 
-Look = Callable[[Principal, str], Awaitable[View]]
-"""The view of a connection. Raises NotFound."""
+class Look(Protocol):
+    """Gives the view of a connection, or of what it was. Raises NotFound, Conflict."""
+
+    def __call__(self, by: Principal, connection_id: str, as_of: str = "", /) -> Awaitable[View]: ...
 
 
-async def digest_sight(look: Look, by: Principal, connection_id: str, tables: Iterable[str]) -> str | None:
-    """A digest of every rule that shapes these tables for a caller; None when one of them is not visible."""
+async def digest_sight(
+    look: Look, by: Principal, connection_id: str, tables: Iterable[str], *, versions: Mapping[str, str] | None = None
+) -> str | None:
+    """A digest of every rule that shapes these tables for a caller; None when one of them is not visible.
+
+    `versions` names the snapshots of tables that were read as they were: rules are about the columns of then."""
+    parts: list[Any] = [sorted(by.attributes.items())]
     try:
-        view = await look(by, connection_id)
+        for table in sorted(set(tables)):
+            version = (versions or {}).get(table, "")
+            view = await look(by, connection_id, version)
+            seen = await asyncio.to_thread(view.find, split_name(table)) if version else view.find(split_name(table))
+            if seen is None:
+                return None
+            parts.append([table, *([version] if version else []), *_rules(seen)])
     except NotFound:
         return None
-    parts: list[Any] = [sorted(by.attributes.items())]
-    for table in sorted(set(tables)):
-        seen = view.find(split_name(table))
-        if seen is None:
-            return None
-        parts.append([table, *_rules(seen)])
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
 

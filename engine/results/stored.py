@@ -1,7 +1,7 @@
 """The rows of query jobs: written as sealed pieces of Arrow while the query streams, read a page at a time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -40,15 +40,23 @@ class StoredResults:
         self._shelf = shelf
 
     async def write(
-        self, by: Principal, run: JobRun, tables: list[str], connection_id: str, produce: Produce
+        self,
+        by: Principal,
+        run: JobRun,
+        tables: list[str],
+        connection_id: str,
+        produce: Produce,
+        *,
+        versions: Mapping[str, str] | None = None,
     ) -> ResultManifest:
         """Run `produce` and keep its rows, once for a job however often it is started.
 
-        `tables` are those that it will read. Raises Conflict when the store or the cap allows no more."""
+        `tables` are those that it will read, `versions` the snapshots of those that it reads as they were.
+        Raises Conflict when the store or the cap allows no more."""
         known = (await find_results(self._shelf.store, by.tenant, [run.job_id])).get(run.job_id)
         if known is not None:
             return known
-        sight = await self._sight(by, connection_id, tables)
+        sight = await self._sight(by, connection_id, tables, versions)
         path, frames = f"{RESULTS}/{by.tenant}/{run.job_id}/{run.fence}.arrows", list[Frame]()
         async with Upload(self._shelf.objects, path) as upload:
 
@@ -62,7 +70,7 @@ class StoredResults:
 
             outcome = await produce(send)
             # Rules that changed meanwhile may have been applied, or not: nobody could tell later.
-            if sight is None or sight != await self._sight(by, connection_id, tables):
+            if sight is None or sight != await self._sight(by, connection_id, tables, versions):
                 raise Conflict("Access to a table changed while the query ran.", hint="Run the query again.")
         now = self._shelf.clock()
         manifest = ResultManifest(
@@ -101,7 +109,7 @@ class StoredResults:
     async def still_allowed(self, by: Principal, manifest: ResultManifest) -> bool:
         """Whether the caller sees each table that was read, under the rules of that time."""
         outcome = manifest.outcome
-        return manifest.sight == await self._sight(by, outcome.connection_id, outcome.tables)
+        return manifest.sight == await self._sight(by, outcome.connection_id, outcome.tables, outcome.versions)
 
     async def page(self, by: Principal, job_id: str, *, offset: int, size: int) -> Page:
         """Rows from `offset` on; reads only the pieces that hold them. Raises as `open` does."""
@@ -131,8 +139,10 @@ class StoredResults:
         aad = frame_aad(manifest.path, index)
         return await asyncio.to_thread(lambda: _read(self._shelf.unseal(manifest.tenant, sealed, aad)))
 
-    async def _sight(self, by: Principal, connection_id: str, tables: list[str]) -> str | None:
-        return await digest_sight(self._shelf.look, by, connection_id, tables)
+    async def _sight(
+        self, by: Principal, connection_id: str, tables: list[str], versions: Mapping[str, str] | None
+    ) -> str | None:
+        return await digest_sight(self._shelf.look, by, connection_id, tables, versions=versions)
 
 
 def frame_aad(path: str, index: int) -> bytes:

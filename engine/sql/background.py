@@ -15,7 +15,7 @@ from engine.results.exports import Exports
 from engine.results.listing import RUN, OwnJobs
 from engine.results.manifests import Outcome, ResultManifest
 from engine.results.stored import Send, StoredResults
-from engine.sql.run import Facts, SqlService, Statement
+from engine.sql.run import Facts, SqlService, Statement, snapshots_of
 
 SLOT_WAIT_S = 60.0
 SLOT_RETRY_S = 0.5
@@ -116,7 +116,8 @@ class QueryJobs:
     ) -> ResultManifest:
         """Run a statement in a worker and keep its rows, once however often the worker is killed."""
         statement = replace(statement, allowed_s=JOB_TIMEOUT_S, reader=query_id)
-        tables = await self.check(by, connection_id, statement)
+        prepared = await self._runner.sql.validate(by, connection_id, statement)
+        tables, versions = prepared.tables, snapshots_of(prepared)
         pieces = 0
 
         async def produce(send: Send) -> Outcome:
@@ -127,12 +128,12 @@ class QueryJobs:
                 await emit(Progress(message="pieces of the result written", done=pieces))
 
             facts = await self._runner.sql.stream(by, connection_id, statement, send=keep, cancelled=cancelled)
-            if set(facts.tables) - set(tables):
+            if set(facts.tables) - set(tables) or facts.versions != versions:
                 raise Conflict("The tables of the query changed while it ran.", hint="Run the query again.")
             return _outcome(facts, connection_id, query_id)
 
         async with self._slot(by):
-            return await self.results.write(by, run, tables, connection_id, produce)
+            return await self.results.write(by, run, tables, connection_id, produce, versions=versions)
 
     @asynccontextmanager
     async def _slot(self, by: Principal) -> AsyncIterator[None]:
@@ -167,4 +168,5 @@ def _outcome(facts: Facts, connection_id: str, query_id: str) -> Outcome:
         bytes_scanned=facts.bytes_scanned,
         cpu_ms=facts.cpu_ms,
         query_id=query_id,
+        versions=dict(facts.versions),
     )

@@ -35,6 +35,7 @@ class Page:
     order: Sequence[Mapping[str, Any]] = ()
     limit: int = 100
     offset: int = 0
+    as_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Key:
     table: str
     values: Sequence[str]
     columns: Sequence[str] = field(default=())
+    as_of: str = ""
 
 
 class QueryBuilder:
@@ -54,9 +56,9 @@ class QueryBuilder:
         self._plans = Plans()
         self._verdicts: OrderedDict[Hashable, tuple[Snapshot, bool]] = OrderedDict()
 
-    async def build(self, by: Principal, connection_id: str, definition: dict[str, Any]) -> "Built":
+    async def build(self, by: Principal, connection_id: str, definition: dict[str, Any], *, as_of: str = "") -> "Built":
         """The SQL of a definition, in the connection's dialect. Raises QueryUnauthorized, Conflict, NotFound."""
-        view, connector = await self._open(by, connection_id)
+        view, connector = await self._open(by, connection_id, as_of)
         built = await in_thread(lambda: _build(definition, view, connector.dialect))
         await self._plans.prepare(view, connector.dialect, built.sql, max_rows=MAX_ROWS)
         return built
@@ -94,16 +96,16 @@ class QueryBuilder:
         """The SQL of a page of records, with one row more than asked for, and sorted by the table's key at last.
 
         Raises QueryUnauthorized, Conflict, NotFound."""
-        view, connector = await self._open(by, connection_id)
+        view, connector = await self._open(by, connection_id, page.as_of)
         return await in_thread(lambda: _page(page, view, connector.dialect))
 
     async def record(self, by: Principal, connection_id: str, key: Key) -> "Built":
         """The SQL of the record with that key. Raises QueryUnauthorized, Conflict, NotFound."""
-        view, connector = await self._open(by, connection_id)
+        view, connector = await self._open(by, connection_id, key.as_of)
         return await in_thread(lambda: _record(key, view, connector.dialect))
 
-    async def _open(self, by: Principal, connection_id: str) -> tuple[View, Connector]:
-        view = await self._catalog.view(by, connection_id)
+    async def _open(self, by: Principal, connection_id: str, as_of: str = "") -> tuple[View, Connector]:
+        view = await self._catalog.view(by, connection_id, as_of)
         return view, await self._catalog.connectors.get(view.spec)
 
 

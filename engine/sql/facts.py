@@ -16,6 +16,7 @@ class Statement:
     max_rows: int | None = None
     may_reuse: bool = True  # an equal answer of a moment ago will do, where nothing can have changed
     reader: str = ""  # the saved query that this is, for lineage
+    as_of: str = ""  # the snapshot, time, branch or tag at which tables are read; empty: now
     allowed_s: float | None = None  # the time it may take, where that is not the platform's for a query
     keep_for: str = ""  # the tool whose permission opens the rows again, for an hour; empty: they are not kept
 
@@ -30,6 +31,7 @@ class Facts:
     is_truncated: bool = False
     columns: list[tuple[str, str]] = field(default_factory=list)
     tables: list[str] = field(default_factory=list)
+    versions: Mapping[str, str] = field(default_factory=dict)  # the snapshots of tables that were read as they were
     column_privacy: Mapping[str, str] = field(default_factory=dict)
     private_row_count: int = 0
     rows_scanned: int = 0

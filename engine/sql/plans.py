@@ -54,7 +54,8 @@ class Plans:
         if len(sql) > MAX_SQL_CHARS:
             raise InvalidArgument(f"The SQL is longer than {MAX_SQL_CHARS} characters.", hint="Send a shorter one.")
         kept = self._kept_for(view)
-        if len(sql) > SLOW_PARSE and self._get(kept, (sql, dialect, max_rows)) is None:
+        is_slow = len(sql) > SLOW_PARSE or view.recall is not None  # a look at the past reads files
+        if is_slow and self._get(kept, (sql, dialect, max_rows)) is None:
             return await in_thread(lambda: self._planned(kept, view, dialect, sql, max_rows))
         return self._planned(kept, view, dialect, sql, max_rows)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from engine.sql.bind import Prepared
 
-__all__ = ["Answer", "Catalog", "Facts", "SqlService", "Statement"]
+__all__ = ["Answer", "Catalog", "Facts", "SqlService", "Statement", "snapshots_of"]
 
 
 class Opens(Protocol):
@@ -40,7 +40,7 @@ class Catalog(Protocol):
     @property
     def connectors(self) -> Opens: ...
 
-    async def view(self, principal: Principal, connection_id: str) -> View: ...
+    async def view(self, principal: Principal, connection_id: str, as_of: str = "") -> View: ...
 
 
 Charge = Callable[[Principal, str, Mapping[str, int]], Awaitable[None]]
@@ -191,13 +191,13 @@ class SqlService:
 
     async def _open(self, by: Principal, connection_id: str, statement: Statement, limits: QueryLimits) -> _Run:
         """A query that was checked and bound to what its tables are now."""
-        view = await self._catalog.view(by, connection_id)
+        view = await self._catalog.view(by, connection_id, statement.as_of)
         connector = await self._catalog.connectors.get(view.spec)
         prepared = await self._plans.prepare(view, connector.dialect, statement.sql, max_rows=limits.max_rows)
         _check_parameters(prepared, statement.parameters)
-        sources = await connector.sources(prepared.tables)
+        sources = _past(prepared) if statement.as_of else await connector.sources(prepared.tables)
         run = _Run(by, view, connector, prepared, sources, prepared.fill(sources), statement, limits)
-        run.facts.tables = prepared.tables
+        run.facts.tables, run.facts.versions = prepared.tables, snapshots_of(prepared)
         return run
 
     @asynccontextmanager
@@ -286,6 +286,7 @@ class SqlService:
                 tables=facts.tables,
                 is_truncated=facts.is_truncated,
                 column_privacy=dict(facts.column_privacy),
+                versions=dict(facts.versions),
             )
             table = KeptTable(known, unique_names(answer.schema), answer.batches)
             result_id = facts.query_id if self._results.keep(run.by, facts.query_id, table, run.view) else ""
@@ -317,6 +318,18 @@ class SqlService:
             memory_mb=settings.memory_mb,
             threads=settings.threads,
         )
+
+
+def snapshots_of(prepared: "Prepared") -> dict[str, str]:
+    """The snapshots of the tables that are read as they were."""
+    relations = [governed.source for governed in prepared.markers.values()]
+    return {item.name: str(item.snapshot_id) for item in relations if item.snapshot_id is not None}
+
+
+def _past(prepared: "Prepared") -> dict[str, str]:
+    """The FROM items of tables as they were."""
+    relations = [governed.source for governed in prepared.markers.values()]
+    return {item.name: item.read_from for item in relations if item.read_from}
 
 
 async def _whole(work: "asyncio.Future[None]") -> None:

@@ -120,6 +120,9 @@ class RemoteLakehouse(RemoteConnector):
     async def version(self) -> str:
         return await self._local.version()  # type: ignore[attr-defined,no-any-return]
 
+    def past(self, name: str, as_of: str) -> RelationInfo:
+        return self._local.past(name, as_of)  # type: ignore[attr-defined,no-any-return]
+
 
 class RemoteStream:
     """The rows of a statement that runs in a data plane."""

@@ -9,6 +9,7 @@ from core.portable import Model, Refers
 from core.tool import Empty, tool
 from engine.context import Ctx
 from engine.lake.names import TABLE_NAME
+from engine.lake.past import AS_OF, AS_OF_TEXT, MAX_AS_OF
 
 
 class LakehouseTables(Model):
@@ -25,6 +26,7 @@ class GetTableSchema(Model):
     connection_id: Annotated[str, Refers("connection")] = Field(
         "lakehouse", max_length=64, description="Id of the connection; default the lakehouse."
     )
+    as_of: str = Field("", max_length=MAX_AS_OF, pattern=AS_OF, description=AS_OF_TEXT)
 
 
 class TableSchemaColumn(Model):
@@ -61,7 +63,7 @@ async def get_table_schema(ctx: Ctx, request: GetTableSchema) -> TableSchemaResu
     """Get the columns of one lakehouse table: name, type, nullable, comment.
 
     `get_table` says more: tags, size, description."""
-    view = await ctx.engine.catalog.table(ctx.principal, request.connection_id, request.table)
+    view = await ctx.engine.catalog.table(ctx.principal, request.connection_id, request.table, request.as_of)
     ctx.note(f"table:{request.connection_id}/{view.key}")
     columns = [
         TableSchemaColumn(

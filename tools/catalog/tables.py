@@ -11,6 +11,7 @@ from engine.catalog.catalog import TableView
 from engine.connectors.connector import ColumnInfo
 from engine.context import Ctx
 from engine.lake.names import TABLE_NAME
+from engine.lake.past import AS_OF, AS_OF_TEXT, MAX_AS_OF
 
 CONNECTION = "Id of the connection; default the lakehouse."
 TABLE = "Name as list_tables shows it, for example `sales.orders`."
@@ -45,6 +46,7 @@ class GetTable(Model):
 
     connection_id: Annotated[str, Refers("connection")] = Field("lakehouse", max_length=64, description=CONNECTION)
     table: str = Field(pattern=TABLE_NAME, max_length=512, description=TABLE)
+    as_of: str = Field("", max_length=MAX_AS_OF, pattern=AS_OF, description=AS_OF_TEXT)
 
 
 class Column(Model):
@@ -75,6 +77,7 @@ class ListColumns(Paged):
 
     connection_id: Annotated[str, Refers("connection")] = Field("lakehouse", max_length=64, description=CONNECTION)
     table: str = Field(pattern=TABLE_NAME, max_length=512, description=TABLE)
+    as_of: str = Field("", max_length=MAX_AS_OF, pattern=AS_OF, description=AS_OF_TEXT)
 
 
 class ColumnList(Listing):
@@ -106,7 +109,7 @@ async def get_table(ctx: Ctx, request: GetTable) -> Table:
     """Show one table: its columns with types, tags and descriptions, and its size.
 
     Look here before you write SQL for `execute_query`."""
-    view = await ctx.engine.catalog.table(ctx.principal, request.connection_id, request.table)
+    view = await ctx.engine.catalog.table(ctx.principal, request.connection_id, request.table, request.as_of)
     ctx.note(f"table:{request.connection_id}/{view.key}")
     return Table(
         connection_id=request.connection_id,
@@ -123,7 +126,7 @@ async def list_columns(ctx: Ctx, request: ListColumns) -> ColumnList:
     """List the columns of one table, in pages."""
     pages = ctx.engine.pages
     window = pages.window("list_columns", request, ctx.principal)
-    view = await ctx.engine.catalog.table(ctx.principal, request.connection_id, request.table)
+    view = await ctx.engine.catalog.table(ctx.principal, request.connection_id, request.table, request.as_of)
     ctx.note(f"table:{request.connection_id}/{view.key}")
     columns = view.relation.columns
     page = [show_column(view, column) for column in columns[window.offset : window.offset + window.size]]

@@ -8,6 +8,7 @@ from core.errors import Unavailable
 from core.portable import Model, Refers
 from core.tool import tool
 from engine.context import Ctx
+from engine.lake.past import AS_OF, AS_OF_TEXT, MAX_AS_OF
 
 PATH = "column, alias.column or table.column; a part with a dot goes in double quotes."
 CONDITION = (
@@ -81,6 +82,9 @@ class BuildQuery(Model):
     )
     limit: int | None = Field(None, ge=0, le=1_000_000, description="Rows at most.")
     offset: int = Field(0, ge=0, le=10**12, description="Rows to leave out.")
+    as_of: str = Field(
+        "", max_length=MAX_AS_OF, pattern=AS_OF, description=f"{AS_OF_TEXT} Give it to execute_query too."
+    )
 
 
 class BuiltQuery(Model):
@@ -103,8 +107,8 @@ async def build_query(ctx: Ctx, request: BuildQuery) -> BuiltQuery:
             "Building SQL from a question in words is not available here.",
             hint="Describe the query with table, select, measures and filters, or write SQL for execute_query.",
         )
-    definition = request.model_dump(exclude={"connection_id", "natural_language"}, exclude_unset=True)
-    built = await ctx.engine.builder.build(ctx.principal, request.connection_id, definition)
+    definition = request.model_dump(exclude={"connection_id", "natural_language", "as_of"}, exclude_unset=True)
+    built = await ctx.engine.builder.build(ctx.principal, request.connection_id, definition, as_of=request.as_of)
     for table in built.tables:
         ctx.note(f"table:{request.connection_id}/{table}")
     return BuiltQuery(sql=built.sql, confidence=1.0, tables_referenced=built.tables, columns_referenced=built.columns)

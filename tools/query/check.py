@@ -8,6 +8,7 @@ from core.errors import Conflict, QueryUnauthorized
 from core.portable import Model, Refers
 from core.tool import tool
 from engine.context import Ctx
+from engine.lake.past import AS_OF, AS_OF_TEXT, MAX_AS_OF
 from engine.sql.plans import MAX_SQL_CHARS
 from engine.sql.run import Statement
 
@@ -22,6 +23,7 @@ class CheckQuery(Model):
     sql: str = Field(min_length=1, max_length=MAX_SQL_CHARS, description=SQL)
     parameters: dict[str, str] = Field({}, max_length=200, description=PARAMETERS)
     connection_id: Annotated[str, Refers("connection")] = Field("lakehouse", max_length=64, description=CONNECTION)
+    as_of: str = Field("", max_length=MAX_AS_OF, pattern=AS_OF, description=AS_OF_TEXT)
 
 
 class QueryCheck(Model):
@@ -77,4 +79,4 @@ async def explain_query(ctx: Ctx, request: CheckQuery) -> QueryPlan:
 
 
 def _statement(request: CheckQuery) -> Statement:
-    return Statement(sql=request.sql, parameters=request.parameters)
+    return Statement(sql=request.sql, parameters=request.parameters, as_of=request.as_of)

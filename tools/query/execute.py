@@ -7,6 +7,7 @@ from pydantic import Field
 from core.portable import Model, Refers, Rows
 from core.tool import tool
 from engine.context import Ctx
+from engine.lake.past import AS_OF, AS_OF_TEXT, MAX_AS_OF
 from engine.sql.plans import MAX_SQL_CHARS
 from engine.sql.run import Facts, Statement
 
@@ -24,6 +25,7 @@ class ExecuteQuery(Model):
     connection_id: Annotated[str, Refers("connection")] = Field("lakehouse", max_length=64, description=CONNECTION)
     max_rows: int = Field(0, ge=0, le=1_000_000, description="Rows wanted at most; 0 means the platform's limit.")
     no_cache: bool = Field(False, description="Run it even where an equal answer of the last minutes is kept.")
+    as_of: str = Field("", max_length=MAX_AS_OF, pattern=AS_OF, description=AS_OF_TEXT)
 
 
 class QueryColumn(Model):
@@ -105,6 +107,7 @@ def _statement(request: ExecuteQuery, keep_for: str = "") -> Statement:
         timeout_s=request.timeout_seconds or None,
         max_rows=request.max_rows or None,
         may_reuse=not request.no_cache,
+        as_of=request.as_of,
         keep_for=keep_for,
     )
 

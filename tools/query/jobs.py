@@ -10,6 +10,7 @@ from core.pages import Listing, Paged
 from core.portable import Model, Refers, Rows
 from core.tool import tool
 from engine.context import Ctx
+from engine.lake.past import AS_OF, AS_OF_TEXT, MAX_AS_OF
 from engine.results.listing import RUN, OwnJob
 from engine.results.manifests import ResultManifest
 from engine.sql.plans import MAX_SQL_CHARS
@@ -32,6 +33,7 @@ class RunQuery(Model):
     )
     parameters: dict[str, str] = Field({}, max_length=200, description="Values for $name or :name in the SQL.")
     max_rows: int = Field(0, ge=0, le=50_000_000, description="Rows wanted at most; 0 means the platform's limit.")
+    as_of: str = Field("", max_length=MAX_AS_OF, pattern=AS_OF, description=AS_OF_TEXT)
 
 
 class StartedQuery(Model):
@@ -148,7 +150,7 @@ async def run_query(ctx: Ctx, request: RunQuery) -> StartedQuery:
         connection_id=request.connection_id,
         parameters=request.parameters,
     )
-    statement = Statement(wanted.query_text, wanted.parameters, max_rows=request.max_rows or None)
+    statement = Statement(wanted.query_text, wanted.parameters, max_rows=request.max_rows or None, as_of=request.as_of)
     if ctx.job is None:
         for table in await jobs.check(by, wanted.connection_id, statement):
             ctx.note(f"table:{wanted.connection_id}/{table}")

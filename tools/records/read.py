@@ -10,6 +10,7 @@ from core.portable import Model, Refers, Rows
 from core.tool import tool
 from engine.context import Ctx
 from engine.lake.names import TABLE_NAME
+from engine.lake.past import AS_OF, AS_OF_TEXT, MAX_AS_OF
 from engine.sql.builder import Key, Page, no_record
 from engine.sql.parts import read_part
 from engine.sql.run import Facts, Statement
@@ -48,6 +49,7 @@ class GetRecords(Model):
     order: list[RecordOrder] = Field([], max_length=32, description="Sort keys; the table's own key comes last.")
     limit: int = Field(100, ge=1, le=1_000_000, description="Records at most; the platform's limit may be lower.")
     offset: int = Field(0, ge=0, le=10**12, description="Records to leave out; `next_offset` of the page before.")
+    as_of: str = Field("", max_length=MAX_AS_OF, pattern=AS_OF, description=AS_OF_TEXT)
     stream: bool = Field(
         False, description="For programs on a streaming face: send the records in parts as they are read."
     )
@@ -97,6 +99,7 @@ class GetRecordById(Model):
     key_columns: list[str] = Field(
         [], max_length=32, description="The key's columns, where the table does not declare them."
     )
+    as_of: str = Field("", max_length=MAX_AS_OF, pattern=AS_OF, description=AS_OF_TEXT)
 
 
 class Record(Model):
@@ -119,9 +122,10 @@ async def get_records(ctx: Ctx, request: GetRecords) -> RecordsPage:
         order=[each.model_dump() for each in request.order],
         limit=request.limit,
         offset=request.offset,
+        as_of=request.as_of,
     )
     built = await ctx.engine.builder.page(ctx.principal, request.connection_id, page)
-    statement = Statement(sql=built.sql, max_rows=request.limit)
+    statement = Statement(sql=built.sql, max_rows=request.limit, as_of=request.as_of)
     if request.stream and ctx.emit is not discard:
         data, facts = await _stream(ctx, request.connection_id, statement)
     else:
@@ -135,9 +139,9 @@ async def get_record_by_id(ctx: Ctx, request: GetRecordById) -> Record:
 
     PostgreSQL, SQLite and DuckDB tables and Iceberg identifier fields declare their key; for others name its
     columns under `key_columns`."""
-    key = Key(request.table, request.key, request.key_columns)
+    key = Key(request.table, request.key, request.key_columns, request.as_of)
     built = await ctx.engine.builder.record(ctx.principal, request.connection_id, key)
-    data, facts = await _execute(ctx, request.connection_id, Statement(sql=built.sql))
+    data, facts = await _execute(ctx, request.connection_id, Statement(sql=built.sql, as_of=request.as_of))
     found = data.records()
     if not found:
         raise no_record(request.table)

@@ -51,7 +51,7 @@ class Place:
     now: float = 1000.0
 
     def __post_init__(self) -> None:
-        async def look(by: Principal, connection_id: str) -> Any:
+        async def look(by: Principal, connection_id: str, as_of: str = "", /) -> Any:
             return self.eyes
 
         self.shelf = Shelf(

@@ -375,7 +375,7 @@ class Fixed:
     async def get(self, spec: ConnectionSpec) -> Any:
         return self
 
-    async def view(self, principal: Principal, connection_id: str) -> View:
+    async def view(self, principal: Principal, connection_id: str, as_of: str = "") -> View:
         return self._view
 
 

@@ -38,7 +38,7 @@ class Eyes:
     def connectors(self) -> object:
         return self.inner.connectors  # type: ignore[attr-defined]
 
-    async def view(self, principal: Principal, connection_id: str) -> View:
+    async def view(self, principal: Principal, connection_id: str, as_of: str = "") -> View:
         view: View = await self.inner.view(principal, connection_id)  # type: ignore[attr-defined]
         hidden = self.hidden.get(principal.subject, "")
 

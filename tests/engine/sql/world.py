@@ -53,7 +53,7 @@ class FixedCatalog:
         self._visible = visible
         self._kept: dict[str, Snapshot] = {}
 
-    async def view(self, principal: Principal, connection_id: str) -> View:
+    async def view(self, principal: Principal, connection_id: str, as_of: str = "") -> View:
         snapshot = await self._snapshot(connection_id)
         return View(principal, snapshot, "fixed", lambda key: open_to_all(snapshot.relations[key]))
 
