@@ -6,7 +6,9 @@ from core.errors import QueryUnauthorized
 from engine.sql.functions import ALLOWED, MAX_MULTIPLIER, MAX_SERIES, MULTIPLIERS, SERIES
 
 _ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Pow)
-_INSTEAD = {"columns": "Name the columns one by one, or use * EXCLUDE (...); list_columns shows them."}
+_INSTEAD = {
+    "columns": "COLUMNS stands in the list of a SELECT; elsewhere name the columns one by one; list_columns shows them."
+}
 _TIMES = ("DATE", "TIMESTAMP", "TIMESTAMPTZ", "INTERVAL")
 
 

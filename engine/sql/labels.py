@@ -1,6 +1,6 @@
 """What is known of a value in a query: the base columns it comes from, and how private they are."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
@@ -89,10 +89,20 @@ def union(labels: Iterable[Label]) -> Label:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a relation or of a query. Without a name it is one that the engine names."""
+    """A column of a relation or of a query. Without a name it is one that the engine names.
+
+    `name` is for comparing; `shown` is as it was written, where that is known."""
 
     name: str
     label: Label = PLAIN
+    shown: str = ""
+
+    @property
+    def title(self) -> str:
+        return self.shown or self.name
+
+    def labelled(self, label: Label) -> "Column":
+        return replace(self, label=label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +119,13 @@ class Columns:
     def protected(self) -> Protected | None:
         return next((item.label.protected for item in self.items if item.label.protected), None)
 
-    def renamed(self, aliases: list[str]) -> "Columns":
-        """The columns after `AS t(a, b)`: as many as there are aliases get new names."""
+    def renamed(self, aliases: Sequence[tuple[str, str]]) -> "Columns":
+        """The columns after `AS t(a, b)`: as many as there are aliases get new names, and are shown so."""
         if not aliases:
             return self
-        given = tuple(Column(name, item.label) for name, item in zip(aliases, self.items, strict=False))
-        more = tuple(Column(name) for name in aliases[len(self.items) :])
+        given = tuple(Column(name, item.label, shown) for (name, shown), item in zip(aliases, self.items, strict=False))
+        everything = union(item.label for item in self.items)  # a function can give more than was known of it
+        more = tuple(Column(name, everything, shown) for name, shown in aliases[len(self.items) :])
         return replace(self, items=given + more + self.items[len(given) :])
 
 

@@ -31,6 +31,7 @@ _HOLDERS = (
     exp.Alias,
     exp.PropertyEQ,
 )
+_BEFORE_ITEMS = frozenset({TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.COMMA, TokenType.SELECT, TokenType.DISTINCT, TokenType.ALL})
 _OPENING = frozenset({TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE})
 _CLOSING = frozenset({TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END})
 
@@ -64,6 +65,7 @@ def parse(sql: str, dialect: str) -> Parsed:
     _check_whole(found[0])
     tree = _with_parameters(found[0])
     if dialect == "duckdb":
+        _check_unpacked(tokens)
         expand_pivots(tree)
     elif dialect == "spark":
         _check_names(tree)
@@ -126,6 +128,16 @@ def _check_whole(tree: exp.Expr) -> None:
         has_gap = not isinstance(node, exp.Pivot) and node.error_messages()
         if has_gap or (isinstance(node, exp.Star) and not _is_whole_star(node)):
             raise _syntax_error(None, None)
+
+
+def _check_unpacked(tokens: list[Token]) -> None:
+    """`f(*COLUMNS(...))` makes arguments of columns; sqlglot drops the star."""
+    for before, star, word in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        is_unpacked = star.token_type == TokenType.STAR and before.token_type in _BEFORE_ITEMS
+        if is_unpacked and word.text.lower() == "columns":
+            raise QueryUnauthorized(
+                "Access denied: *COLUMNS is not available here.", hint="Write COLUMNS without the star, or the names."
+            )
 
 
 def _check_names(tree: exp.Expr) -> None:

@@ -13,7 +13,7 @@ from engine.sql.expressions import Expressions, unresolved
 from engine.sql.functions import SPARK_COLUMNS, TABLE_FUNCTIONS
 from engine.sql.labels import NOTHING, PLAIN, Column, Columns, Label, Leaf, Protected, misused, union
 from engine.sql.nodes import PARTS, check_parts, refuse_part
-from engine.sql.scopes import Ctes, Scope, Source, fold, fold_identifier
+from engine.sql.scopes import Ctes, Scope, Source, column_aliases, fold, fold_identifier
 
 Weighed = tuple[Columns, int]
 
@@ -179,7 +179,7 @@ class Relations:
             origin = frozenset({(governed.relation.name, info.name)})
             label = Label(direct=origin) if rule is None else _ruled(leaf, info.name, rule, origin)
             # PostgreSQL compares exactly; elsewhere two columns may differ in case only, and both labels hold.
-            found.append(Column(fold(info.name, self._dialect, is_quoted=True), label))
+            found.append(Column(fold(info.name, self._dialect, is_quoted=True), label, info.name))
         return Columns(tuple(found))
 
     def _function(self, node: exp.Table, scope: Scope, ctes: Ctes) -> int:
@@ -210,7 +210,7 @@ class Relations:
             names = node.alias_column_names or SPARK_COLUMNS.get(name, ("",))
             items = tuple(Column(fold(item, "spark"), label) for item in names)
             scope.influence |= label.origins
-            self._add(scope, node, name, Source(Columns(items, label.indirect or NOTHING)))
+            self._add(scope, node, name, Source(Columns(items, label.indirect or NOTHING), is_exact=False))
             return
         is_struct = label is not PLAIN and self._dialect == "postgres"
         # sqlglot takes the last of the alias's columns for the ordinality's name, where it knows the function.
@@ -218,15 +218,14 @@ class Relations:
         counted = [Column(number, label)] if place else []
         columns = Columns((Column(name, label), *named, *counted), label.indirect or NOTHING, is_open=is_struct)
         scope.influence |= label.origins
-        self._add(scope, node, name, Source(columns))
+        self._add(scope, node, name, Source(columns, is_exact=False))
 
     def _add(self, scope: Scope, node: exp.Expr, name: str, source: Source) -> None:
         """Put a source into the scope, under its alias where it has one."""
         alias = node.args.get("alias")
         key = fold_identifier(alias.this, self._dialect) if alias is not None and alias.this is not None else name
         key = key or f"?{len(scope.sources)}"
-        renames = [fold_identifier(item, self._dialect) for item in (alias.args.get("columns") or [])] if alias else []
-        source.columns = source.columns.renamed(renames)
+        source.columns = source.columns.renamed(column_aliases(alias, self._dialect))
         if key in scope.sources:
             raise QueryUnauthorized(
                 "Access denied: two tables of one FROM have the same name.", hint="Give each an alias of its own."
@@ -257,10 +256,11 @@ def _merge_in_row(name: str, left: set[str], added: set[str], scope: Scope) -> N
         if column.name != name or alias not in left | added:
             row.append((alias, column))
         elif alias not in added:
-            row.append((alias, Column(name, label)))
+            row.append((alias, column.labelled(label)))
     if scope.dialect in ("postgres", "spark"):
         row.sort(key=lambda entry: not (entry[1].name == name and entry[0] in left))
     scope.row = row
+    scope.merged.add(name)
 
 
 def _leave_out(aliases: set[str], scope: Scope) -> None:

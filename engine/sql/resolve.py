@@ -11,8 +11,9 @@ from engine.sql.labels import PLAIN, Block, Column, Columns, Label, Protected, m
 from engine.sql.nodes import PARTS, check_parts, refuse_part
 from engine.sql.parse import too_complex
 from engine.sql.relations import Relations, Visible, Weighed
-from engine.sql.scopes import Cte, Ctes, Scope, Source, fold_identifier
+from engine.sql.scopes import Cte, Ctes, Scope, Source, column_aliases, fold_identifier
 from engine.sql.stars import expand, star_of
+from engine.sql.wildcards import MAX_SPREAD, spread, write_out
 
 MAX_TABLES_READ = 300
 _ARRANGED = ("order", "limit", "offset", "sample")
@@ -38,6 +39,7 @@ def resolve(query: exp.Query, visible: Visible, dialect: str) -> Resolved:
 class _Resolver:
     def __init__(self, visible: Visible, dialect: str):
         self._dialect = dialect
+        self._spread_count = 0
         self.found = Resolved()
         self._expressions = Expressions(dialect, self.found, lambda node, ctes, scope: self.query(node, ctes, scope)[0])
         self._relations = Relations(visible, dialect, self._expressions, self)
@@ -85,7 +87,7 @@ class _Resolver:
         for item in node.expressions:
             check_parts(item)
             name = fold_identifier(item.args["alias"].this, self._dialect)
-            aliases = [fold_identifier(part, self._dialect) for part in item.args["alias"].args.get("columns") or []]
+            aliases = column_aliases(item.args["alias"], self._dialect)
             is_recursive = node.args.get("recursive") and isinstance(item.this, exp.SetOperation)
             if is_recursive:
                 known[name] = self._recursive(item, name, aliases, known, outer)
@@ -95,7 +97,9 @@ class _Resolver:
                 self.found.ctes.append((item, known[name]))
         return known
 
-    def _recursive(self, item: exp.CTE, name: str, aliases: list[str], known: Ctes, outer: Scope | None) -> Cte:
+    def _recursive(
+        self, item: exp.CTE, name: str, aliases: list[tuple[str, str]], known: Ctes, outer: Scope | None
+    ) -> Cte:
         """Only the part after UNION reads the query itself: before it, the name is that of another relation."""
         check_parts(item.this)
         inner = self.define(item.this.args.get("with_"), known, outer)
@@ -147,26 +151,50 @@ class _Resolver:
         scope.clause = "expressions"
         scope.later = {fold_identifier(item.args["alias"], self._dialect) for item in node.expressions if item.alias}
         found: list[Column] = []
-        for item in node.expressions:
+        written: list[exp.Expr] = []
+        for item in self._spread(node.expressions, scope):
             star = star_of(item)
             if star is not None:
-                columns, covered = expand(item, star, scope, lambda part: self._expressions.check(part, ctes, scope))
-                self.found.stars.append((star, covered))
-                self.found.origins.update(origin for column in columns for origin in column.label.direct)
+                columns, items = self._starred(item, star, scope, ctes)
                 found += columns
+                written += items
                 continue
+            written.append(item)
             label = self._item(item, scope, ctes)
-            name = ""
+            name = shown = ""
             if isinstance(item, exp.Alias):
-                name = fold_identifier(item.args["alias"], self._dialect)
+                name, shown = fold_identifier(item.args["alias"], self._dialect), item.alias
                 scope.aliases.setdefault(name, label)
                 scope.later.discard(name)
             elif isinstance(item, exp.Column):
                 name = fold_identifier(item.this, self._dialect)
+                shown = next((column.title for _, column in scope.row if column.name == name), item.name)
             if name:
                 scope.outputs.setdefault(name, label)
-            found.append(Column(name, label))
+            found.append(Column(name, label, shown))
+        node.set("expressions", written)
         return found
+
+    def _spread(self, items: list[exp.Expr], scope: Scope) -> list[exp.Expr]:
+        """The items with what COLUMNS and patterns stand for in their places."""
+        found: list[exp.Expr] = []
+        for item in items:
+            several = spread(item, scope)
+            found += [item] if several is None else several
+            self._spread_count += len(several or ())
+            if self._spread_count > MAX_SPREAD:
+                raise too_complex()
+        return found
+
+    def _starred(self, item: exp.Expr, star: exp.Star, scope: Scope, ctes: Ctes) -> tuple[list[Column], list[exp.Expr]]:
+        """The columns of a star, and what is written in its place."""
+        chosen, covered = expand(item, star, scope, lambda part: self._expressions.check(part, ctes, scope))
+        columns = [entry.column for entry in chosen]
+        self.found.origins.update(origin for column in columns for origin in column.label.direct)
+        items = write_out(star, chosen, scope)
+        if items is None:
+            self.found.stars.append((star, covered))
+        return columns, [item] if items is None else items
 
     def _item(self, item: exp.Expr, scope: Scope, ctes: Ctes) -> Label:
         """One item of a select list; a column that stands there alone may be aggregate-only, for a query outside."""
@@ -215,7 +243,7 @@ class _Resolver:
         if any(item.find(exp.Window) for item in node.expressions):
             raise misused(protected)
         is_multiplied = repeats(node) or not all(_is_column(item) for item in node.expressions)
-        carried = tuple(Column(item.name, _multiplied(item.label, is_multiplied)) for item in items)
+        carried = tuple(item.labelled(_multiplied(item.label, is_multiplied)) for item in items)
         return _deduplicated(Columns(carried, influence, is_open), self._dialect)
 
     def _finish(self, node: exp.Select, scope: Scope) -> None:
@@ -284,9 +312,9 @@ def _aligned(left: Columns, right: Columns, *, is_recursive: bool = False) -> Co
     influence = left.influence | right.influence
     if is_recursive or left.is_open or right.is_open:
         everything = union(item.label for item in (*left.items, *right.items))
-        items = tuple(Column(item.name, item.label.plus(everything)) for item in left.items)
+        items = tuple(item.labelled(item.label.plus(everything)) for item in left.items)
     else:
-        items = tuple(Column(item.name, item.label.plus(other.label)) for item, other in pairs)
+        items = tuple(item.labelled(item.label.plus(other.label)) for item, other in pairs)
     return Columns(items, influence, is_open=left.is_open or right.is_open)
 
 
@@ -295,7 +323,7 @@ def _by_name(left: Columns, right: Columns) -> Columns:
     if protected:
         raise misused(protected)
     given = {item.name: item.label for item in right.items}
-    items = [Column(item.name, item.label.plus(given.pop(item.name, PLAIN))) for item in left.items]
+    items = [item.labelled(item.label.plus(given.pop(item.name, PLAIN))) for item in left.items]
     items += [Column(name, label) for name, label in given.items()]
     return Columns(tuple(items), left.influence | right.influence, is_open=left.is_open or right.is_open)
 
@@ -308,11 +336,11 @@ def _deduplicated(columns: Columns, dialect: str) -> Columns:
     counts: dict[str, int] = {}
     items = []
     for item in columns.items:
-        name = item.name
+        name, shown = item.name, item.shown
         if name and name in counts:
             counts[name] += 1
-            name = f"{name}_{counts[name]}"
+            name, shown = f"{name}_{counts[name]}", f"{item.title}_{counts[name]}"
         if name:
             counts.setdefault(name, 0)
-        items.append(Column(name, item.label))
+        items.append(Column(name, item.label, shown))
     return Columns(tuple(items), columns.influence, columns.is_open)

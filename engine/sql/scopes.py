@@ -29,6 +29,12 @@ def fold_identifier(node: exp.Expr, dialect: str) -> str:
     return fold(node.name, dialect, is_quoted=bool(node.args.get("quoted")))
 
 
+def column_aliases(alias: exp.Expr | None, dialect: str) -> list[tuple[str, str]]:
+    """The names in `AS t(a, b)`, as they are compared and as they are written."""
+    items = alias.args.get("columns") or [] if alias is not None else []
+    return [(fold_identifier(item, dialect), item.name) for item in items]
+
+
 @dataclass(slots=True)
 class Cte:
     """A common table expression, with the number of tables that reading it once reads, and where it is read."""
@@ -48,6 +54,7 @@ class Source:
     columns: Columns
     path: tuple[str, ...] = ()
     is_sampled: bool = False
+    is_exact: bool = True  # its columns are those that a star gives, no more and no less
 
     def find(self, name: str) -> Label | None:
         """The label of a column; of both where two have one name, of which the engine takes one."""
@@ -78,6 +85,7 @@ class Scope:
     outer: "Scope | None" = None
     sources: dict[str, Source] = field(default_factory=dict)
     row: list[tuple[str, Column]] = field(default_factory=list)  # what * stands for: aliases of FROM and columns
+    merged: set[str] = field(default_factory=set)  # columns that USING or NATURAL made one of two
     aliases: dict[str, Label] = field(default_factory=dict)
     later: set[str] = field(default_factory=set)  # aliases that come further on in the select list
     outputs: dict[str, Label] = field(default_factory=dict)  # all names of the select list, for ORDER BY

@@ -176,3 +176,39 @@ SELECT * FROM (PIVOT sales ON region IN ('north') USING count(*) GROUP BY person
 UNPIVOT people ON person_id INTO NAME what VALUE amount ORDER BY ALL LIMIT 3
 SELECT what, sum(v) AS s FROM (UNPIVOT (SELECT sale_id, person_id FROM sales) ON sale_id, person_id INTO NAME what VALUE v) GROUP BY what ORDER BY what
 SELECT * RENAME (name AS who) FROM people ORDER BY person_id
+SELECT COLUMNS(*) FROM people ORDER BY ALL
+SELECT COLUMNS('.*_id') FROM people ORDER BY ALL
+SELECT min(COLUMNS(*)), max(COLUMNS('_id$')) FROM people
+SELECT count(COLUMNS(* EXCLUDE (name))) AS n FROM people
+SELECT COLUMNS('(.)(erson)_(id)') AS "\3 of p\2 \0" FROM people ORDER BY ALL
+SELECT COLUMNS(c -> c LIKE '%_id' AND NOT (c = 'tax_id')) + 1 FROM people ORDER BY ALL
+SELECT COLUMNS(lambda c: c IN ('amount', 'region') OR c SIMILAR TO 'sold_.*') FROM sales ORDER BY ALL
+SELECT COLUMNS(['amount', 'sale_id']) * 2 FROM sales ORDER BY ALL
+SELECT COLUMNS(p.*) FROM people p JOIN sales s USING (person_id) ORDER BY ALL
+SELECT COLUMNS('id') FROM people p JOIN sales s ON s.person_id = p.person_id ORDER BY ALL
+SELECT COLUMNS('id') FROM people p JOIN sales s USING (person_id) ORDER BY ALL
+SELECT COLUMNS('A|b')::VARCHAR, 1 AS one FROM (SELECT 1 AS "A", 2 AS b)
+SELECT * LIKE '%_id' FROM sales ORDER BY ALL
+SELECT * NOT LIKE '%_id' FROM people ORDER BY ALL
+SELECT * ILIKE 'NAM_' FROM people ORDER BY ALL
+SELECT * SIMILAR TO 'tax_.d|name' FROM people ORDER BY ALL
+SELECT * GLOB '*_id' FROM people ORDER BY ALL
+SELECT p.* EXCLUDE (name) LIKE '%_id' FROM people p ORDER BY ALL
+SELECT * FROM people p JOIN sales s ON s.person_id = p.person_id ORDER BY ALL
+SELECT * EXCLUDE (p.person_id) FROM people p JOIN sales s ON s.person_id = p.person_id ORDER BY ALL
+SELECT * EXCLUDE (p.person_id) FROM people p JOIN sales s USING (person_id) ORDER BY ALL
+SELECT * REPLACE (upper(name) AS NAME) RENAME (tax_id AS "Tax") FROM people ORDER BY ALL
+SELECT * REPLACE (5 AS person_id) FROM people p JOIN sales s ON s.person_id = p.person_id ORDER BY ALL
+SELECT * RENAME (person_id AS k) FROM people p JOIN sales s ON s.person_id = p.person_id ORDER BY ALL
+SELECT * FROM people p FULL JOIN sales s USING (person_id) ORDER BY ALL
+SELECT * FROM people p RIGHT JOIN sales s USING (person_id) JOIN people q USING (person_id) ORDER BY ALL
+SELECT * FROM people p SEMI JOIN sales s USING (person_id) ORDER BY ALL
+SELECT * FROM (SELECT p.*, s.* FROM people p JOIN sales s USING (person_id)) ORDER BY ALL
+SELECT * FROM (SELECT 1 AS "Ab", 2 AS "aB"), (SELECT count(*), max(name) FROM people)
+SELECT * FROM "Odd Name" o, (VALUES (1, 'x')) v, range(2) r
+SELECT t.*, t.* FROM (SELECT DISTINCT region, count(*) OVER () AS "N" FROM sales) AS t(Re) ORDER BY ALL
+SELECT DISTINCT COLUMNS('region') FROM sales ORDER BY 1
+SELECT sum(COLUMNS(['amount', 'sale_id'])) FILTER (region = 'north') FROM sales GROUP BY ALL
+SELECT row_number() OVER (ORDER BY COLUMNS('_id')) FROM people ORDER BY ALL
+SELECT max(COLUMNS(*)) FROM (SELECT person_id AS "Big", name FROM people)
+WITH w(X, y) AS (SELECT person_id, name FROM people) SELECT min(COLUMNS(*)) FROM w

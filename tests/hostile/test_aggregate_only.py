@@ -165,7 +165,28 @@ SELECT to_json(staff) FROM staff
 SELECT (staff).salary FROM staff
 SELECT md5(salary::VARCHAR) FROM staff
 SELECT typeof(salary) FROM staff
-SELECT count(COLUMNS(*)) FROM staff
+SELECT COLUMNS(*) FROM staff
+SELECT COLUMNS('sal.*') FROM staff
+SELECT COLUMNS(c -> c = 'salary') + 1 FROM staff
+SELECT COLUMNS(['salary']) FROM staff
+SELECT COLUMNS(s.*) FROM staff s
+SELECT min(COLUMNS(*)) FROM staff
+SELECT sum(COLUMNS('salary') * id) FROM staff
+SELECT sum(COLUMNS('salary')) OVER () FROM staff
+SELECT sum(COLUMNS(['salary'])) FILTER (id = 5) FROM staff
+SELECT * LIKE 'sal%' FROM staff
+SELECT * ILIKE 'SAL%' FROM staff
+SELECT * NOT LIKE 'x%' FROM staff
+SELECT * SIMILAR TO '.*' FROM staff
+SELECT id FROM staff WHERE COLUMNS('salary') > 1000
+SELECT id FROM staff ORDER BY COLUMNS('salary')
+SELECT coalesce(*COLUMNS('salary')) FROM staff
+SELECT struct_pack(*COLUMNS(*)) FROM staff
+SELECT [*COLUMNS(*)] FROM staff
+SELECT unnest([COLUMNS('salary')]) FROM staff
+SELECT COLUMNS('salary') FROM staff s JOIN dept d ON s.dept_id = d.dept_id
+SELECT COLUMNS(*) FROM (SELECT salary FROM staff)
+SELECT (SELECT COLUMNS('salary') FROM staff LIMIT 1)
 SELECT id FROM staff LIMIT (SELECT max(salary) FROM staff)
 SELECT repeat('x', salary) FROM staff
 PIVOT staff ON dept_id USING first(salary)

@@ -275,7 +275,7 @@ SELECT x.tax_id FROM (SELECT p AS x FROM people p)
 SELECT unnest(p) FROM people p
 SELECT hash(p) FROM people p
 SELECT count(DISTINCT p) FROM people p
-SELECT COLUMNS(*) FROM people
+SELECT COLUMNS(* EXCLUDE (person_id, name)) FROM people
 SELECT COLUMNS('tax.*') FROM people
 SELECT COLUMNS(lambda c: c LIKE 'tax%') FROM people
 SELECT *COLUMNS(*) FROM people

@@ -20,8 +20,11 @@ INSTEAD = {
     "PIVOT sales ON region USING sum(amount)": "distinct values first",
     "SELECT * FROM sales PIVOT (sum(amount) FOR region IN (SELECT region FROM sales))": "",
     "UNPIVOT people ON COLUMNS(* EXCLUDE (name)) INTO NAME n VALUE v": "Write the columns out",
-    "SELECT COLUMNS('.*_id') FROM people": "EXCLUDE",
-    "SELECT min(COLUMNS(*)) FROM people": "EXCLUDE",
+    "SELECT name FROM people WHERE COLUMNS('_id') > 1": "one by one",
+    "SELECT coalesce(*COLUMNS('_id')) FROM people": "without the star",
+    "SELECT COLUMNS('zzz') FROM people": "COLUMNS(*)",
+    "SELECT COLUMNS('(') FROM people": "RE2",
+    "SELECT COLUMNS('a') + COLUMNS('b') FROM people": "COLUMNS(*)",
 }
 
 
