@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.context import Principal
 from core.settings import Settings
@@ -37,8 +37,8 @@ IDS = {
 }
 
 
-def settings_of(home: Path) -> Settings:
-    return read_settings(home, server=FREE)
+def settings_of(home: Path, **changes: Any) -> Settings:
+    return read_settings(home, server=FREE, **changes)
 
 
 async def make_home(home: Path, data: Path) -> dict[str, str | None]:
@@ -115,13 +115,13 @@ class World:
 
 @asynccontextmanager
 async def worlds(base: Path, folder: Path, names: tuple[str, ...]) -> AsyncIterator[dict[str, World]]:
-    """A served copy of the base home for every name."""
+    """A served copy of the base home for every name; the first with a data plane, whose answers are no others."""
     async with AsyncExitStack() as stack:
         opened: dict[str, World] = {}
         for name in names:
-            home = folder / name
+            home, edge = folder / name, {"isolation": "process" if name == names[0] else "thread"}
             await asyncio.to_thread(shutil.copytree, base, home)
-            platform, ports = await stack.enter_async_context(serving(settings_of(home)))
+            platform, ports = await stack.enter_async_context(serving(settings_of(home, edge=edge)))
             await asyncio.to_thread(load_shop, platform)
             opened[name] = World(platform, ports)
         yield opened
