@@ -12,6 +12,7 @@ from engine.sql.calls import check_call
 from engine.sql.dialects import print_sql
 from engine.sql.nodes import EXPRESSIONS, check_type, refuse_part
 from engine.sql.parse import parse
+from engine.sql.scopes import shadowed
 
 PRINCIPAL = "principal"
 SOURCE = "governed_source"
@@ -68,6 +69,8 @@ def print_filter(
 ) -> str:
     """The condition as text for the engine, with the caller's attributes as literals."""
     found = read_filter(row_filter.expression, relation, dialect, dict(row_filter.columns))
+    if not shadowed(relation, dialect).isdisjoint(found.columns):
+        raise refuse_part("filter")
     holder = exp.Paren(this=found.tree)
     for node in list(holder.find_all(exp.Column)):
         if isinstance(node.this, exp.Identifier) and _fact(node) is not None:

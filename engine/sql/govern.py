@@ -4,6 +4,7 @@ from engine.policy.rules import ColumnRule, Governed
 from engine.sql.expressions import unresolved
 from engine.sql.filters import SOURCE, print_filter
 from engine.sql.masks import mask_sql
+from engine.sql.scopes import shadowed
 
 _PLACE = "\0source\0"
 NO_KEY = "<the tenant's key>"
@@ -30,30 +31,31 @@ def govern(
 
 
 def _print(governed: Governed, dialect: str, *, is_calm: bool, shows_key: bool) -> str:
-    if not governed.relation.columns:
+    unreadable = shadowed(governed.source, dialect)
+    names = [column.name for column in governed.relation.columns if column.name not in unreadable]
+    if not names:
         raise unresolved()
     if governed.is_open:
-        columns = ", ".join(quote_name(column.name, dialect) for column in governed.relation.columns)
+        columns = ", ".join(quote_name(name, dialect) for name in names)
         return f"(SELECT {columns} FROM {_PLACE})"  # noqa: S608 - names are quoted, the source is the connector's
     types = {column.name: column.data_type for column in governed.source.columns}
     key = governed.mask_key if shows_key else NO_KEY
     shown = []
-    for column in governed.relation.columns:
-        rule = governed.columns.get(column.name)
-        shown.append(_column(column.name, rule, types[column.name], dialect, key))
+    for name in names:
+        shown.append(_column(name, governed.columns.get(name), types[name], dialect, key))
     text = f"SELECT {', '.join(shown)} FROM {_PLACE} AS {quote_name(SOURCE, dialect)}"  # noqa: S608 - as above
     if governed.filters:
         conditions = [print_filter(item, governed.source, governed.facts, dialect) for item in governed.filters]
         text += f" WHERE {' AND '.join(conditions)}"
-        text = _guarded(text, governed, dialect, is_calm=is_calm)
+        text = _guarded(text, names, dialect, is_calm=is_calm)
     return f"({text})"
 
 
-def _guarded(text: str, governed: Governed, dialect: str, *, is_calm: bool) -> str:
+def _guarded(text: str, names: list[str], dialect: str, *, is_calm: bool) -> str:
     if is_calm:
         return text
     if dialect == "spark":  # predicates do not pass a condition that is not deterministic
-        columns = ", ".join(quote_name(column.name, dialect) for column in governed.relation.columns)
+        columns = ", ".join(quote_name(name, dialect) for name in names)
         return f"SELECT {columns} FROM ({text}) WHERE rand() >= 0"  # noqa: S608 - as above
     return text + _BARRIERS[dialect]
 

@@ -13,7 +13,7 @@ from engine.sql.expressions import Expressions, unresolved
 from engine.sql.functions import SPARK_COLUMNS, TABLE_FUNCTIONS
 from engine.sql.labels import NOTHING, PLAIN, Column, Columns, Label, Leaf, Protected, misused, union
 from engine.sql.nodes import PARTS, check_parts, refuse_part
-from engine.sql.scopes import Ctes, Scope, Source, column_aliases, fold, fold_identifier
+from engine.sql.scopes import Ctes, Scope, Source, column_aliases, fold, fold_identifier, shadowed
 
 Weighed = tuple[Columns, int]
 
@@ -174,11 +174,13 @@ class Relations:
     def _columns(self, leaf: Leaf) -> Columns:
         """A base relation's columns as this caller may use them."""
         governed, found = leaf.governed, []
+        unreadable = shadowed(governed.source, self._dialect)
         for info in governed.relation.columns:
+            if info.name in unreadable:
+                continue
             rule = governed.columns.get(info.name)
             origin = frozenset({(governed.relation.name, info.name)})
             label = Label(direct=origin) if rule is None else _ruled(leaf, info.name, rule, origin)
-            # PostgreSQL compares exactly; elsewhere two columns may differ in case only, and both labels hold.
             found.append(Column(fold(info.name, self._dialect, is_quoted=True), label, info.name))
         return Columns(tuple(found))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
+from engine.connectors.connector import RelationInfo
 from engine.sql.labels import PLAIN, Block, Column, Columns, Label, Origin, union
 
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
@@ -27,6 +28,18 @@ def fold(name: str, dialect: str, *, is_quoted: bool = False) -> str:
 
 def fold_identifier(node: exp.Expr, dialect: str) -> str:
     return fold(node.name, dialect, is_quoted=bool(node.args.get("quoted")))
+
+
+def shadowed(relation: RelationInfo, dialect: str) -> frozenset[str]:
+    """Columns that differ from one before them in case only: by their names an engine reads the first one."""
+    seen: set[str] = set()
+    found: set[str] = set()
+    for column in relation.columns:
+        name = fold(column.name, dialect, is_quoted=True)
+        if name in seen:
+            found.add(column.name)
+        seen.add(name)
+    return frozenset(found)
 
 
 def column_aliases(alias: exp.Expr | None, dialect: str) -> list[tuple[str, str]]:
