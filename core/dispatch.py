@@ -149,7 +149,7 @@ class Dispatcher(Generic[EngineT]):
         principal, tool = await self._admit(call, trail)
         request = read_arguments(tool, call.arguments, call.form)
         payload = request.model_dump_json()
-        trail.argument_digest = self._ports.audit.digest(principal.tenant, payload.encode())
+        trail.argument_digest = self._ports.audit.digest(principal.tenant, _in_order(payload))
         await self._check_objects(principal, tool, request, trail)
         if call.job is None:
             await self._ports.approvals.check(principal, tool, request, trail.argument_digest)
@@ -320,6 +320,11 @@ def is_permitted(tool: Tool, principal: Principal) -> bool:
     if tool.needs == ANYONE:
         return True
     return bool(principal.tenant) and (tool.needs == SIGNED_IN or principal.may(tool.needs))
+
+
+def _in_order(payload: str) -> bytes:
+    """JSON with sorted keys: equal arguments have equal digests, also where a door keeps no order (protobuf maps)."""
+    return json.dumps(json.loads(payload), sort_keys=True).encode()
 
 
 def _digestible(result: BaseModel) -> bytes:
