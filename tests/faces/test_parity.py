@@ -64,13 +64,13 @@ class CliClient:
 
 
 def table(tokens: dict[str, str | None], data: str) -> list[Row]:
-    """Every tool; what is refused before rights matter is tried as one principal only."""
+    """Every tool; a call that cannot be read is tried by one who may call every tool."""
     return [
         Row(principal, tool, case)
         for tool in REGISTRY
         for case in cases(tool, IDS, data)
         for principal in tokens
-        if principal == "admin" or not case.is_admin_only
+        if principal == "super_admin" or not case.is_admin_only
     ]
 
 
@@ -141,11 +141,13 @@ async def audited(world: World) -> list[Record]:
 
 
 def answered(trail: list[Record]) -> list[Record]:
-    """The trail without the first rounds of calls that asked the person: the same call follows, allowed."""
+    """The trail without the first rounds of calls that asked the person: the same call follows, and is decided."""
     is_question = [
         record[3] == "destroy"
         and record[5] == "UNAUTHORIZED"
-        and following == (*record[:4], "allowed", "OK", record[6])
+        and record[6] != ""  # a refusal for want of rights comes before the arguments are read
+        and (*following[:4], following[6]) == (*record[:4], record[6])
+        and following[5] != "UNAUTHORIZED"
         for record, following in pairwise(trail)
     ]
     return [record for record, asked in zip(trail, [*is_question, False], strict=True) if not asked]
