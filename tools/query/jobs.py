@@ -141,7 +141,8 @@ async def run_query(ctx: Ctx, request: RunQuery) -> StartedQuery:
     """Start a query in the background and answer the id of its job at once.
 
     The query is checked first. Ask get_query_job until it has ended, then get_query_job_results; rows are kept
-    for some days. create_schedule can run it at set times. For a short query whose rows are wanted now, use execute_query."""
+    for some days. create_schedule can run it at set times. For a short query whose rows are wanted now, use
+    execute_query."""
     jobs, by = ctx.engine.query_jobs, ctx.principal
     wanted = await jobs.resolve(
         by,

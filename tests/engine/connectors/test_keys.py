@@ -12,7 +12,7 @@ from core.settings import QuerySettings
 from engine.connectors.connector import ConnectionSpec
 from engine.connectors.places import Places
 from engine.connectors.pool import Connectors
-from engine.lake.metadata import _identifier
+from engine.lake.metadata import read_identifier
 from engine.lake.warehouse import Lake
 from tests.fixtures_postgres import PostgresServer, postgres, postgres_database
 
@@ -61,6 +61,6 @@ async def test_postgresql_says_its_primary_keys(
 
 def test_identifier_fields_of_iceberg_are_a_key_unless_one_is_nested() -> None:
     fields = [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]
-    assert _identifier({"fields": fields, "identifier-field-ids": [2, 1]}) == ("a", "b")
-    assert _identifier({"fields": fields, "identifier-field-ids": [2, 7]}) == ()
-    assert _identifier({"fields": fields}) == ()
+    assert read_identifier({"fields": fields, "identifier-field-ids": [2, 1]}) == ("a", "b")
+    assert read_identifier({"fields": fields, "identifier-field-ids": [2, 7]}) == ()
+    assert read_identifier({"fields": fields}) == ()

@@ -7,7 +7,7 @@ import pytest
 from core.context import Principal
 from core.errors import NotFound
 from engine.identity.vault import SealBroken, Vault
-from engine.results.kept import LIFETIME_S, MAX_PER_TENANT, SWEEP_EVERY_S, KeptResults
+from engine.results.kept import LIFETIME_S, MAX_PER_TENANT, SWEEP_EVERY_S, KeptResult, KeptResults
 
 ADA, BOB, EVE = Principal("ada", "acme"), Principal("bob", "acme"), Principal("ada", "other")
 
@@ -41,6 +41,7 @@ def kept(tmp_path: Path, clock: Clock) -> KeptResults:
 async def test_a_result_comes_back_whole(kept: KeptResults) -> None:
     result_id = await kept.save(ADA, "list_tables", b'{"a": 1}\n')
     found = await kept.load(ADA, result_id)
+    assert isinstance(found, KeptResult)
     assert (found.tool, found.result_json) == ("list_tables", b'{"a": 1}\n')
 
 

@@ -183,7 +183,12 @@ async def test_a_repeated_key_starts_no_second_job(shop: Shop) -> None:
 
 async def test_a_saved_query_can_be_scheduled_and_is_known_to_lineage(shop: Shop) -> None:
     await shop.call("create_query", query_text=ITEMS, connection_id="shop", project_id="p1", query_id="all_items")
-    ask: dict[str, Any] = {"name": "n", "tool": "run_query", "arguments": {"query_id": "all_items"}, "cron": "* * * * *"}
+    ask: dict[str, Any] = {
+        "name": "n",
+        "tool": "run_query",
+        "arguments": {"query_id": "all_items"},
+        "cron": "* * * * *",
+    }
     made = await shop.call("create_schedule", **ask)
     shop.platform.engine.schedules._clock = lambda: made.next_at.timestamp() + 1
     await make_ticker(shop.platform).tick()
