@@ -1,45 +1,38 @@
 #!/usr/bin/env bash
-# Runs conformance suites that we did not write on a running demo. They live outside the repository, in
-# HEADWATER_JUDGES (default ../shared/judges); where that folder is missing everything is skipped, and said so.
-# Our own long tests of governed SQL run first: they need no judge but the corpus of attacks, HEADWATER_ATTACKS.
-# usage: tests/judge.sh [attacks|differential|mutations|slow|mcp|inspector|buf|grpc|grpc-web|schemathesis ...]
+# Our own long tests, then conformance suites that we did not write, on a running demo. What needs data from outside the
+# repository is skipped, and said so, where that is missing: HEADWATER_JUDGES (default ../shared/judges), HEADWATER_ATTACKS,
+# HEADWATER_EVALS. JUDGE_FUZZ_SECONDS is 600 unless told.
+# usage: tests/judge.sh [attacks|differential|mutations|fuzz|gold|slow|mcp|inspector|buf|grpc|grpc-web|schemathesis ...]
 #        all of them when none is named
 set -u
 cd "$(dirname "$0")/.."
+judges=${HEADWATER_JUDGES:-../shared/judges}
 attacks=${HEADWATER_ATTACKS:-../shared/data/sql-attacks-dev.jsonl}
-failed=$bad
+evals=${HEADWATER_EVALS:-../shared/data/evals}
+failed=0
 run() { echo "== $1"; shift; "$@" || failed=1; }
-own() {
-  case $1 in
-    attacks) run "Attacks through every door" .venv/bin/python -m tests.hostile.attacks "$attacks" ;;
-    differential) run "Governed answers beside a filtered copy" .venv/bin/pytest -q -n 2 --dist worksteal -m slow tests/differential ;;
-    mutations) run "Every rule broken once" .venv/bin/python -m tests.differential.mutations ;;
-    slow) run "Slow tests" .venv/bin/pytest -q -n 2 --dist worksteal -m slow --ignore=tests/differential ;;
-    *) return 1 ;;
-  esac
-}
+slow() { .venv/bin/pytest -q -n 2 --dist worksteal -m slow "$@"; }
+
 others=
-for name in ${*:-attacks differential mutations slow mcp inspector buf grpc grpc-web schemathesis}; do
-  own "$name" || others="$others $name"
+for name in ${*:-attacks differential mutations fuzz gold slow mcp inspector buf grpc grpc-web schemathesis}; do
+  case $name in
+    attacks) run "Attacks through every door" .venv/bin/python -m tests.hostile.attacks "$attacks" ;;
+    differential) run "Governed answers beside a filtered copy" slow tests/differential ;;
+    mutations) run "Every rule broken once" .venv/bin/python -m tests.differential.mutations ;;
+    fuzz) run "Grammar fuzzing" .venv/bin/python -m tests.hostile.fuzz_sql "${JUDGE_FUZZ_SECONDS:-600}" ;;
+    gold)
+      if [ -d "$evals" ]; then run "Gold SQL of evaluation sets" .venv/bin/python -m tests.hostile.gold_sql "$evals"
+      else echo "gold skipped: no folder $evals (set HEADWATER_EVALS)"; fi ;;
+    slow) run "Slow tests" slow --ignore=tests/differential ;;
+    *) others="$others $name" ;;
+  esac
 done
 [ -n "$others" ] || exit $failed
-# fuzz and gold need no judge, only time and data: JUDGE_FUZZ_SECONDS (600), HEADWATER_EVALS (default ../shared/data/evals).
-early=${*:-fuzz gold}
-bad=0
-for name in $early; do
-  case $name in
-    fuzz) .venv/bin/python -m tests.hostile.fuzz_sql "${JUDGE_FUZZ_SECONDS:-600}" || bad=1 ;;
-    gold)
-      evals=${HEADWATER_EVALS:-../shared/data/evals}
-      if [ -d "$evals" ]; then .venv/bin/python -m tests.hostile.gold_sql "$evals" || bad=1
-      else echo "gold skipped: no folder $evals (set HEADWATER_EVALS)"; fi ;;
-  esac
-done
-judges=${HEADWATER_JUDGES:-../shared/judges}
 if [ ! -d "$judges" ]; then
   echo "judges skipped: no folder $judges (set HEADWATER_JUDGES)"
   exit $failed
 fi
+
 home=${JUDGE_HOME:-.headwater-judge}
 export HEADWATER_HOME=$home
 .venv/bin/headwater demo --no-serve > /dev/null || { echo "judges: the demo does not run"; exit 1; }
@@ -61,7 +54,6 @@ for name in $others; do
     grpc) run "gRPC" bash "$judges/grpcurl.sh" "$grpc" "$(token viewer)" "$list" '{}' flights ;;
     grpc-web) run "gRPC-Web" node "$judges/grpc-web.mjs" "$web" "$(token viewer)" "$list" '{}' "$proto" flights ;;
     schemathesis) run "schemathesis" bash "$judges/schemathesis.sh" "$rest" "$(token admin)" ;;
-    fuzz | gold) ;;  # done above
     *) echo "no judge is named $name"; failed=1 ;;
   esac
 done
