@@ -34,6 +34,7 @@ from core.registry import Registry
 from core.tool import ANYONE, SIGNED_IN, Tool
 
 EngineT = TypeVar("EngineT")
+OtherT = TypeVar("OtherT")
 log = logging.getLogger("headwater.dispatch")
 
 DEFAULT_WAIT_S = 30.0
@@ -108,6 +109,12 @@ class Dispatcher(Generic[EngineT]):
         self._timeout_s = timeout_s
         self._observe = observe
         self._scope = scope
+
+    def beside(self, registry: Registry, engine: OtherT) -> "Dispatcher[OtherT]":
+        """The same gate before the operations of another protocol, which work on an engine of their own."""
+        return Dispatcher(
+            registry, engine, self._ports, timeout_s=self._timeout_s, observe=self._observe, scope=self._scope
+        )
 
     async def authenticate(self, token: str | None) -> Principal:
         """The principal of a bearer token. Raises Unauthenticated."""

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 
 def rest_face(platform: Platform) -> Any:
     from api.content import content_routes
+    from api.iceberg import iceberg_routes
     from api.rest import rest_app
     from api.uploads import upload_routes
+    from headwater.iceberg import iceberg_gate
 
     return rest_app(
         platform.dispatcher,
@@ -22,6 +24,7 @@ def rest_face(platform: Platform) -> Any:
         extra_routes=[
             *content_routes(platform.dispatcher, platform.engine.query_jobs.contents),
             *upload_routes(platform.dispatcher, platform.engine.uploads),
+            *iceberg_routes(iceberg_gate(platform), platform.engine.identity),
         ],
     )
 
