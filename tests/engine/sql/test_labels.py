@@ -164,12 +164,3 @@ def test_a_near_name_is_suggested_from_what_is_visible() -> None:
         with pytest.raises(QueryUnauthorized) as refused:
             plan(sql)
         assert name == "s" or f"Did you mean {name}?" in refused.value.hint
-
-
-def test_columns_whose_names_differ_in_case_only_share_their_labels() -> None:
-    twins = relation("w", "k", "K")
-    rules = {"K": ColumnRule("aggregate_only", min_group=3)}
-    seen = Seen({"w": Governed(twins, twins, rules)})
-    with pytest.raises(QueryUnauthorized):
-        prepare("SELECT k FROM w", seen, "duckdb", max_rows=9)
-    assert prepare("SELECT k FROM w", seen, "postgres", max_rows=9).outputs[0].privacy == "public"
