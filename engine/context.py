@@ -26,6 +26,7 @@ from engine.sql.lineage import LineageLog
 from engine.sql.rulebook import Rulebook
 from engine.sql.run import SqlService
 from engine.store.db import Store
+from engine.transfer.imports import Imports
 from engine.transfer.uploads import Uploads
 from engine.usage.usage import Usage
 
@@ -53,6 +54,7 @@ class Engine:
     catalog: Catalog
     datasets: Datasets
     uploads: Uploads
+    imports: Imports
     sql: SqlService
     lineage: LineageLog
     rulebook: Rulebook

@@ -33,6 +33,8 @@ from engine.sql.lineage import LineageLog
 from engine.sql.rulebook import Rulebook
 from engine.sql.run import SqlService
 from engine.store.db import Store
+from engine.transfer.imports import Ground as ImportGround
+from engine.transfer.imports import Imports
 from engine.transfer.uploads import Uploads
 from engine.usage.prices import Prices
 from engine.usage.usage import Usage
@@ -40,6 +42,7 @@ from headwater import __version__
 from headwater.edge.edges import Edges
 from headwater.results import Reading, build_results
 
+IMPORT_MEMORY_MB = 512  # of the DuckDB that reads files, in a worker
 CARE_MEMORY_MB = 256  # of the DuckDB that rewrites files, in a worker
 
 
@@ -59,10 +62,26 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
     vault = Vault(load_root_key(settings.home))
     ground = Ground(settings, store, vault, TenantSeals(store, vault), EgressClient(settings.egress))
     warehouses = Warehouses(
-        store, folder=settings.home / "warehouse", home=settings.home, roots=settings.query.allowed_roots
+        store,
+        folder=settings.home / "warehouse",
+        home=settings.home,
+        roots=settings.query.allowed_roots,
+        private_hosts=settings.egress.allowed_private_hosts,
+        unseal=partial(ground.seals.open, "connections"),
     )
-    lake = Lake(settings.home / "warehouse", locate=warehouses.locate)
-    connectors = open_connectors(settings, warehouses, lake, edges)
+    lake = Lake(
+        settings.home / "warehouse",
+        locate=warehouses.locate,
+        shared=warehouses.shared,
+        check_host=warehouses.check_host,
+    )
+    places = Places(
+        home=settings.home,
+        roots=settings.query.allowed_roots,
+        private_hosts=settings.egress.allowed_private_hosts,
+        lakehouses=warehouses.folders,
+    )
+    connectors = open_connectors(settings, places, lake, edges)
     catalog = build_catalog(ground, warehouses, connectors)
     identity = build_identity(ground)
     quotas = Quotas(store, open_ledger(store, settings.limits))
@@ -70,6 +89,8 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
     usage = Usage(store, Prices(settings.query.usd_per_tb, settings.query.usd_per_cpu_hour))
     sql, lineage = build_sql(settings.query, store, catalog, usage, results)
     builder = QueryBuilder(catalog)
+    datasets = Datasets(store, lake=lake, catalog=catalog)
+    uploads = Uploads(store, folder=settings.home / "uploads", max_bytes=settings.results.max_mb * 2**20)
     saved = SavedQueries(store, reader=builder)
     return Engine(
         settings=settings,
@@ -86,8 +107,9 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         care=build_care(settings, lake, catalog),
         connectors=connectors,
         catalog=catalog,
-        datasets=Datasets(store, lake=lake, catalog=catalog),
-        uploads=Uploads(store, folder=settings.home / "uploads", max_bytes=settings.results.max_mb * 2**20),
+        datasets=datasets,
+        uploads=uploads,
+        imports=build_imports(ground, ImportGround(datasets, catalog, uploads, ground.egress, places)),
         rulebook=Rulebook(catalog),
         sql=sql,
         lineage=lineage,
@@ -171,16 +193,24 @@ def build_identity(ground: Ground) -> Identity:
     )
 
 
-def open_connectors(settings: Settings, warehouses: Warehouses, lake: Lake, edges: Edges | None) -> Connectors:
+def build_imports(ground: Ground, parts: ImportGround) -> Imports:
+    """Files made into rows."""
+    settings = ground.settings
+    return Imports(
+        ground.store,
+        parts,
+        folder=settings.home / "imports",
+        max_bytes=settings.results.max_mb * 2**20,
+        memory_mb=IMPORT_MEMORY_MB,
+        threads=settings.query.threads or 2,
+    )
+
+
+def open_connectors(settings: Settings, places: Places, lake: Lake, edges: Edges | None) -> Connectors:
     """Connections to what the operator allows; their statements run in `edges`, or here where there are none."""
     return Connectors(
         lake=lake,
-        places=Places(
-            home=settings.home,
-            roots=settings.query.allowed_roots,
-            private_hosts=settings.egress.allowed_private_hosts,
-            lakehouses=warehouses.folders,
-        ),
+        places=places,
         settings=settings.query,
         temp_directory=settings.home / "tmp",
         wrap=None if edges is None else edges.wrap(lake),

@@ -18,7 +18,7 @@ from engine.identity.seals import TenantSeals
 from engine.jobs.idempotency import IdempotencyKeys
 from engine.jobs.leases import Claim
 from engine.jobs.worker import Worker
-from engine.results.listing import EXPORT, RUN
+from engine.results.listing import EXPORT, IMPORT, RUN
 from engine.schedules.schedules import Schedule
 from engine.schedules.ticker import Ticker
 from engine.store.db import Store, sqlite_url
@@ -141,6 +141,7 @@ def build_ports(engine: Engine) -> Ports:
                 "query_job": lambda by, name: engine.query_jobs.own.get(by, RUN, name),
                 "dataset": engine.datasets.get,
                 "managed_table": engine.datasets.table,
+                "import_job": lambda by, name: engine.query_jobs.own.get(by, IMPORT, name),
                 "upload": engine.uploads.get,
                 "export": lambda by, name: engine.query_jobs.own.get(by, EXPORT, name),
             }
@@ -198,7 +199,13 @@ def make_worker(platform: Platform, concurrency: int) -> Worker:
         lease_s=jobs.lease_s,
         max_attempts=jobs.max_attempts,
         admit=admit,
-        chores=[keep_keys(engine).purge, engine.query_jobs.sweep, engine.datasets.settler.upkeep, engine.uploads.sweep],
+        chores=[
+            keep_keys(engine).purge,
+            engine.query_jobs.sweep,
+            engine.datasets.settler.upkeep,
+            engine.uploads.sweep,
+            engine.imports.sweep,
+        ],
     )
 
 

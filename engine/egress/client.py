@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("headwater.egress")
 
 MAX_REDIRECTS = 3
+ANY_TYPE = "*"  # in `sinks`
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 KEPT_ACROSS_ORIGINS = frozenset({"accept", "content-type", "user-agent"})
 OWN_HEADERS = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "te"})
@@ -141,7 +142,8 @@ class EgressClient:
             if answer.status in REDIRECTS and "location" in answer.headers:
                 return Response(answer.status, answer.headers, b"", request.target.url)
             plain = _plain(answer.chunks, answer.headers.get("content-encoding", ""), limit_bytes)
-            sink = request.sinks.get(answer.headers.get("content-type", "").partition(";")[0])
+            kind = answer.headers.get("content-type", "").partition(";")[0]
+            sink = request.sinks.get(kind) or request.sinks.get(ANY_TYPE)
             if sink is not None and answer.status < 300:
                 async for chunk in plain:
                     sink(chunk)

@@ -1,0 +1,196 @@
+"""Reads a file with a DuckDB that can open it, the table's folder, and nothing else."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from core.errors import Conflict
+from engine.connectors.duck import extension_path, quote
+from engine.transfer.sources import Source
+from engine.transfer.types import kept_type
+
+LINE_BYTES = 8 * 2**20  # the longest line of CSV or JSON
+BATCH_BYTES = 512 * 2**20
+SAMPLE_ROWS = 20_480
+ARROW = "arrow_source"
+# Pattern in DuckDB's message, what to say, what to do next. First match wins.
+_FAILURES = (
+    ("[Mm]aximum line size|max_line_size", "A line of the file is longer than 8 MB.", "Check its quotes and newlines."),
+    ("maximum_object_size|object exceeds", "An object of the file is larger than 8 MB.", "Write one object a line."),
+    ("Out of Memory|failed to allocate|could not allocate", "A row of the file is too large.", "Split its values."),
+    ("No magic bytes|too small to be a|truncated|Invalid footer|metadata", "The file is damaged or cut off.", ""),
+    ("sniffing|detect", "The file's columns cannot be told.", "Give `delimiter`, or check that it is CSV."),
+    ("[Uu]nicode|utf-8|UTF8|byte sequence", "The file is not UTF-8 text.", "Convert it to UTF-8."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CsvOptions:
+    """How a CSV file is written; None means that the file tells."""
+
+    delimiter: str | None = None
+    has_header: bool = True
+    null_text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A file that was looked into: its columns in order, with the types that a table would give them."""
+
+    source: Source
+    columns: Mapping[str, str]
+    csv: Mapping[str, str] = field(default_factory=dict)  # what read_csv is told, in SQL
+
+
+@contextmanager
+def opened(
+    source: Source, *, folder: Path, memory_mb: int, threads: int, temp: Path
+) -> Iterator["duckdb.DuckDBPyConnection"]:
+    """A DuckDB of this import's own."""
+    connection = duckdb.connect(
+        config={
+            "memory_limit": f"{memory_mb}MB",
+            "threads": str(threads),
+            "preserve_insertion_order": "false",
+            "temp_directory": str(temp),
+            "autoload_known_extensions": "false",
+            "autoinstall_known_extensions": "false",
+            "python_enable_replacements": "false",
+        }
+    )
+    try:
+        if source.format == "AVRO":
+            connection.execute(f"LOAD {quote(str(extension_path('avro')))}")
+        connection.execute("SET TimeZone='UTC'")
+        connection.execute(f"SET allowed_paths=[{quote(str(source.path))}]")
+        connection.execute(f"SET allowed_directories=[{quote(str(folder))}]")
+        connection.execute("SET enable_external_access=false")
+        connection.execute("SET lock_configuration=true")
+        yield connection
+    finally:
+        connection.close()
+
+
+def look(connection: "duckdb.DuckDBPyConnection", source: Source, csv: CsvOptions) -> Reading:
+    """The file's columns. Raises Conflict when it is not what it should be."""
+    with explained(source):
+        options = _sniffed(connection, source, csv) if source.format == "CSV" else {}
+        is_told = "columns" in options
+        found = json.loads(options.pop("columns")) if is_told else _described(connection, source)
+    columns = {name: kept_type(kind) for name, kind in found.items()}
+    lowered = [name.lower() for name in columns]
+    if not columns or any(not name.strip() or not name.isprintable() for name in columns):
+        raise Conflict("The file has no columns, or one without a usable name.", hint="Its first line names them.")
+    if len(set(lowered)) != len(lowered):
+        raise Conflict("Two columns of the file differ only by case.", hint="Rename one of them.")
+    return Reading(source, columns, options)
+
+
+def _described(connection: "duckdb.DuckDBPyConnection", source: Source) -> dict[str, str]:
+    query = f"DESCRIBE SELECT * FROM {relation(connection, source)}"  # noqa: S608 - the path is quoted
+    try:
+        rows = connection.execute(query).fetchall()
+    except duckdb.Error:
+        if source.format != "JSON":
+            raise
+        lenient = query.removesuffix(")") + ", format='newline_delimited', ignore_errors=true, records=true)"
+        rows = connection.execute(lenient).fetchall()
+    return {row[0]: row[1] for row in rows}
+
+
+def relation(connection: "duckdb.DuckDBPyConnection", source: Source, columns: Mapping[str, str] | None = None) -> str:
+    """The FROM item that reads a file other than CSV; `columns` are those of JSON, with their types."""
+    path = quote(str(source.path))
+    if source.format == "PARQUET":
+        return f"read_parquet({path}, hive_partitioning=false)"
+    if source.format == "AVRO":
+        return f"read_avro({path})"
+    if source.format == "ARROW":
+        connection.register(ARROW, _arrow(source.path))
+        return ARROW
+    told = f", columns={_struct(columns)}" if columns else f", sample_size={SAMPLE_ROWS}"
+    return f"read_json({path}, maximum_object_size={LINE_BYTES}{told})"
+
+
+def csv_relation(reading: Reading, columns: Mapping[str, str], *, keeps: int = 0) -> str:
+    """The FROM item that reads a CSV file with these columns; `keeps` errors are set aside and not raised."""
+    told = ", ".join(f"{name}={value}" for name, value in reading.csv.items())
+    aside = f", store_rejects=true, rejects_limit={keeps}" if keeps else ""
+    return (
+        f"read_csv({quote(str(reading.source.path))}, auto_detect=false, columns={_struct(columns)}, "
+        f"max_line_size={LINE_BYTES}, {told}{aside})"
+    )
+
+
+@contextmanager
+def explained(source: Source) -> Iterator[None]:
+    """Says what is wrong with a file, without its values."""
+    try:
+        yield
+    except (duckdb.Error, pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        text = str(error).partition("\n")[0] if "Maximum line size" not in str(error) else "Maximum line size"
+        for pattern, message, hint in _FAILURES:
+            if re.search(pattern, text):
+                raise Conflict(message, hint=hint or "Send it again.") from None
+        raise Conflict(f"The file cannot be read as {source.format}.", hint="Check that it is whole.") from None
+
+
+def _sniffed(connection: "duckdb.DuckDBPyConnection", source: Source, csv: CsvOptions) -> dict[str, str]:
+    asked = f", header={str(csv.has_header).lower()}, nullstr={quote(csv.null_text)}, max_line_size={LINE_BYTES}"
+    if csv.delimiter:
+        asked += f", delim={quote(csv.delimiter)}"
+    query = (
+        "SELECT Delimiter, Quote, Escape, SkipRows, Columns, DateFormat, TimestampFormat FROM sniff_csv("  # noqa: S608
+        f"{quote(str(source.path))}, ignore_errors=true, sample_size={SAMPLE_ROWS}{asked})"
+    )
+    delimiter, quoted, escape, skip, columns, date, timestamp = connection.execute(query).fetchall()[0]
+    options = {
+        "columns": json.dumps({item["name"]: item["type"] for item in columns}),
+        "header": str(csv.has_header).lower(),
+        "delim": quote(delimiter),
+        "quote": quote(_sign(quoted)),
+        "escape": quote(_sign(escape)),
+        "skip": str(skip),
+        "nullstr": quote(csv.null_text),
+        "allow_quoted_nulls": "false",
+    }
+    if date:
+        options["dateformat"] = quote(date)
+    if timestamp:
+        options["timestampformat"] = quote(timestamp)
+    return options
+
+
+def _sign(text: str) -> str:
+    return "" if text == "(empty)" else text
+
+
+def _struct(columns: Mapping[str, str] | None) -> str:
+    return "{" + ", ".join(f"{quote(name)}: {quote(kind)}" for name, kind in (columns or {}).items()) + "}"
+
+
+def _arrow(path: Path) -> pa.RecordBatchReader:
+    """The batches of an IPC file or stream, each checked before it is read."""
+    file = pa.memory_map(str(path))
+    if file.read(6) == b"ARROW1":
+        reader = pa.ipc.open_file(file)
+        batches: Iterator[pa.RecordBatch] = (reader.get_batch(number) for number in range(reader.num_record_batches))
+    else:
+        file.seek(0)
+        reader = pa.ipc.open_stream(file)  # type: ignore[assignment]
+        batches = iter(reader)  # type: ignore[call-overload]
+    return pa.RecordBatchReader.from_batches(reader.schema, _checked(batches))
+
+
+def _checked(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        batch.validate(full=True)
+        if batch.nbytes > BATCH_BYTES:
+            raise pa.ArrowInvalid("a batch is too large")
+        yield batch
