@@ -40,6 +40,8 @@ def read_field(name: str, type_name: str, values: Sequence[Any]) -> Field:
 
 
 def _role(name: str, type_name: str, values: Sequence[Any]) -> Role:
+    if type_name.endswith("]"):  # a list of times is no time
+        return "other"
     if _TIME.match(type_name):
         return "time"
     if _NUMBER.match(type_name) and "[" not in type_name and "(" not in type_name.partition("decimal(")[0]:
