@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import struct
+import sys
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -17,6 +18,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 
 from core.tool import Tool
 
+sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]  # httpcore looks for it four times per request
 FACES = ("mcp", "rest", "grpc", "grpc_web", "cli")
 
 

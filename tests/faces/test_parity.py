@@ -32,6 +32,7 @@ VOLATILE_KEYS = re.compile(
     r"(^|_)(at|ms|id|token|since|time|version|plan|uptime_s|now|url|text|hash|secret|seq|checked_count|head|usd|manifest_size_bytes|data_plane)$"
 )
 Tokens = dict[str, str | None]
+STRANGERS = ("nobody_at_all", "forged", "expired")
 REGISTRY = Registry.walk(TOOL_PACKAGES)
 
 
@@ -64,13 +65,15 @@ class CliClient:
 
 
 def table(tokens: dict[str, str | None], data: str) -> list[Row]:
-    """Every tool; a call that cannot be read is tried by one who may call every tool."""
+    """Every tool; a call that cannot be read is tried by one who may call every tool, and strangers are refused
+    before anything is looked at."""
     return [
         Row(principal, tool, case)
         for tool in REGISTRY
         for case in cases(tool, IDS, data)
         for principal in tokens
         if principal == "super_admin" or not case.is_admin_only
+        if principal not in STRANGERS or case.name == "valid"
     ]
 
 
