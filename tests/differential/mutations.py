@@ -154,7 +154,9 @@ MUTANTS: Sequence[Mutant] = (
         "stars cover aggregate-only columns",
         STARS,
         "    if protected:",
-        "    kept = [Column(item.name, Label(direct=item.label.direct)) for item in kept]\n    if False:",
+        "    bare = [Label(direct=item.column.label.direct) for item in found]\n"
+        "    found = [replace(item, column=item.column.labelled(label)) for item, label in zip(found, bare)]\n"
+        "    if False:",
     ),
     Mutant("max of an aggregate-only column", AGGREGATES, '"count sum avg', '"max count sum avg'),
     Mutant(
