@@ -1,5 +1,6 @@
 """Where a tenant's lakehouse lies: one configuration per tenant, inside what the operator allows."""
 
+import asyncio
 import json
 import re
 import time
@@ -11,8 +12,9 @@ from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from core.errors import Conflict, InvalidArgument
-from engine.catalog.warehouses import Warehouses, still_used
+from engine.catalog.warehouses import URL_KEY, Warehouses, still_shared, still_used
 from engine.lake.names import CATALOG
+from engine.lake.shared import masked_url
 from engine.store.db import Store
 from engine.store.tables import catalog_configs
 
@@ -35,7 +37,7 @@ class CatalogConfig:
 
 
 class CatalogConfigs:
-    """Reads and changes the tenants' configurations. Only the embedded catalog is supported."""
+    """Reads and changes the tenants' configurations: SQL catalogs, embedded or in PostgreSQL."""
 
     def __init__(
         self,
@@ -59,6 +61,7 @@ class CatalogConfigs:
             return CatalogConfig()
         kept = json.loads(row["config"])
         secret_names = json.loads(self._open(tenant, row["secret"])) if row["secret"] else {}
+        secret_names.pop(URL_KEY, None)
         return CatalogConfig(
             is_configured=True,
             catalog_type=kept["catalog_type"],
@@ -69,14 +72,18 @@ class CatalogConfigs:
         )
 
     async def set(self, tenant: str, config: CatalogConfig) -> CatalogConfig:
-        """Raises Unauthorized for a folder that is not allowed, Conflict when something else lives there.
+        """Raises Unauthorized for a folder or host that is not allowed, Conflict when something else lives there.
 
         Tables of the warehouse before stay where they are, and are seen again when it is set back."""
         _check_supported(config)
         folder = None if config.warehouse is None else self._warehouses.allowed(tenant, config.warehouse)
         row = await self._store.read(lambda connection: _row(connection, tenant))
         earlier = json.loads(self._open(tenant, row["secret"])) if row and row["secret"] else {}
+        url = _unmasked(config.uri, earlier)
+        if url:
+            await asyncio.to_thread(self._warehouses.check_shared, url, folder)
         open_props, secret_props = _split(config.extra_props, earlier)
+        secret_props |= {URL_KEY: url} if url else {}
         secret = self._seal(tenant, json.dumps(secret_props).encode()) if secret_props else None
 
         def work(connection: Connection) -> None:
@@ -87,9 +94,10 @@ class CatalogConfigs:
                 "catalog_type": config.catalog_type,
                 "warehouse": None if folder is None else str(folder),
                 "catalog_name": config.catalog_name,
-                "uri": None,
+                "uri": masked_url(url) if url else None,
                 "extra_props": open_props,
                 "earlier": still_used(row["config"] if row else None),
+                "shared": still_shared(row["config"] if row else None),
             }
             values = {"config": json.dumps(kept), "secret": secret, "updated_at": self._clock()}
             connection.execute(delete(catalog_configs).where(catalog_configs.c.tenant_id == tenant))
@@ -105,15 +113,18 @@ class CatalogConfigs:
 
 
 def _check_supported(config: CatalogConfig) -> None:
-    if config.uri:
-        raise Conflict(
-            "Only the embedded catalog is supported now: no `uri`.",
-            hint="Send catalog_type `sql` with a `warehouse` folder; create_connection reaches data elsewhere.",
-        )
+    if config.uri and config.catalog_type != "sql":
+        raise Conflict("Only a catalog of type `sql` has a `uri`.", hint="Send catalog_type `sql`, or leave uri out.")
     if config.catalog_type not in SUPPORTED_TYPES:
         raise InvalidArgument(f"catalog_type is one of {', '.join(SUPPORTED_TYPES)}.", hint="Send `sql`.")
     if not re.fullmatch(CATALOG_NAME, config.catalog_name):
         raise InvalidArgument("catalog_name is a plain name of letters, digits and _.", hint="Send `headwater`.")
+
+
+def _unmasked(uri: str | None, earlier: Mapping[str, str]) -> str:
+    """The URL with its password; one that was read and sent back whole keeps the stored one, and no other does."""
+    stored = earlier.get(URL_KEY, "")
+    return stored if uri and stored and uri == masked_url(stored) else uri or ""
 
 
 def is_secret(name: str) -> bool:

@@ -9,12 +9,16 @@ from pathlib import Path
 from sqlalchemy import Connection, select, text
 
 from core.errors import Conflict, Unauthorized, Unavailable
-from engine.connectors.places import real_path, touches
+from engine.connectors.places import Places, real_path, touches
+from engine.lake.shared import check_catalog
 from engine.store.db import Store
 from engine.store.flights import DEFAULT_TTL_S
 from engine.store.tables import catalog_configs, connections
 
 MAX_KNOWN = 10_000
+URL_KEY = "uri"  # among a configuration's secrets
+Place = tuple[Path, str]
+"""A lakehouse's folder, and the URL of its catalog; empty for the folder's own."""
 
 
 class Warehouses:
@@ -27,6 +31,8 @@ class Warehouses:
         folder: Path,
         home: Path,
         roots: Sequence[Path],
+        private_hosts: Sequence[str] = (),
+        unseal: Callable[[str, bytes], bytes] = lambda tenant, sealed: sealed,
         ttl_s: float = DEFAULT_TTL_S,
         clock: Callable[[], float] = time.monotonic,
     ):
@@ -37,22 +43,36 @@ class Warehouses:
         self._roots = [real_path(root) for root in roots]
         self._ttl_s = ttl_s
         self._clock = clock
-        self._known: dict[str, tuple[float, Path]] = {}
+        self._unseal = unseal
+        self.check_host = Places(home=home, roots=roots, private_hosts=private_hosts).check_host
+        self._known: dict[str, tuple[float, Place]] = {}
         self._changes = 0
 
     def locate(self, tenant: str) -> Path:
         """The folder of a tenant's catalog and tables. Raises Unavailable when it is no longer allowed."""
+        return self._place(tenant)[0]
+
+    def shared(self, tenant: str) -> Place | None:
+        """Folder and URL of a tenant whose catalog is in PostgreSQL. Raises as `locate`."""
+        place = self._place(tenant)
+        return place if place[1] else None
+
+    def check_shared(self, url: str, folder: Path | None) -> None:
+        """Blocking. Raises Conflict, Unauthorized or Unavailable when no catalog can be behind the URL."""
+        check_catalog(url, folder or self._folder, self.check_host)
+
+    def _place(self, tenant: str) -> Place:
         known, now = self._known.get(tenant), self._clock()
         if known is not None and now - known[0] < self._ttl_s:
             return known[1]
         changes = self._changes
-        folder = self._read(tenant)
+        place = self._read(tenant)
         # A look that began before a change must not outlive it.
         if changes == self._changes:
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
-            self._known[tenant] = (now, folder)
-        return folder
+            self._known[tenant] = (now, place)
+        return place
 
     def forget(self, tenant: str) -> None:
         """Call after a change by this process: the next look reads the store."""
@@ -94,13 +114,16 @@ class Warehouses:
         if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
             raise _not_writable()
 
-    def _read(self, tenant: str) -> Path:
-        own = self._folder / tenant
-        query = select(catalog_configs.c.config).where(catalog_configs.c.tenant_id == tenant)
-        config = self._store.read_now(lambda connection: connection.execute(query).scalar())
-        named = json.loads(config)["warehouse"] if config else None
-        if named is None:
-            return own
+    def _read(self, tenant: str) -> Place:
+        columns = catalog_configs.c
+        query = select(columns.config, columns.secret).where(columns.tenant_id == tenant)
+        row = self._store.read_now(lambda connection: connection.execute(query).first())
+        config = json.loads(row.config) if row is not None else {}
+        url = json.loads(self._unseal(tenant, row.secret))[URL_KEY] if row is not None and config.get("uri") else ""
+        named = config.get("warehouse")
+        return (self._folder / tenant if named is None else self._still_allowed(tenant, named)), url
+
+    def _still_allowed(self, tenant: str, named: str) -> Path:
         folder = real_path(named)
         if not self._is_allowed(tenant, folder):
             raise Unavailable(
@@ -123,7 +146,28 @@ def still_used(earlier: str | None) -> list[str]:
         return []
     config = json.loads(earlier)
     folders = {*config.get("earlier", ()), config["warehouse"]} - {None}
-    return sorted(folder for folder in folders if os.access(Path(folder) / "catalog.db", os.F_OK))
+    # One whose catalog is in PostgreSQL has no file of it: whatever lies there may be tables.
+    shared = {*config.get("shared", ())} | ({config["warehouse"]} if config.get("uri") else set())
+    return sorted(
+        folder
+        for folder in folders
+        if os.access(Path(folder) / "catalog.db", os.F_OK) or (folder in shared and _holds_files(Path(folder)))
+    )
+
+
+def still_shared(earlier: str | None) -> list[str]:
+    """Of the folders still used, those whose catalog was in PostgreSQL."""
+    if earlier is None:
+        return []
+    config = json.loads(earlier)
+    return sorted(({*config.get("shared", ())} | ({config["warehouse"]} if config.get("uri") else set())) - {None})
+
+
+def _holds_files(folder: Path) -> bool:
+    try:
+        return any(folder.iterdir())
+    except OSError:
+        return False
 
 
 def _taken(connection: Connection) -> Iterator[tuple[str, Path]]:

@@ -14,17 +14,19 @@ class CatalogSettings(Model):
     """Where the lakehouse lies."""
 
     configured: bool = Field(description="Whether it was set; false shows the built-in values.")
-    catalog_type: str = Field(description="`sql` or `hadoop`; both name the embedded catalog.")
+    catalog_type: str = Field(description="`sql` or `hadoop`; without `uri` both name the embedded catalog.")
     warehouse: str | None = Field(description="Folder of the tables; null is the built-in place.")
     catalog_name: str = Field(description="Name that tables may be prefixed with, beside `headwater`.")
-    uri: str | None = Field(description="Address of a catalog elsewhere; null for the embedded one.")
+    uri: str | None = Field(
+        description="PostgreSQL database of the catalog, its password masked; null for the embedded one."
+    )
     extra_props: dict[str, str] = Field(description="Further properties; secrets are shown as `***`.")
 
 
 class SetCatalogConfig(Model):
     """A new configuration, as a whole."""
 
-    catalog_type: Literal["sql", "hadoop"] = Field("sql", description="Both name the embedded catalog.")
+    catalog_type: Literal["sql", "hadoop"] = Field("sql", description="Without `uri` both name the embedded catalog.")
     warehouse: str | None = Field(
         None,
         pattern=r"^(file://)?/[^\x00]*$",
@@ -36,7 +38,11 @@ class SetCatalogConfig(Model):
         pattern=CATALOG_NAME,
         description="Name that tables may be prefixed with: letters, digits and `_`.",
     )
-    uri: str | None = Field(None, max_length=2048, description="Leave out: catalogs elsewhere are not supported yet.")
+    uri: str | None = Field(
+        None,
+        max_length=2048,
+        description="With `sql`: postgresql://user:password@host/database, for a catalog that several hosts share.",
+    )
     extra_props: dict[str, str] = Field({}, description="Further properties; `***` keeps a stored secret.")
 
 
@@ -48,7 +54,7 @@ async def get_catalog_config(ctx: Ctx, request: Empty) -> CatalogSettings:
 
 @tool("PUT /config", needs="tenant.manage", effect="write")
 async def set_catalog_config(ctx: Ctx, request: SetCatalogConfig) -> CatalogSettings:
-    """Set where the lakehouse lies: a folder of its own, under a root that the operator allows.
+    """Set where the lakehouse lies: a folder that the operator allows, its catalog there or in PostgreSQL.
 
     Nothing is moved: tables of the folder before are no longer seen, and come back when it is set back."""
     asked = CatalogConfig(

@@ -43,7 +43,7 @@ async def test_values_of_another_form_are_refused(call: Caller, wrong: dict[str,
 
 
 async def test_a_catalog_elsewhere_is_refused(call: Caller) -> None:
-    with pytest.raises(Conflict, match="embedded"):
+    with pytest.raises(Conflict, match="PostgreSQL"):
         await call("set_catalog_config", uri="http://catalog")
 
 
