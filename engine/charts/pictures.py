@@ -12,10 +12,19 @@ _turn = asyncio.Semaphore(1)
 
 async def draw(spec: dict[str, Any], *, scale: float = 1.5) -> bytes:
     """The chart as PNG. Raises Unavailable."""
+    if _names_address(spec):
+        raise Unavailable("The chart could not be drawn.", hint="A chart has its values with it and fetches nothing.")
     pixels = spec["width"] * spec["height"] * scale * scale
     scale = scale if pixels <= MAX_PIXELS else scale * (MAX_PIXELS / pixels) ** 0.5
     async with _turn:
         return await asyncio.to_thread(_draw, spec, scale)
+
+
+def _names_address(node: Any) -> bool:
+    """Whether a part names something to fetch; for images the renderer would, whatever it is allowed."""
+    if isinstance(node, dict):
+        return any(key in ("url", "href") or _names_address(value) for key, value in node.items())
+    return isinstance(node, list) and any(map(_names_address, node))
 
 
 def _draw(spec: dict[str, Any], scale: float) -> bytes:
