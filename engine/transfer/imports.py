@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -166,7 +165,6 @@ class Imports:
 
     async def _download(self, uri: str, target: Path) -> Path:
         with target.open("wb") as out:
-            os.chmod(out.fileno(), 0o600)
             try:
                 answer = await self._ground.egress.request(
                     "GET", uri, max_bytes=self._max_bytes, timeout_s=FETCH_S, sinks={ANY_TYPE: out.write}

@@ -99,9 +99,41 @@ def _described(connection: "duckdb.DuckDBPyConnection", source: Source) -> dict[
     except duckdb.Error:
         if source.format != "JSON":
             raise
-        lenient = query.removesuffix(")") + ", format='newline_delimited', ignore_errors=true, records=true)"
-        rows = connection.execute(lenient).fetchall()
+        return _structure(connection, source)
     return {row[0]: row[1] for row in rows}
+
+
+def json_lines(source: Source) -> str:
+    """The FROM item with each line of a file as it is, numbered from 1."""
+    return (
+        f"(SELECT row_number() OVER () AS row, line FROM read_csv({quote(str(source.path))}, header=false, "  # noqa: S608
+        f"columns={{'line': 'VARCHAR'}}, delim='', quote='', escape='', auto_detect=false, strict_mode=false, "
+        f"max_line_size={LINE_BYTES}))"
+    )
+
+
+IS_OBJECT = "(json_valid(line) AND json_type(CASE WHEN json_valid(line) THEN line END) = 'OBJECT')"
+
+
+def _structure(connection: "duckdb.DuckDBPyConnection", source: Source) -> dict[str, str]:
+    """The columns of those lines of a file that are objects. Raises Conflict when there are none."""
+    objects = f"SELECT line FROM {json_lines(source)} WHERE {IS_OBJECT} LIMIT {SAMPLE_ROWS}"  # noqa: S608
+    query = (
+        "SELECT e.key, list(DISTINCT e.type) FROM (SELECT row_number() OVER () AS at, line "  # noqa: S608
+        f"FROM ({objects})) AS o, json_each(o.line) AS e GROUP BY e.key ORDER BY min(o.at), min(e.id)"
+    )
+    found = {row[0]: _plain_type(set(row[1]) - {"NULL"}) for row in connection.execute(query).fetchall()}
+    if not found:
+        raise Conflict("The file holds no JSON objects.", hint="Write one object a line, or a list of them.")
+    return found
+
+
+def _plain_type(kinds: set[str]) -> str:
+    if kinds and kinds <= {"BIGINT", "UBIGINT"}:
+        return "BIGINT"
+    if kinds and kinds <= {"BIGINT", "UBIGINT", "DOUBLE"}:
+        return "DOUBLE"
+    return "BOOLEAN" if kinds == {"BOOLEAN"} else "VARCHAR"
 
 
 def relation(connection: "duckdb.DuckDBPyConnection", source: Source, columns: Mapping[str, str] | None = None) -> str:

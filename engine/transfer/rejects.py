@@ -8,7 +8,7 @@ import duckdb
 
 from core.errors import Conflict
 from engine.connectors.duck import quote, quote_name
-from engine.transfer.reading import ARROW, LINE_BYTES, Reading, csv_relation, relation
+from engine.transfer.reading import ARROW, IS_OBJECT, Reading, csv_relation, json_lines, relation
 
 ERRORS_A_ROW = 8  # of one line of CSV, counted before its other columns are not
 _CSV_REASONS = {
@@ -115,13 +115,8 @@ def _lenient_csv(
 
 def _json_lines(reading: Reading, targets: Mapping[str, Target]) -> tuple[str, list[tuple[Target, str, str]], str]:
     """Each line by itself; values are taken out of those that are objects."""
-    path = quote(str(reading.source.path))
-    raw = (
-        f"SELECT row_number() OVER () AS \"#n\", line FROM read_csv({path}, header=false, columns={{'line': 'VARCHAR'}}, "  # noqa: S608
-        f"delim='', quote='', escape='', auto_detect=false, strict_mode=false, max_line_size={LINE_BYTES})"
-    )
-    is_object = "json_valid(line) AND json_type(CASE WHEN json_valid(line) THEN line END) = 'OBJECT'"
-    raw = f"SELECT *, CASE WHEN {is_object} THEN line END AS object FROM ({raw}) WHERE trim(line) <> ''"  # noqa: S608
+    lines = f"SELECT row AS \"#n\", line FROM {json_lines(reading.source)} WHERE trim(line) <> ''"  # noqa: S608
+    raw = f"SELECT *, CASE WHEN {IS_OBJECT} THEN line END AS object FROM ({lines})"  # noqa: S608
     values = []
     for item in targets.values():
         name = item.source.replace("\\", "\\\\").replace('"', '\\"')
