@@ -125,7 +125,7 @@ class RestCatalog:
             if await asyncio.to_thread(self.sight.is_taken, by.tenant, parts):
                 raise taken(parts)
             new = Commit((*namespace, parts[-1]), asked.requirements, asked.updates)
-            others = self._lake.locations(by.tenant)
+            others = await asyncio.to_thread(self._lake.locations, by.tenant)
             location = await self._lake.commit(by.tenant, lambda catalog: commit_new(catalog, new, others))
         else:
             table = await self.sight.table(by, parts)

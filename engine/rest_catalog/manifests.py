@@ -3,6 +3,7 @@
 import os
 import stat
 import zlib
+from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO
 
 from core.errors import Conflict, InvalidArgument
@@ -25,13 +26,13 @@ def check_snapshot(snapshot: "Snapshot", parent: "Snapshot | None", location: st
     What the parent has was looked into when that was committed."""
     known = set(_list(parent.manifest_list, io)) if parent is not None else set()
     check_below(location, snapshot.manifest_list, "manifest list")
-    check_container(snapshot.manifest_list)
+    check_container(snapshot.manifest_list, io)
     budget = MAX_COMMIT
     for path in _list(snapshot.manifest_list, io):
         if path in known:
             continue
         check_below(location, path, "manifest")
-        budget -= check_container(path)
+        budget -= check_container(path, io)
         if budget < 0:
             raise Conflict(f"The new manifests have more than {MAX_COMMIT // 2**20} MB.", hint="Commit in parts.")
         _check_manifest(path, location, io)
@@ -71,20 +72,36 @@ def _check_manifest(path: str, location: str, io: "FileIO") -> None:
         check_below(location, file_path, "data file")
 
 
-def check_container(path: str) -> int:
-    """The size of a local Avro file whose blocks are all of a sane size. Raises InvalidArgument.
+def check_container(path: str, io: "FileIO") -> int:
+    """The size of an Avro file whose blocks are all of a sane size. Raises InvalidArgument.
 
     The library that reads it afterwards unpacks any block whole, however much comes out."""
     try:
-        descriptor = os.open(local_path(path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-        with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_FILE:
+        with _open_local(path) if path.startswith(("/", "file:")) else _fetch(path, io) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            if size > MAX_FILE:
                 raise _unreadable("manifest or manifest list")
             _check_blocks(file)
-            return found.st_size
+            return size
     except (OSError, EOFError, zlib.error) as error:
         raise _unreadable("manifest or manifest list") from error
+
+
+def _open_local(path: str) -> BinaryIO:
+    descriptor = os.open(local_path(path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("not a file")
+    return os.fdopen(descriptor, "rb")
+
+
+def _fetch(path: str, io: "FileIO") -> BinaryIO:
+    found = io.new_input(path)
+    if len(found) > MAX_FILE:
+        raise _unreadable("manifest or manifest list")
+    with found.open() as stream:
+        return BytesIO(stream.read(MAX_FILE))
 
 
 def _check_blocks(file: BinaryIO) -> None:

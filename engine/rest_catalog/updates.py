@@ -125,24 +125,28 @@ def needs_of(updates: "Sequence[TableUpdate]") -> set[str]:
 def check_updates(updates: "Iterable[TableUpdate]", location: str, identity: str) -> None:
     """Raises InvalidArgument for an update that would lead a reader or writer out of the table's location."""
     for update in updates:
-        if update.action == "set-location" and update.location.rstrip("/") != location:
-            raise InvalidArgument("A table stays where it is.", hint="Leave set-location out.")
-        if update.action == "assign-uuid" and str(update.uuid) != identity:
-            raise InvalidArgument("A table keeps its uuid.", hint="Leave assign-uuid out.")
-        if update.action == "upgrade-format-version":
-            check_version(update.format_version)
+        _check_identity(update, location, identity)
         if update.action == "set-properties":
             check_properties(update.updates, location)
-        if update.action == "remove-properties" and any(_NOT_FOR_CLIENTS.match(key) for key in update.removals):
+        elif update.action == "remove-properties" and any(_NOT_FOR_CLIENTS.match(key) for key in update.removals):
             raise InvalidArgument("The commit removes a property that is not a client's.")
-        if update.action == "set-statistics":
+        elif update.action == "set-statistics":
             check_below(location, update.statistics.statistics_path, "statistics file")
-        if update.action == "set-partition-statistics":
+        elif update.action == "set-partition-statistics":
             check_below(location, update.partition_statistics.statistics_path, "statistics file")
-        if update.action == "add-snapshot":
+        elif update.action == "add-snapshot":
             check_time(update.snapshot.timestamp_ms)
-        if update.action == "add-schema":
+        elif update.action == "add-schema":
             check_names(update.schema_)
+
+
+def _check_identity(update: "TableUpdate", location: str, identity: str) -> None:
+    if update.action == "set-location" and update.location.rstrip("/") != location:
+        raise InvalidArgument("A table stays where it is.", hint="Leave set-location out.")
+    if update.action == "assign-uuid" and str(update.uuid) != identity:
+        raise InvalidArgument("A table keeps its uuid.", hint="Leave assign-uuid out.")
+    if update.action == "upgrade-format-version":
+        check_version(update.format_version)
 
 
 def check_properties(properties: Mapping[str, str], location: str = "") -> None:
