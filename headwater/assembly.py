@@ -61,20 +61,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
     """Every part of the engine. Statements run in `edges`, or in this process where there are none."""
     vault = Vault(load_root_key(settings.home))
     ground = Ground(settings, store, vault, TenantSeals(store, vault), EgressClient(settings.egress))
-    warehouses = Warehouses(
-        store,
-        folder=settings.home / "warehouse",
-        home=settings.home,
-        roots=settings.query.allowed_roots,
-        private_hosts=settings.egress.allowed_private_hosts,
-        unseal=partial(ground.seals.open, "connections"),
-    )
-    lake = Lake(
-        settings.home / "warehouse",
-        locate=warehouses.locate,
-        shared=warehouses.shared,
-        check_host=warehouses.check_host,
-    )
+    warehouses, lake = build_lake(ground)
     places = Places(
         home=settings.home,
         roots=settings.query.allowed_roots,
@@ -121,6 +108,26 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         pages=PageSigner(vault.purpose_key("pages")),
         checks={"store": store_check(store)} | ({} if edges is None else {"data_plane": edges.check}),
     )
+
+
+def build_lake(ground: Ground) -> tuple[Warehouses, Lake]:
+    """Where the tenants' lakehouses lie, and what is in them."""
+    settings = ground.settings
+    warehouses = Warehouses(
+        ground.store,
+        folder=settings.home / "warehouse",
+        home=settings.home,
+        roots=settings.query.allowed_roots,
+        private_hosts=settings.egress.allowed_private_hosts,
+        unseal=partial(ground.seals.open, "connections"),
+    )
+    lake = Lake(
+        settings.home / "warehouse",
+        locate=warehouses.locate,
+        shared=warehouses.shared,
+        check_host=warehouses.check_host,
+    )
+    return warehouses, lake
 
 
 def build_catalog(ground: Ground, warehouses: Warehouses, connectors: Connectors) -> Catalog:
