@@ -33,6 +33,13 @@ def content_routes(dispatcher: Dispatcher[Any], content: Content) -> list[Route]
         principal = await admit(request, "download_export", {"export_id": export_id})
         return answer(request, await content.open_export(principal, export_id))
 
+    async def table_export(request: Request) -> Response:
+        job_id = request.path_params["job_id"]
+        principal = await admit(request, "get_export_job", {"job_id": job_id})
+        if not principal.may("query.export"):
+            raise NotFound("This link does not work any more.", hint="Ask for a new one.")
+        return answer(request, await content.open_export(principal, job_id))
+
     async def result(request: Request) -> Response:
         job_id, kind = request.path_params["job_id"], request.path_params["format"]
         principal = await admit(request, "download_query_result", {"job_id": job_id, "format": kind})
@@ -55,6 +62,7 @@ def content_routes(dispatcher: Dispatcher[Any], content: Content) -> list[Route]
 
     return [
         Route("/v1/exports/{export_id}/content", _guarded(export), methods=["GET"]),
+        Route("/v1/export-jobs/{job_id}/content", _guarded(table_export), methods=["GET"]),
         Route("/v1/query-jobs/{job_id}/content/{format}", _guarded(result), methods=["GET"]),
     ]
 

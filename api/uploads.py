@@ -1,4 +1,4 @@
-"""Bytes of uploads: `PUT /v1/uploads/{upload_id}`, whole or by range; who may send is what get_upload says."""
+"""Bytes of uploads, `PUT /v1/uploads/{upload_id}`, whole or by range; and rows that imports set aside."""
 
 import json
 import re
@@ -9,7 +9,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from api.content import answer
 from api.errors import error_body, error_headers, request_id_of, status_of
+from core.context import Principal
 from core.dispatch import Call, Dispatcher
 from core.errors import Conflict, PlatformError
 from core.ports import Receiver
@@ -21,19 +23,30 @@ _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 def upload_routes(dispatcher: Dispatcher[Any], receiver: Receiver) -> list[Route]:
     """The route that takes bytes."""
 
+    async def rejects(request: Request) -> Response:
+        job_id, request_id = request.path_params["job_id"], request_id_of(request.scope)
+        try:
+            principal = await sign_in(request)
+            await dispatcher.call(Call("get_import_job", {"job_id": job_id}, FACE, request_id, principal=principal))
+            return answer(request, await receiver.open_rejects(principal, job_id))
+        except PlatformError as error:
+            return refusal(request, error)
+
+    async def sign_in(request: Request) -> Principal:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        return await dispatcher.authenticate(token.strip() if scheme.lower() == "bearer" else None)
+
     async def put(request: Request) -> Response:
         upload_id = request.path_params["upload_id"]
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
         request_id = request_id_of(request.scope)
         try:
-            principal = await dispatcher.authenticate(token.strip() if scheme.lower() == "bearer" else None)
+            principal = await sign_in(request)
             arguments = {"upload_id": upload_id}
             await dispatcher.call(Call("get_upload", arguments, FACE, request_id, principal=principal))
             start, size, total = read_content_range(request.headers.get("content-range", ""))
             found = await receiver.receive(principal, upload_id, start, _exactly(request, size), total=total)
         except PlatformError as error:
-            headers = {name.decode(): value.decode() for name, value in error_headers(error)}
-            return Response(error_body(error, request_id), status_of(error), headers, "application/json")
+            return refusal(request, error)
         body = {"upload_id": upload_id, "received_bytes": found.received_bytes}
         body["status"] = "complete" if found.is_complete else "open"
         return Response(json.dumps(body), 200, {"upload-offset": str(found.received_bytes)}, "application/json")
@@ -41,7 +54,14 @@ def upload_routes(dispatcher: Dispatcher[Any], receiver: Receiver) -> list[Route
     return [
         Route("/v1/uploads/{upload_id}", put, methods=["PUT"]),
         Route("/api/uploads/{upload_id}", put, methods=["PUT"]),
+        Route("/v1/import-jobs/{job_id}/rejects", rejects, methods=["GET"]),
     ]
+
+
+def refusal(request: Request, error: PlatformError) -> Response:
+    """An error in the shape of all errors."""
+    headers = {name.decode(): value.decode() for name, value in error_headers(error)}
+    return Response(error_body(error, request_id_of(request.scope)), status_of(error), headers, "application/json")
 
 
 def read_content_range(header: str) -> tuple[int, int | None, int | None]:

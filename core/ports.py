@@ -127,6 +127,10 @@ class Receiver(Protocol):
         """Bytes from `start` on; `total` is the whole size as the caller says. Raises NotFound, Conflict."""
         ...
 
+    async def open_rejects(self, by: Principal, job_id: str) -> Download:
+        """The rows that an import of the caller's own has set aside. Raises NotFound."""
+        ...
+
 
 class Received(Protocol):
     """How much of an upload has come."""

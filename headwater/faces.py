@@ -23,7 +23,7 @@ def rest_face(platform: Platform) -> Any:
         version=__version__,
         extra_routes=[
             *content_routes(platform.dispatcher, platform.engine.query_jobs.contents),
-            *upload_routes(platform.dispatcher, platform.engine.uploads),
+            *upload_routes(platform.dispatcher, platform.engine.imports),
             *iceberg_routes(iceberg_gate(platform), platform.engine.identity),
         ],
     )

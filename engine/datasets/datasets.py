@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from core.context import Principal
 from core.errors import Conflict
 from engine.catalog.catalog import Catalog, Tables
+from engine.connectors.duck import quote_name
 from engine.datasets.columns import Column
 from engine.datasets.rows import Dataset, ManagedTable, Rows, no_dataset, no_table
 from engine.datasets.settling import Settler, checked_name, taken_name
@@ -233,3 +234,16 @@ class Datasets:
 
         await self.settler.commit(by.tenant, work)
         return await self.table(by, table_id)
+
+    async def select_all(self, by: Principal, table_id: str) -> str:
+        """A query for every row and column of a table that the caller may read. Raises NotFound, Conflict."""
+        name = await self.full_name(await self.table(by, table_id))
+        seen = (await self._catalog.table(by, LAKEHOUSE, name)).governed
+        columns = [
+            quote_name(column.name)
+            for column in seen.relation.columns
+            if seen.privacy(column.name) in ("public", "masked")
+        ]
+        if not columns:
+            raise Conflict("The table has no column that you may read.", hint="list_columns shows its columns.")
+        return f"SELECT {', '.join(columns)} FROM {'.'.join(map(quote_name, split_name(name)))}"  # noqa: S608

@@ -76,14 +76,15 @@ class Exports:
         """The address of the export's object."""
         return self._shelf.objects.uri(manifest.path)
 
-    async def link(self, by: Principal, manifest: ExportManifest) -> tuple[str, float]:
-        """A URL that downloads an opened export without a token, and when it ends."""
+    async def link(self, by: Principal, manifest: ExportManifest, path: str = "") -> tuple[str, float]:
+        """A URL that downloads an opened export without a token, and when it ends; `path` is our route to it."""
         if not manifest.is_sealed:
             lifetime_s = min(PRESIGNED_S, manifest.expires_at - self._shelf.clock())
             url = await self._shelf.objects.sign(manifest.path, lifetime_s)
             if url is not None:
                 return url, self._shelf.clock() + lifetime_s
-        return self._links.make(by, f"/v1/exports/{manifest.export_id}/content", until=manifest.expires_at)
+        path = path or f"/v1/exports/{manifest.export_id}/content"
+        return self._links.make(by, path, until=manifest.expires_at)
 
     async def result_link(self, by: Principal, job_id: str, kind: Format) -> tuple[str, float]:
         """A URL that downloads a result without a token, and when it ends. Raises as `StoredResults.open` does."""

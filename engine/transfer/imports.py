@@ -4,7 +4,7 @@ import asyncio
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from sqlalchemy import delete, insert, select
 
 from core.context import Cancellation, JobRun, Principal
 from core.errors import Conflict, InvalidArgument, NotFound, Unauthorized, Unavailable
+from core.ports import Download
 from engine.catalog.catalog import Catalog
 from engine.connectors.places import Places
 from engine.datasets.datasets import LAKEHOUSE, Datasets
@@ -23,7 +24,7 @@ from engine.sql.filters import SOURCE, print_filter
 from engine.store.db import Store
 from engine.store.tables import import_results
 from engine.transfer.sources import Format, open_source
-from engine.transfer.uploads import Uploads
+from engine.transfer.uploads import Upload, Uploads
 
 if TYPE_CHECKING:  # pyiceberg and DuckDB come with the first import
     from pyiceberg.catalog.sql import SqlCatalog
@@ -36,6 +37,7 @@ FETCH_S = 1800.0
 PLAIN_TIMES = 16  # the largest upload: what a compressed file may grow to
 LEFT_S = 24 * 3600.0
 SHOWN = 100
+PIECE_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,23 @@ class Imports:
                 "There is no file of bad rows.", hint="It is kept for seven days, where rows were set aside."
             )
         return path
+
+    async def receive(
+        self, by: Principal, upload_id: str, start: int, chunks: AsyncIterator[bytes], *, total: int | None
+    ) -> Upload:
+        """Bytes of an upload. Raises NotFound, Conflict."""
+        return await self._ground.uploads.receive(by, upload_id, start, chunks, total=total)
+
+    async def open_rejects(self, by: Principal, job_id: str) -> Download:
+        """The rows that an import of the caller's own has set aside. Raises NotFound."""
+        path = await self.rejects(by, job_id)
+        size = path.stat().st_size
+
+        async def read(start: int, end: int) -> AsyncIterator[bytes]:
+            for low in range(start, end, PIECE_BYTES):
+                yield await asyncio.to_thread(_piece, path, low, min(end, low + PIECE_BYTES))
+
+        return Download(f"rejects-{job_id}.jsonl", "application/x-ndjson", size, read)
 
     async def sweep(self) -> int:
         """Delete old files of bad rows, and what killed imports have left; says how many."""
@@ -258,6 +277,12 @@ def _rules(governed: Governed) -> Any:
     public = (column.name for column in governed.relation.columns if governed.privacy(column.name) == "public")
     conditions = [print_filter(item, governed.source, governed.facts, "duckdb") for item in governed.filters]
     return Rules(frozenset(name.lower() for name in public), " AND ".join(conditions), SOURCE)
+
+
+def _piece(path: Path, start: int, end: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(end - start)
 
 
 def _fresh(work: Path, root: Path) -> None:

@@ -34,6 +34,11 @@ IDS = {
     "saved_query": "kept",
     "query_job": "no-such-id",
     "export": "no-such-id",
+    "dataset": "no-such-id",
+    "managed_table": "no-such-id",
+    "upload": "no-such-id",
+    "import_job": "no-such-id",
+    "export_job": "no-such-id",
 }
 
 
