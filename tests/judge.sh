@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Our own long tests, then conformance suites that we did not write, on a running demo. What needs data from outside the
 # repository is skipped, and said so, where that is missing: HEADWATER_JUDGES (default ../shared/judges), HEADWATER_ATTACKS,
-# HEADWATER_EVALS. JUDGE_FUZZ_SECONDS is 600 unless told.
-# usage: tests/judge.sh [attacks|differential|mutations|fuzz|gold|slow|mcp|inspector|buf|grpc|grpc-web|schemathesis ...]
+# HEADWATER_EVALS. JUDGE_FUZZ_SECONDS is 600 unless told, JUDGE_TABLE_SECONDS 300.
+# usage: tests/judge.sh [attacks|differential|mutations|fuzz|tables|gold|slow|mcp|inspector|buf|grpc|grpc-web|schemathesis ...]
 #        all of them when none is named
 set -u
 cd "$(dirname "$0")/.."
@@ -14,12 +14,13 @@ run() { echo "== $1"; shift; "$@" || failed=1; }
 slow() { .venv/bin/pytest -q -n 2 --dist worksteal -m slow "$@"; }
 
 others=
-for name in ${*:-attacks differential mutations fuzz gold slow mcp inspector buf grpc grpc-web schemathesis}; do
+for name in ${*:-attacks differential mutations fuzz tables gold slow mcp inspector buf grpc grpc-web schemathesis}; do
   case $name in
     attacks) run "Attacks through every door" .venv/bin/python -m tests.hostile.attacks "$attacks" ;;
     differential) run "Governed answers beside a filtered copy" slow tests/differential ;;
     mutations) run "Every rule broken once" .venv/bin/python -m tests.differential.mutations ;;
     fuzz) run "Grammar fuzzing" .venv/bin/python -m tests.hostile.fuzz_sql "${JUDGE_FUZZ_SECONDS:-600}" ;;
+    tables) run "Tables under fire" .venv/bin/python -W ignore -m tests.chaos.test_tables "${JUDGE_TABLE_SECONDS:-300}" ;;
     gold)
       if [ -d "$evals" ]; then run "Gold SQL of evaluation sets" .venv/bin/python -m tests.hostile.gold_sql "$evals"
       else echo "gold skipped: no folder $evals (set HEADWATER_EVALS)"; fi ;;

@@ -11,6 +11,7 @@ from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestEn
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update.snapshot import _FastAppendFiles
+from pyiceberg.table.update.validate import _validate_data_files_exist
 from pyiceberg.typedef import Record
 
 from engine.lake.metadata import local_path
@@ -26,12 +27,18 @@ class Tables:
         self.lake = lake
 
     def make(
-        self, name: str = "orders", *, files: int = 12, rows: int = 20, properties: dict[str, str] | None = None
+        self,
+        name: str = "orders",
+        *,
+        files: int = 12,
+        rows: int = 20,
+        properties: dict[str, str] | None = None,
+        location: str | None = None,
     ) -> Table:
         table: Table = self.lake.commit_now(
             "default",
             lambda catalog: catalog.create_table(
-                ("shop", name), schema=SCHEMA, properties={**TABLE_DEFAULTS, **(properties or {})}
+                ("shop", name), schema=SCHEMA, location=location, properties={**TABLE_DEFAULTS, **(properties or {})}
             ),
         )
         if files:
@@ -72,10 +79,18 @@ def append_files(table: Table, chunks: Iterable[pa.Table]) -> None:
 
 
 class _AppendDeletes(_FastAppendFiles):
-    def __init__(self, table: Table, deletes: Iterable[DataFile]):
+    """A writer that knows its trade: it gives up where a file that it deletes from is gone."""
+
+    def __init__(self, table: Table, deletes: Iterable[DataFile], about: Iterable[DataFile] = ()):
         self._held = table.transaction()
         super().__init__(Operation.DELETE, self._held, table.io)
         self._deletes = list(deletes)
+        self._about = set(about)
+
+    def _validate_concurrency(self) -> None:
+        window = self._commit_window
+        if self._about and window is not None and not window.is_empty() and window.head is not None:
+            _validate_data_files_exist(self._transaction._table, window.head, self._about, window.base)
 
     def _manifests(self) -> list[ManifestFile]:
         spec = self._transaction.table_metadata.spec()
@@ -94,7 +109,14 @@ class _AppendDeletes(_FastAppendFiles):
         self._held.commit_transaction()
 
 
-def delete_positions(table: Table, path: str, positions: list[int], *, partition: Record | None = None) -> str:
+def delete_positions(
+    table: Table,
+    path: str,
+    positions: list[int],
+    *,
+    partition: Record | None = None,
+    about: Iterable[DataFile] = (),
+) -> str:
     """Commit a position-delete file for one data file, as Spark and DuckDB do; returns where it is."""
     location = f"{table.location()}/data/deletes-{uuid.uuid4()}.parquet"
     fields: list[pa.Field[Any]] = [
@@ -115,7 +137,7 @@ def delete_positions(table: Table, path: str, positions: list[int], *, partition
         upper_bounds=bounds,
     )
     file.spec_id = table.metadata.default_spec_id
-    _AppendDeletes(table, [file]).run()
+    _AppendDeletes(table, [file], about).run()
     return location
 
 
