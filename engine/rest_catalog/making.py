@@ -91,6 +91,8 @@ def folder_of(catalog: "SqlCatalog", parts: Parts, identity: uuid.UUID) -> str:
     """Where the files of a new table go: its name is for people, its uuid makes the folder its own."""
     plain = [re.sub(r"[^\w.-]", "_", part) for part in parts]
     warehouse = str(catalog.properties["warehouse"]).rstrip("/")
+    if warehouse.startswith("/"):  # readers in Rust take only URLs
+        warehouse = f"file://{warehouse}"
     return f"{warehouse}/{'.'.join(plain[:-1])}/{plain[-1]}-{identity.hex}"
 
 

@@ -51,7 +51,13 @@ def _fill_shop(platform: Platform) -> None:
 
 def bind(lab: Served, table: str, roles: list[str], **rule: Any) -> None:
     """A policy about a table of the shop that binds some roles."""
-    asked = {"name": f"about {table}", "kind": "column", "table": f"shop.{table}", "applies_to": {"roles": roles}, **rule}
+    asked = {
+        "name": f"about {table}",
+        "kind": "column",
+        "table": f"shop.{table}",
+        "applies_to": {"roles": roles},
+        **rule,
+    }
     tell(lab, "create_policy", asked)
 
 

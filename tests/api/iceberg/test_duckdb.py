@@ -46,9 +46,7 @@ def test_duckdb_reads_our_tables(duck: "duckdb.DuckDBPyConnection") -> None:
     assert rows(duck, "SELECT id, name FROM hw.shop.people ORDER BY id") == [[1, "Ada"], [2, "Bob"], [3, "Cy"]]
 
 
-def test_duckdb_makes_changes_and_merges_and_all_readers_agree(
-    lab: Served, duck: "duckdb.DuckDBPyConnection"
-) -> None:
+def test_duckdb_makes_changes_and_merges_and_all_readers_agree(lab: Served, duck: "duckdb.DuckDBPyConnection") -> None:
     duck.execute("CREATE TABLE hw.dd.made (id BIGINT, name VARCHAR)")
     for sql in (
         "INSERT INTO hw.dd.made VALUES (1, 'a'), (2, 'b'), (3, 'c')",
