@@ -27,6 +27,7 @@ SAMPLES: dict[str, Any] = {
     "name": "parity",
     "email": "parity@example.com",
     "catalog_type": "sql",
+    "as_of": "main",
 }
 """What a field of this name is given, where its type alone does not tell."""
 
@@ -52,7 +53,7 @@ BY_TOOL: dict[str, dict[str, Any]] = {
         "filters": [{"column": "region", "operator": "eq", "value": "eu"}, {"column": "id", "operator": "is_null"}],
         "limit": 2,
     },
-    "get_record_by_id": {"table": "people", "key": ["2"]},
+    "get_record_by_id": {"table": "people", "key": ["2"], "as_of": ""},
     "create_policy": {"kind": "column", "table": "", "tag": "parity", "privacy": "hidden", "enabled": False},
     "compact_table": {"options": {"min-input-files": 2}},
     "rollback_table": {"timestamp": "2099-01-01T00:00:00Z"},
