@@ -56,7 +56,8 @@ def parse(sql: str, dialect: str) -> Parsed:
         raise _syntax_error(where.get("line"), where.get("col")) from None
     except (RecursionError, ValueError):  # ValueError: numbers that no integer can hold
         raise too_complex() from None
-    except (AttributeError, KeyError, IndexError, TypeError):  # how sqlglot stumbles over some unfinished texts
+    # How sqlglot stumbles over some unfinished texts; names of types it reads a second time.
+    except (TokenError, AttributeError, KeyError, IndexError, TypeError):
         raise _syntax_error(None, None) from None
     if not found:
         raise QueryUnauthorized("Access denied: there is no statement.", hint="Write one SELECT.")
