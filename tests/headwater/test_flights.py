@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 from core.settings import Settings
+from engine.lake.metadata import local_path
 from engine.lake.warehouse import Lake
 from headwater.flights import load_flights
 
@@ -36,5 +37,8 @@ async def test_a_load_that_was_killed_goes_on_without_doubling_a_week_and_then_r
     }
     assert tables["flights.flights"].snapshot_count == 53
     assert tables["flights.flights"].columns[3].comment == "Departure delay in minutes; negative: early."
+
+    folder = local_path(tables["flights.flights"].location) / "metadata"
+    assert len(list(folder.glob("*.metadata.json"))) <= 25  # the current one, twenty before it, and a killed run's
 
     assert await load_flights(Settings(home=tmp_path)) == 0
