@@ -89,6 +89,11 @@ def check_type(node: exp.DataType) -> None:
 
 
 def refuse_part(name: str) -> QueryUnauthorized:
+    if name == "when":
+        return QueryUnauthorized(
+            "Access denied: AT (VERSION or TIMESTAMP) is not allowed in the text of a query.",
+            hint="Give the snapshot, time, branch or tag as the parameter as_of.",
+        )
     return QueryUnauthorized(
         f"Access denied: the query uses {name.upper().replace('_', ' ')} in a way that is not allowed.",
         hint="Use plain SELECT with joins, WHERE, GROUP BY, HAVING, QUALIFY, ORDER BY, LIMIT, windows and CTEs.",

@@ -13,7 +13,9 @@ import pytest
 
 from core.context import Cancellation
 from core.errors import Cancelled, Conflict, PlatformError, Timeout, Unavailable
-from engine.connectors.connector import ConnectionSpec
+from engine.connectors.connector import ConnectionSpec, Versioned
+from engine.lake.history import read_history
+from engine.lake.names import TableName
 from engine.lake.warehouse import TABLE_DEFAULTS, Lake
 from headwater.edge import wire
 from headwater.edge.client import Link, RemoteConnector
@@ -71,7 +73,21 @@ async def test_a_lakehouse_that_begins_while_the_data_plane_runs_is_read_in_it(t
         found = await here.connectors.get(ConnectionSpec("acme", "lakehouse", "lakehouse", "lakehouse", {}))
         source = (await found.sources(["shop.orders"]))["shop.orders"]
         assert await rows(found, f"SELECT sum(id) AS n FROM {source}") == [{"n": 6}]
+        await asyncio.to_thread(
+            lake.commit_now, "acme", lambda catalog: catalog.load_table("shop.orders").append(orders)
+        )
+        assert isinstance(found, Versioned)
+        assert found.past("shop.orders", "main").row_count == 6
+        then = found.past("shop.orders", _first_snapshot(lake))
+        assert await rows(found, f"SELECT sum(id) AS n FROM {then.read_from}") == [{"n": 6}] and then.row_count == 3
         lake.close()
+
+
+def _first_snapshot(lake: Lake) -> str:
+    table = lake.open_now("acme", TableName(("shop",), "orders"))
+    return str(
+        min(read_history(table.metadata.metadata_location).snapshots.values(), key=lambda one: one.at).snapshot_id
+    )
 
 
 async def test_a_caller_without_the_token_is_refused_and_a_bad_question_too(tmp_path: Path) -> None:

@@ -95,6 +95,9 @@ async def test_every_read_tool_takes_it(office: PolicyDesk) -> None:
 
 async def test_what_is_not_there_is_said_and_nothing_of_what_may_not_be_seen(office: PolicyDesk) -> None:
     await govern_staff(office)
+    with pytest.raises(QueryUnauthorized) as refused:
+        await office.rows(f"SELECT * FROM hr.staff AT (VERSION => {await head(office)})", ADMIN)
+    assert "as_of" in refused.value.hint
     hint = ""
     for as_of in ("5", "9" * 200, "no such tag", "2001-01-01T00:00:00Z", "2026-13-45T00:00:00Z", "2026-01-01T00:00:00"):
         with pytest.raises(NotFound) as error:
