@@ -12,6 +12,8 @@ from tests.hostile.fuzz_sql import fuzz
 class Nothing:
     """A view in which there is no table at all."""
 
+    names: tuple[str, ...] = ()
+
     def find(self, parts: tuple[str, ...]) -> None:
         return None
 
