@@ -78,7 +78,7 @@ def test_a_transaction_over_two_tables_is_refused_whole(lab: Served, duck: "duck
     for name in ("left_one", "right_one"):
         duck.execute(f"CREATE TABLE hw.dd.{name} (n BIGINT)")
     both = "INSERT INTO hw.dd.left_one VALUES (1); INSERT INTO hw.dd.right_one VALUES (1)"
-    with pytest.raises(duckdb.Error, match="(?i)transaction"):
+    with pytest.raises(duckdb.Error, match=r"(?i)transaction"):
         duck.execute(f"BEGIN; {both}; COMMIT")
     assert ask(lab, "SELECT count(*) FROM dd.left_one") == [[0]]
     assert ask(lab, "SELECT count(*) FROM dd.right_one") == [[0]]

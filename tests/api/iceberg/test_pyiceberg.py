@@ -38,7 +38,7 @@ def catalog(lab: Served) -> Iterator[RestCatalog]:
 
 
 def made(catalog: RestCatalog, name: str) -> "Table":
-    table = catalog.create_table(f"py.{name}", schema=ROWS.schema)
+    table: Table = catalog.create_table(f"py.{name}", schema=ROWS.schema)
     table.append(ROWS)
     return table
 
