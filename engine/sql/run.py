@@ -261,7 +261,8 @@ class SqlService:
         await self.queries.finish(run.by, facts.query_id, end, settle=self._settlement(run, end, work))
 
     def _note(self, run: _Run) -> None:
-        if self._record is not None:
+        # The names of then may be those of other columns now.
+        if self._record is not None and not run.statement.as_of:
             self._record(run.by, run.view.spec.connection_id, run.prepared, reader=run.statement.reader)
 
     async def _repeat(self, run: _Run, kept: KeptAnswer) -> Answer:
