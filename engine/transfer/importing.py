@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -102,7 +103,12 @@ def run_import(table: Table, source: Source, wish: Wish, rules: Rules, limits: L
             threads=limits.threads,
             temp=limits.temp,
         ) as connection:
-            run.on_start(connection.interrupt)
+
+            def interrupt() -> None:
+                with suppress(duckdb.Error):  # it may have ended already
+                    connection.interrupt()
+
+            run.on_start(interrupt)
             return _load(connection, table, source, wish, rules, run, folder)
     except BaseException:
         if find_committed(table.catalog.load_table(table.name()), run.job_id) is None:
