@@ -1,23 +1,39 @@
-"""Pictures of charts: drawn in this process, one at a time, without a network."""
+"""Pictures of charts: each drawn by a process of its own, one at a time, without a network.
+
+The renderer holds the interpreter's lock while it draws; in this process everybody else would wait for it."""
 
 import asyncio
+import json
+import os
+import sys
+from contextlib import suppress
 from typing import Any
 
 from core.errors import Unavailable
+from engine.charts.painter import NOT_INSTALLED
 
-VEGA_LITE = "5.21"
 MAX_PIXELS = 4_000_000
+PATIENCE_S = 60.0
 _turn = asyncio.Semaphore(1)
 
 
-async def draw(spec: dict[str, Any], *, scale: float = 1.5) -> bytes:
+async def draw(spec: dict[str, Any], *, scale: float = 1.5, patience_s: float = PATIENCE_S) -> bytes:
     """The chart as PNG. Raises Unavailable."""
     if _names_address(spec):
         raise Unavailable("The chart could not be drawn.", hint="A chart has its values with it and fetches nothing.")
     pixels = spec["width"] * spec["height"] * scale * scale
     scale = scale if pixels <= MAX_PIXELS else scale * (MAX_PIXELS / pixels) ** 0.5
-    async with _turn:
-        return await asyncio.to_thread(_draw, spec, scale)
+    told = json.dumps({"spec": spec, "scale": scale}).encode()
+    try:
+        async with _turn, asyncio.timeout(patience_s):
+            code, png = await _paint(told)
+    except TimeoutError:
+        raise Unavailable("The chart took too long to draw.", hint="Draw fewer values, or try again.") from None
+    if code == NOT_INSTALLED:
+        raise Unavailable("vl-convert-python is not installed.", hint="pip install vl-convert-python")
+    if code or not png:
+        raise Unavailable("The chart could not be drawn.", hint="Choose another kind, or fewer columns.")
+    return png
 
 
 def _names_address(node: Any) -> bool:
@@ -27,13 +43,21 @@ def _names_address(node: Any) -> bool:
     return isinstance(node, list) and any(map(_names_address, node))
 
 
-def _draw(spec: dict[str, Any], scale: float) -> bytes:
+async def _paint(told: bytes) -> tuple[int, bytes]:
+    """Exit code and picture. The process has ended when this returns, or is cancelled."""
+    path = os.pathsep.join(filter(None, sys.path))  # an empty part would be the working directory
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "engine.charts.painter"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={"LANG": "C.UTF-8", "PYTHONPATH": path},  # none of our settings, which may hold secrets
+    )
     try:
-        import vl_convert  # a JavaScript engine: 100 MB that a server without charts does not need
-    except ImportError:
-        raise Unavailable("vl-convert-python is not installed.", hint="pip install vl-convert-python") from None
-    try:
-        # No address at all is allowed: were a specification ever to name one, it would not be asked.
-        return vl_convert.vegalite_to_png(spec, vl_version=VEGA_LITE, scale=scale, allowed_base_urls=[])
-    except ValueError as error:
-        raise Unavailable("The chart could not be drawn.", hint="Choose another kind, or fewer columns.") from error
+        png, _ = await process.communicate(told)
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    return process.returncode or 0, png
