@@ -20,7 +20,8 @@ def die(*arguments: Any, **named: Any) -> None:
 
 def arm(point: str) -> None:
     """Replace one step by one that dies before or after it."""
-    real_commit, real_write = importing.commit, importing.write_rows
+    steps: Any = importing
+    real_commit, real_write = steps.commit, steps.write_rows
 
     def commit_and_die(*arguments: Any, **named: Any) -> None:
         real_commit(*arguments, **named)
@@ -31,13 +32,14 @@ def arm(point: str) -> None:
         die()
 
     if point == "written":
-        importing.write_rows = write_and_die  # type: ignore[assignment]
+        steps.write_rows = write_and_die
     elif point == "committing":
-        importing.commit = die  # type: ignore[assignment]
+        steps.commit = die
     elif point == "committed":
-        importing.commit = commit_and_die  # type: ignore[assignment]
+        steps.commit = commit_and_die
     elif point == "keeping":
-        Imports._keep = die  # type: ignore[assignment, method-assign]
+        parts: Any = Imports
+        parts._keep = die
 
 
 async def main(home: Path, point: str) -> None:
