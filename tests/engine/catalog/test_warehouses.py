@@ -74,7 +74,7 @@ class Overtaken(Warehouses):
 
     looks = 0
 
-    def _read(self, tenant: str) -> Path:
+    def _read(self, tenant: str) -> tuple[Path, str]:
         self.looks += 1
         found = super()._read(tenant)
         self.forget(tenant)
