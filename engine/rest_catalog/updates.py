@@ -85,7 +85,8 @@ class read_errors:  # noqa: N801 - used as a statement
         from pyiceberg.exceptions import ValidationException
 
         wrong = (ValueError, TypeError, KeyError, AttributeError, IndexError, ValidationException, NotImplementedError)
-        if isinstance(error, (*wrong, OverflowError, RecursionError, AssertionError)):
+        # StopIteration: a schema or spec that is not there; it must not reach a future, which would wait for ever.
+        if isinstance(error, (*wrong, OverflowError, RecursionError, AssertionError, StopIteration)):
             raise InvalidArgument(f"The {self._what} cannot be read: {told(error)}.") from error
 
 

@@ -397,3 +397,35 @@ def test_every_call_stands_in_the_audit(client: Client, house: Served) -> None:
     assert ("viewer", "load_iceberg_table", "NOT_FOUND") in records
     assert ("", "load_iceberg_table", "UNAUTHENTICATED") in records
     assert any(tool == "commit_iceberg_table" and code == "OK" for _, tool, code in records)
+
+
+def test_a_table_of_version_3_is_loaded_as_it_is_and_not_written(client: Client) -> None:
+    table = client.table("third")
+    file = Path(table["metadata-location"].removeprefix("file://"))
+    file.write_text(json.dumps({**json.loads(file.read_text()), "format-version": 3, "next-row-id": 0}))
+    found = client.ask("GET", "/default/namespaces/ice/tables/third").json()["metadata"]
+    assert (found["format-version"], found["next-row-id"]) == (3, 0)
+    change = {"action": "set-properties", "updates": {"a": "b"}}
+    answer = client.commit("third", change)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (400, "UnsupportedOperationException")
+
+
+def test_of_many_who_make_one_table_one_does(client: Client) -> None:
+    def one(number: int) -> int:
+        body = {"name": "contested", "schema": SCHEMA}
+        return client.ask("POST", "/default/namespaces/ice/tables", body).status_code
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(one, range(4))) == [200, 409, 409, 409]
+
+
+def test_a_staged_table_takes_nobody_elses_folder(client: Client) -> None:
+    other = client.table("owner")["metadata"]
+    body = {"name": "owner", "schema": SCHEMA, "stage-create": True}
+    assert client.ask("POST", "/default/namespaces/ice/tables", body).status_code == 409
+    rename = {"source": {"namespace": ["ice"], "name": "owner"}, "destination": {"namespace": ["ice"], "name": "gone"}}
+    assert client.ask("POST", "/default/tables/rename", rename).status_code == 204
+    assign = {"action": "assign-uuid", "uuid": other["table-uuid"]}
+    schema = {"action": "add-schema", "schema": SCHEMA}
+    staged = client.commit("owner", assign, schema, requirements=[{"type": "assert-create"}])
+    assert staged.status_code == 400
