@@ -124,7 +124,8 @@ def _check_whole(tree: exp.Expr) -> None:
     for node in tree.walk():
         is_hollow = isinstance(node, _HOLDERS) and not isinstance(node.this, exp.Expr)
         is_bare = isinstance(node, (exp.From, exp.Join)) and isinstance(node.this, (exp.Select, exp.SetOperation))
-        if is_hollow or is_bare:
+        is_nameless = isinstance(node, exp.Alias) and node.args.get("alias") is None
+        if is_hollow or is_bare or is_nameless:
             raise _syntax_error(None, None)
         if not node.args.keys() <= node.arg_types.keys():  # such a part would be read by nobody
             raise _syntax_error(None, None)

@@ -31,6 +31,7 @@ def test_bent_statements_are_refused_or_harmless(tmp_path: Path) -> None:
 FOUND = (
     'WITH v(a, bSELECT "a b"."c""d" FROM (SELECT) AS (VALUES (1, 2), (3, 4)) SELECT suma), sum(b) FROM v',
     "WITH x AS (SELECT 1",
+    "SELECT {: tax_id}",
     'SELECT CAST(1 AS "a b"."c""d")',
 )
 
