@@ -125,7 +125,11 @@ class RestCatalog:
             if await asyncio.to_thread(self.sight.is_taken, by.tenant, parts):
                 raise taken(parts)
             new = Commit((*namespace, parts[-1]), asked.requirements, asked.updates)
-            others = await asyncio.to_thread(self._lake.locations, by.tenant)
+            tables = await asyncio.to_thread(self._lake.tables, by.tenant)
+            known_uuids = {table.metadata.table_uuid for table in tables}
+            if any(update.action == "assign-uuid" and str(update.uuid) in known_uuids for update in asked.updates):
+                raise InvalidArgument("Another table has that uuid.", hint="Stage the table anew.")
+            others = {str(table.name): table.metadata.metadata_location for table in tables}
             location = await self._lake.commit(by.tenant, lambda catalog: commit_new(catalog, new, others))
         else:
             table = await self.sight.table(by, parts)

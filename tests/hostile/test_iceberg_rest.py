@@ -425,7 +425,10 @@ def test_a_staged_table_takes_nobody_elses_folder(client: Client) -> None:
     assert client.ask("POST", "/default/namespaces/ice/tables", body).status_code == 409
     rename = {"source": {"namespace": ["ice"], "name": "owner"}, "destination": {"namespace": ["ice"], "name": "gone"}}
     assert client.ask("POST", "/default/tables/rename", rename).status_code == 204
-    assign = {"action": "assign-uuid", "uuid": other["table-uuid"]}
+    folder_uuid = other["location"].rpartition("-")[2]
     schema = {"action": "add-schema", "schema": SCHEMA}
-    staged = client.commit("owner", assign, schema, requirements=[{"type": "assert-create"}])
-    assert staged.status_code == 400
+    for uuid in (other["table-uuid"], folder_uuid):
+        assign = {"action": "assign-uuid", "uuid": uuid}
+        staged = client.commit("owner", assign, schema, requirements=[{"type": "assert-create"}])
+        assert staged.status_code == 400
+        assert "nother table" in staged.json()["error"]["message"]
