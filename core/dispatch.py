@@ -331,7 +331,7 @@ def is_permitted(tool: Tool, principal: Principal) -> bool:
 
 def _in_order(payload: str) -> bytes:
     """JSON with sorted keys: equal arguments have equal digests, also where a door keeps no order (protobuf maps)."""
-    return json.dumps(json.loads(payload), sort_keys=True).encode()
+    return json.dumps(json.loads(payload), sort_keys=True, separators=(",", ":")).encode()
 
 
 def _digestible(result: BaseModel) -> bytes:
