@@ -15,7 +15,7 @@ from rich.console import Console
 from api.cli_render import show
 from api.streams import ARROW_FIELD
 from core.errors import InvalidArgument, PlatformError
-from core.portable import Bars, plain_type
+from core.portable import Bars, file_link, plain_type
 from core.tool import Tool
 
 EXIT_CODES = {
@@ -155,6 +155,8 @@ def _common(tool: Tool | None) -> list[click.Parameter]:
     if tool is None or tool.job or tool.submits:
         text = "How long to wait for the job; 0 answers at once."
         options.append(click.Option(["--wait", "opt_wait_s"], type=float, metavar="SECONDS", help=text))
+    if tool is not None and file_link(tool.result):
+        options.append(click.Option(["--output", "opt_output"], help="Save the file here instead of showing its link."))
     if tool is None or (tool.emits is not None and ARROW_FIELD in tool.emits.model_fields):
         options.append(click.Option(["--output", "opt_output"], help="File for the rows, as one Arrow IPC stream."))
     return options

@@ -135,6 +135,18 @@ def pictures(model: type[BaseModel]) -> dict[str, str]:
     }
 
 
+class FileLink:
+    """Marks a result field as a link that downloads a file; faces with a disk can fetch it."""
+
+    __slots__ = ()
+
+
+def file_link(model: type[BaseModel]) -> str | None:
+    """The field marked with `FileLink`, if one is."""
+    found = (name for name, info in model.model_fields.items() if any(isinstance(x, FileLink) for x in info.metadata))
+    return next(found, None)
+
+
 class Bars:
     """Marks a result field, a list of models, as a picture: a bar for each, named and measured by two of its fields.
 

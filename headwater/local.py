@@ -26,6 +26,7 @@ from core.settings import Settings
 from core.tool import Tool
 from headwater import __version__
 from headwater.build import TOOL_PACKAGES, Platform, build
+from headwater.saving import is_ours, linked, save_from_app, save_from_server
 from headwater.settings import read_settings
 
 
@@ -87,9 +88,20 @@ async def _call_on_home(
         if is_patient:
             await platform.start_workers()  # perhaps no server runs that would
         answer = await call_once(platform, token, tool.name, arguments, options)
+        link = linked(tool, answer, options)
+        if link:
+            return await _save(platform, link, answer, options)
         if is_patient and tool.submits and answer.result is not None:
             await _see_to_its_end(platform, token, answer.result["job_id"], options.wait_s)
         return answer
+
+
+async def _save(platform: Platform, link: str, answer: Answer, options: Options) -> Answer:
+    if not is_ours(link):
+        return await save_from_server(platform.engine.egress, "", link, answer, options)
+    from headwater.faces import rest_face  # lazily: the web framework
+
+    return await save_from_app(rest_face(platform), link, answer, options)
 
 
 async def _see_to_its_end(platform: Platform, token: str | None, job_id: str, wait_s: float | None) -> None:

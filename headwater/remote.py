@@ -15,6 +15,7 @@ from core.jobs import Progress
 from core.settings import EgressSettings
 from core.tool import Route, Tool
 from engine.egress.client import EgressClient, Response
+from headwater.saving import linked, save_from_server
 
 MAX_ANSWER_BYTES = 2**40  # a stream goes to a file, and what is no stream is bounded by the server
 PATIENCE_S = 600.0
@@ -37,7 +38,9 @@ class Server:
             sent = _request(tool, arguments, options)
             with Live(options) as live:
                 result = await self._exchange(client, sent, request_id, options, live)
-            return Answer(request_id, result=result)
+            answer = Answer(request_id, result=result)
+            link = linked(tool, answer, options)
+            return await save_from_server(client, self.url, link, answer, options) if link else answer
         except PlatformError as error:
             return Answer(request_id, error=error)
         finally:

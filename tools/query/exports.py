@@ -8,7 +8,7 @@ from pydantic import Field
 from core.errors import Conflict
 from core.jobs import JobStatus, Progress
 from core.pages import Listing, Paged
-from core.portable import Model, Refers
+from core.portable import FileLink, Model, Refers
 from core.tool import tool
 from engine.context import Ctx
 from engine.results.content import export_name
@@ -83,7 +83,9 @@ class ExportList(Listing):
 class ExportLink(Model):
     """Where to download an export."""
 
-    signed_url: str = Field(description="Link that needs no token. Whoever has it can download the file.")
+    signed_url: Annotated[str, FileLink()] = Field(
+        description="Link that needs no token. Whoever has it can download the file."
+    )
     expires_at: datetime = Field(description="When the link ends.")
     file_name: str = Field(description="Name that the download gets.")
     size_bytes: int = Field(description="Size of the file.")

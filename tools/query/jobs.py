@@ -7,7 +7,7 @@ from pydantic import Field, JsonValue
 
 from core.jobs import JobStatus
 from core.pages import Listing, Paged
-from core.portable import Model, Refers, Rows
+from core.portable import FileLink, Model, Refers, Rows
 from core.tool import tool
 from engine.context import Ctx
 from engine.lake.past import AS_OF, AS_OF_TEXT, MAX_AS_OF
@@ -132,7 +132,9 @@ class DownloadResult(QueryJobRef):
 class ResultLink(Model):
     """Where to download a result."""
 
-    signed_url: str = Field(description="Link that needs no token; for you alone, for a quarter of an hour.")
+    signed_url: Annotated[str, FileLink()] = Field(
+        description="Link that needs no token; for you alone, for a quarter of an hour."
+    )
     expires_at: datetime = Field(description="When the link ends.")
 
 
