@@ -31,7 +31,6 @@ def test_bent_statements_are_refused_or_harmless(tmp_path: Path) -> None:
 FOUND = (
     'WITH v(a, bSELECT "a b"."c""d" FROM (SELECT) AS (VALUES (1, 2), (3, 4)) SELECT suma), sum(b) FROM v',
     "WITH x AS (SELECT 1",
-    "SELECT {: tax_id}",
     'SELECT CAST(1 AS "a b"."c""d")',
 )
 
@@ -41,3 +40,8 @@ FOUND = (
 def test_what_the_parser_stumbles_over_is_refused(sql: str, dialect: str) -> None:
     with pytest.raises(QueryUnauthorized):
         prepare(sql, Nothing(), dialect, max_rows=10)
+
+
+def test_an_alias_without_a_name_is_refused() -> None:
+    with pytest.raises(QueryUnauthorized):
+        prepare("SELECT {: tax_id}", Nothing(), "duckdb", max_rows=10)
