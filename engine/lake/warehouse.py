@@ -271,6 +271,8 @@ def _translated(catalog: "SqlCatalog") -> Iterator[None]:
         # A failed commit leaves its pooled connection inside a transaction that locks everyone out.
         catalog.engine.dispose()
         raise Unavailable("The lakehouse's catalog is busy.", hint="Retry in a moment.") from error
+    except StopIteration as error:  # how pyiceberg misses a schema or spec; it would hang whoever awaits the thread
+        raise Conflict("The table's metadata does not hold together.", hint="Look at it again, then retry.") from error
     except (NoSuchTableError, NoSuchNamespaceError) as error:
         raise NotFound("No such table.", hint="list_tables shows the names you can use.") from error
     except (TableAlreadyExistsError, CommitFailedException) as error:
