@@ -2,6 +2,7 @@
 
 import json
 
+from api.openapi_content import CONTENT_PATHS
 from api.openapi_errors import (
     ERROR_SCHEMAS,
     HEADERS,
@@ -15,6 +16,7 @@ from api.streams import ARROW, ARROW_FIELD, SSE
 from core.dispatch import DEFAULT_WAIT_S
 from core.jobs import Job
 from core.pages import Paged
+from core.portable import pictures
 from core.registry import Registry
 from core.tool import ANYONE, Route, Tool
 
@@ -32,7 +34,7 @@ def openapi_document(registry: Registry, *, version: str, public_url: str = "") 
             path = route.path if route.at_root else f"/v1{route.path}"
             operation = _operation(tool, route, schemas, _operation_id(tool, route, named))
             paths.setdefault(path, {})[route.method.lower()] = operation
-    paths |= TOKEN_PATHS
+    paths |= TOKEN_PATHS | CONTENT_PATHS
     schemas.prune([paths, RESPONSES])
     return {
         "openapi": "3.1.0",
@@ -63,7 +65,8 @@ def openapi_document(registry: Registry, *, version: str, public_url: str = "") 
 
 def _domains(registry: Registry) -> list[str]:
     served = {tool.domain for tool in registry if tool.routes}
-    return sorted(served | {"auth"})
+    plain = {tag for path in CONTENT_PATHS.values() for operation in path.values() for tag in operation["tags"]}
+    return sorted(served | plain | {"auth"})
 
 
 def _operation_id(tool: Tool, route: Route, named: set[str]) -> str:
@@ -182,7 +185,14 @@ def _responses(tool: Tool, schemas: Schemas) -> Schema:
         headers["Location"] = {"$ref": "#/components/headers/Location"}
     done: Schema = {"description": _first_line(tool.result.__doc__) or "Done.", "headers": headers}
     if tool.status != 204:
-        done["content"] = {"application/json": {"schema": schemas.result(tool.result)}, **_streams(tool, schemas)}
+        bare: Schema = {
+            kind: {"schema": {"description": "The bare picture."}} for kind in pictures(tool.result).values()
+        }
+        done["content"] = {
+            "application/json": {"schema": schemas.result(tool.result)},
+            **_streams(tool, schemas),
+            **bare,
+        }
     responses: Schema = {str(tool.status): done}
     if tool.job:
         job = {

@@ -1,5 +1,6 @@
 """The parts of the OpenAPI document that are alike everywhere: errors, headers, the token endpoint."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from api.errors import STATUS, BodyTooLarge, UnsupportedMediaType, status_of
@@ -116,6 +117,11 @@ def error_responses(tool: Tool, *, has_body: bool) -> Schema:
         statuses.add(STATUS[Unauthenticated])
     if has_body:
         statuses |= {413, 415}
+    return named_errors(statuses)
+
+
+def named_errors(statuses: Iterable[int]) -> Schema:
+    """References to the responses of those statuses."""
     return {str(status): {"$ref": f"#/components/responses/{_NAMES[status]}"} for status in sorted(statuses)}
 
 

@@ -112,3 +112,10 @@ async def test_grpc_sends_bytes(house: Served, query_id: str) -> None:
         answer = await call(method.request(query_id=query_id), metadata=metadata, timeout=30)
     assert answer.png.startswith(PNG)
     assert answer.spec.struct_value["mark"]
+
+
+async def test_the_bare_picture_is_documented(house: Served) -> None:
+    async with httpx.AsyncClient(base_url=house.url("rest"), timeout=30) as client:
+        paths = (await client.get("/openapi.json")).json()["paths"]
+    done = paths["/v1/results/{query_id}/chart"]["post"]["responses"]["200"]
+    assert set(done["content"]) == {"application/json", "image/png"}

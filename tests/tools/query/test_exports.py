@@ -174,3 +174,18 @@ async def test_exports_are_their_owners_alone(shop: Shop) -> None:
         asked: Any = {name: "x"}
         with pytest.raises(Unauthorized):
             await shop.call(tool, by="cora", **asked)
+
+
+async def test_downloads_are_documented_with_the_refusals_they_give(shop: Shop) -> None:
+    document = (await shop.get("/openapi.json")).json()
+    paths = {path: item["get"] for path, item in document["paths"].items() if "/content" in path}
+    assert len(paths) == 3
+    for path, operation in paths.items():
+        url = path.replace("{format}", "CSV").format(export_id="none", job_id="none")
+        assert operation["security"] == []
+        for query in ("", "?by=x&expires=1&signature=y", "?by=x&expires=never&signature=y"):
+            answer = await shop.get(url + query)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NOT_FOUND")
+        assert {"200", "206", "403", "404", "409", "416"} <= set(operation["responses"])
+        assert "x-request-id" in answer.headers
+        assert (await shop.get(url, "POST")).status_code == 405
