@@ -127,11 +127,16 @@ def _check_whole(tree: exp.Expr) -> None:
         is_nameless = isinstance(node, exp.Alias) and node.args.get("alias") is None
         if is_hollow or is_bare or is_nameless:
             raise _syntax_error(None, None)
-        if not node.args.keys() <= node.arg_types.keys():  # such a part would be read by nobody
+        if not node.args.keys() <= node.arg_types.keys() or _has_stray(node):  # such a part would be read by nobody
             raise _syntax_error(None, None)
         has_gap = not isinstance(node, exp.Pivot) and node.error_messages()
         if has_gap or (isinstance(node, exp.Star) and not _is_whole_star(node)):
             raise _syntax_error(None, None)
+
+
+def _has_stray(node: exp.Expr) -> bool:
+    lists = (value for value in node.args.values() if isinstance(value, list))
+    return any(not isinstance(item, exp.Expr) for items in lists for item in items)
 
 
 def _check_unpacked(tokens: list[Token]) -> None:

@@ -165,7 +165,7 @@ def _row(item: exp.Expr) -> tuple[str, list[exp.Expr]]:
 
 
 def _unnested(items: Sequence[exp.Expr], name: exp.Expr | None) -> exp.Expr:
-    if name is None or not name.name:
+    if not isinstance(name, exp.Expr) or not name.name:
         raise refuse_part("unpivot")
     call = exp.Anonymous(this="unnest", expressions=[exp.Array(expressions=list(items))])
     return exp.Alias(this=call, alias=exp.to_identifier(name.name, quoted=True))

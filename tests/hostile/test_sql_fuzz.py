@@ -42,6 +42,10 @@ def test_what_the_parser_stumbles_over_is_refused(sql: str, dialect: str) -> Non
         prepare(sql, Nothing(), dialect, max_rows=10)
 
 
-def test_an_alias_without_a_name_is_refused() -> None:
+@pytest.mark.parametrize(
+    "sql",
+    ["SELECT {: tax_id}", "UNPIVOT (SELECT 1 id, 2 AS q1, RENAME AS q2) ON (q1, q2) INTO VALUE v, w"],
+)
+def test_what_only_duckdb_s_parser_half_reads_is_refused(sql: str) -> None:
     with pytest.raises(QueryUnauthorized):
-        prepare("SELECT {: tax_id}", Nothing(), "duckdb", max_rows=10)
+        prepare(sql, Nothing(), "duckdb", max_rows=10)
