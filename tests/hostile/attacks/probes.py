@@ -23,11 +23,11 @@ from tests.hostile.wire import Doors, Reply, methods
 
 FACES = ("mcp", "rest", "grpc", "cli")
 STATE = """
-SELECT 'setting ' || name || ' ' || coalesce(value, '') AS fact FROM duckdb_settings()
-UNION ALL SELECT 'table ' || database_name || '.' || schema_name || '.' || table_name FROM duckdb_tables()
-UNION ALL SELECT 'view ' || database_name || '.' || view_name FROM duckdb_views() WHERE NOT internal
-UNION ALL SELECT 'database ' || database_name FROM duckdb_databases()
-UNION ALL SELECT 'function ' || function_name FROM duckdb_functions() WHERE NOT internal
+SELECT 'setting ' || name || ' ' || coalesce(setting, '') AS fact FROM pg_catalog.pg_settings
+UNION ALL SELECT 'table ' || database_name || '.' || schema_name || '.' || table_name FROM duckdb_tables
+UNION ALL SELECT 'view ' || database_name || '.' || view_name FROM duckdb_views
+UNION ALL SELECT 'database ' || database_name FROM duckdb_databases
+UNION ALL SELECT 'function ' || proname FROM pg_catalog.pg_proc
 """
 
 
