@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from api.descriptors import camel
 from api.errors import STATUS
@@ -122,6 +122,8 @@ def _fields(title: str, model: Any) -> str:
 
 def _type(annotation: Any) -> str:
     parts = [part for part in get_args(annotation) if part is not type(None)]
+    if get_origin(annotation) is Annotated:
+        return _type(parts[0])
     if parts and "Union" in str(type(annotation)):
         return _type(parts[0])
     name = getattr(annotation, "__name__", str(annotation))
