@@ -1,6 +1,8 @@
 """A checked query as text for the engine, each base relation replaced, at its leaf, by what the caller may see."""
 
+import logging
 import secrets
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -17,11 +19,12 @@ from engine.sql.expressions import Resolved, unresolved
 from engine.sql.govern import govern
 from engine.sql.labels import Block, Leaf, Origin, Output, Use
 from engine.sql.outputs import aggregated, column_privacy, outputs
-from engine.sql.parse import parse, too_complex
+from engine.sql.parse import half_read, parse, too_complex
 from engine.sql.relations import Visible
 from engine.sql.resolve import resolve
 from engine.sql.titles import name_outputs
 
+log = logging.getLogger("headwater.sql")
 _BATCH = secrets.token_hex(8)
 # A number for each row of a relation, whatever number it is.
 _IDENTITY = {
@@ -80,6 +83,16 @@ class Prepared:
 
 def prepare(sql: str, visible: Visible, dialect: str, *, max_rows: int) -> Prepared:
     """Parse, classify, resolve and print. Raises QueryUnauthorized."""
+    try:
+        return _prepare(sql, visible, dialect, max_rows)
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, AssertionError) as error:
+        # A tree from which sqlglot left out what every statement has. The error may hold a literal, so it stays here.
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        log.warning("half understood: %s in %s, line %s", type(error).__name__, place.name, place.lineno)
+        raise half_read() from None
+
+
+def _prepare(sql: str, visible: Visible, dialect: str, max_rows: int) -> Prepared:
     parsed = parse(sql, dialect)
     query = check_kind(parsed.tree)
     name_outputs(query, dialect)

@@ -75,6 +75,11 @@ def parse(sql: str, dialect: str) -> Parsed:
     return Parsed(tree, _shape(tokens))
 
 
+def half_read() -> QueryUnauthorized:
+    """The refusal of a text that the parser takes, but of which it makes nothing whole."""
+    return _syntax_error(None, None)
+
+
 def too_complex() -> QueryUnauthorized:
     return QueryUnauthorized(
         "Access denied: the statement is too complex to be authorised.",

@@ -44,7 +44,11 @@ def test_what_the_parser_stumbles_over_is_refused(sql: str, dialect: str) -> Non
 
 @pytest.mark.parametrize(
     "sql",
-    ["SELECT {: tax_id}", "UNPIVOT (SELECT 1 id, 2 AS q1, RENAME AS q2) ON (q1, q2) INTO VALUE v, w"],
+    [
+        "SELECT {: tax_id}",
+        "UNPIVOT (SELECT 1 id, 2 AS q1, RENAME AS q2) ON (q1, q2) INTO VALUE v, w",
+        "PIVOT FROM people (SELECT person_id, region FROM sales) ON region IN (north, south) ORDER BY person_id",
+    ],
 )
 def test_what_only_duckdb_s_parser_half_reads_is_refused(sql: str) -> None:
     with pytest.raises(QueryUnauthorized):
