@@ -1,5 +1,6 @@
 """One case: a query run through governance on the data, and as it stands on the copy; the answers must be equal."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -50,13 +51,18 @@ class Tally:
         plain = sum(count for name, count in self.counts.items() if not name.startswith(("group", "misuse")))
         groups = sum(count for name, count in self.counts.items() if name.startswith("group"))
         found = []
-        if self.counts["refused"] > MOST_REFUSED * plain:
+        if self.counts["refused"] > _most(MOST_REFUSED, plain):
             found.append(f"{self.counts['refused']} of {plain} queries were refused")
-        if self.counts["groups refused"] > MOST_AGGREGATES_REFUSED * groups + 1:
+        if self.counts["groups refused"] > _most(MOST_AGGREGATES_REFUSED, groups):
             found.append(f"{self.counts['groups refused']} of {groups} grouped queries were refused")
         if self.counts["equal"] < plain / 4:
             found.append(f"only {self.counts['equal']} of {plain} answers held rows")
         return found
+
+
+def _most(share: float, count: int) -> float:
+    """The most of `count` that chance gives where the share is so: three standard deviations above."""
+    return share * count + 3 * math.sqrt(share * count)
 
 
 @dataclass(frozen=True, slots=True)
