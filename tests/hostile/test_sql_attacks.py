@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import PlatformError
+from core.errors import PlatformError, QueryUnauthorized
+from engine.sql.bind import prepare
 from engine.sql.run import Statement
 from tests.engine.sql.world import ANN, SECRETS, World, duckdb_spec, make_database, make_world, restricted
 
@@ -423,3 +424,18 @@ async def test_texts_made_to_choke_the_parser_are_refused_quickly(world: World) 
         with pytest.raises(PlatformError) as refused:
             await world.sql.execute(ANN, "shop", Statement(sql))
         assert refused.value.code in ("INVALID_ARGUMENT", "QUERY_UNAUTHORIZED"), sql[:40]
+
+
+class NoTables:
+    """A view in which there is no table at all."""
+
+    names: tuple[str, ...] = ()
+
+    def find(self, parts: tuple[str, ...]) -> None:
+        return None
+
+
+@pytest.mark.parametrize("call", ["read_csv('x')", "glob('*')", "duckdb_tables()", "query('SELECT 1')"])
+def test_the_first_wall_refuses_functions_in_from_without_the_second(call: str) -> None:
+    with pytest.raises(QueryUnauthorized):
+        prepare(f"SELECT * FROM {call}", NoTables(), "duckdb", max_rows=10)
