@@ -15,92 +15,17 @@ from sqlalchemy import (
 )
 
 from engine.store.dataset_tables import datasets, import_results, managed_tables, uploads
+from engine.store.identity_tables import clients, keys, roles, tenants, tokens, users
 from engine.store.lineage_tables import aggregate_budgets, lineage_columns, lineage_queries
 from engine.store.result_tables import query_exports, query_results
 from engine.store.schema import Id, Name, metadata
 from engine.store.schema import tenant as _tenant
+from engine.store.usage_tables import query_costs, query_quotas, query_reservations, query_spending
 
 __all__ = ["aggregate_budgets", "datasets", "import_results", "lineage_columns", "lineage_queries", "managed_tables"]
+__all__ += ["clients", "keys", "roles", "tenants", "tokens", "users"]
+__all__ += ["query_costs", "query_quotas", "query_reservations", "query_spending"]
 __all__ += ["metadata", "query_exports", "query_results", "uploads"]
-
-tenants = Table(
-    "tenant",
-    metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("name", Name, nullable=False),
-    Column("tier", String(32), nullable=False),
-    Column("max_requests_per_minute", Integer),  # null: the tier's own
-    Column("max_concurrent_queries", Integer),
-    Column("wrapped_key", LargeBinary, nullable=False),  # the tenant's data key, wrapped by the home's root key
-    Column("version", Integer, nullable=False),  # raised by every change of roles, users or clients
-    Column("created_at", Float, nullable=False),
-    Column("archived_at", Float),
-)
-
-users = Table(
-    "user",
-    metadata,
-    _tenant(),
-    Column("user_id", Id, primary_key=True),
-    Column("email", Name, nullable=False),
-    Column("name", Name, nullable=False),
-    Column("roles", Text, nullable=False),  # JSON list of role names
-    Column("attributes", Text, nullable=False),  # JSON object of strings
-    Column("issuer", Name, nullable=False),  # with external_subject: the linked external identity
-    Column("external_subject", Name, nullable=False),
-    Column("created_at", Float, nullable=False),
-    Column("deactivated_at", Float),
-)
-Index("ix_user_external", users.c.tenant_id, users.c.issuer, users.c.external_subject)
-
-roles = Table(
-    "role",
-    metadata,
-    _tenant(),
-    Column("role", Id, primary_key=True),
-    Column("permissions", Text, nullable=False),  # JSON list
-    Column("description", Text, nullable=False),
-)
-
-clients = Table(
-    "client",
-    metadata,
-    Column("client_id", Id, primary_key=True),
-    _tenant(primary_key=False),
-    Column("name", Name, nullable=False),
-    Column("secret_hash", Text, nullable=False),
-    Column("roles", Text, nullable=False),  # JSON list of role names
-    Column("created_at", Float, nullable=False),
-    Column("disabled_at", Float),
-)
-
-tokens = Table(
-    "token",
-    metadata,
-    Column("token_id", Id, primary_key=True),
-    _tenant(primary_key=False),
-    Column("subject", Id, nullable=False),
-    Column("name", Name, nullable=False),
-    Column("token_hash", String(64), nullable=False, unique=True),
-    Column("permissions", Text),  # JSON list; null: all that the owner has
-    Column("created_at", Float, nullable=False),
-    Column("expires_at", Float, nullable=False),
-    Column("revoked_at", Float),
-    Column("last_used_at", Float),
-    Index(None, "tenant_id", "subject"),
-)
-
-keys = Table(
-    "signing_key",
-    metadata,
-    Column("kid", Id, primary_key=True),
-    Column("algorithm", String(16), nullable=False),
-    Column("public_jwk", Text, nullable=False),
-    Column("wrapped_private", LargeBinary, nullable=False),
-    Column("created_at", Float, nullable=False),
-    Column("retired_at", Float),  # no new tokens; still verifies until removed_at
-    Column("removed_at", Float),
-)
 
 connections = Table(
     "connection",
@@ -311,24 +236,6 @@ queries = Table(
     Index(None, "tenant_id", "owner", "started_at"),
 )
 
-query_costs = Table(
-    "query_cost",
-    metadata,
-    _tenant(),
-    Column("query_id", Id, primary_key=True),
-    Column("owner", Id, nullable=False),
-    Column("connection_id", Id, nullable=False),
-    Column("at", Float, nullable=False),  # when it ended; its day and month are those of the counters
-    Column("status", String(16), nullable=False),
-    Column("rows_scanned", BigInteger, nullable=False),
-    Column("bytes_scanned", BigInteger, nullable=False),
-    Column("cpu_ms", BigInteger, nullable=False),
-    Column("execution_time_ms", BigInteger, nullable=False),
-    Column("from_cache", Integer, nullable=False),
-    Column("cost_nano", BigInteger, nullable=False),  # nano-dollars
-    Index(None, "tenant_id", "at"),
-)
-
 saved_queries = Table(
     "saved_query",
     metadata,
@@ -347,32 +254,6 @@ saved_queries = Table(
     Column("updated_at", Float, nullable=False),
     Column("archived_at", Float),
     Index(None, "tenant_id", "created_at"),
-)
-
-query_quotas = Table(
-    "query_quota",
-    metadata,
-    _tenant(),
-    Column("daily_nano", BigInteger),  # null: without limit
-    Column("monthly_nano", BigInteger),
-    Column("updated_at", Float, nullable=False),
-)
-
-query_spending = Table(
-    "query_spending",
-    metadata,
-    _tenant(),
-    Column("period", String(10), primary_key=True),  # 2026-11 or 2026-11-22, in UTC
-    Column("spent_nano", BigInteger, nullable=False),
-)
-
-query_reservations = Table(
-    "query_reservation",
-    metadata,
-    _tenant(),
-    Column("query_id", Id, primary_key=True),
-    Column("nano", BigInteger, nullable=False),
-    Column("expires_at", Float, nullable=False),  # should the process die that runs the query
 )
 
 policies = Table(
