@@ -16,6 +16,13 @@ tenants = Table(
     Column("version", Integer, nullable=False),  # raised by every change of roles, users or clients
     Column("created_at", Float, nullable=False),
     Column("archived_at", Float),
+    Column("name_key", Name, nullable=False, server_default=""),  # equal for names that look alike
+    Column("configuration", Text, nullable=False, server_default="{}"),  # JSON object
+    Column("revision", Integer, nullable=False, server_default="1"),  # raised by changes of this row
+    Column("updated_at", Float),
+    Column("suspended_at", Float),
+    Column("suspended_reason", Text, nullable=False, server_default=""),
+    Index(None, "name_key"),
 )
 
 users = Table(
@@ -31,8 +38,17 @@ users = Table(
     Column("external_subject", Name, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("deactivated_at", Float),
+    Column("deleted_at", Float),
+    Column("invited_at", Float),  # until the invitation is accepted
+    Column("updated_at", Float),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("email_key", Name, nullable=False, server_default=""),  # equal for addresses that mean the same
+    Column("login_key", Name, nullable=False, server_default=""),  # the name that a directory knows the user by
+    Column("profile", Text, nullable=False, server_default="{}"),  # JSON: what a directory says about the user
 )
 Index("ix_user_external", users.c.tenant_id, users.c.issuer, users.c.external_subject)
+Index("ix_user_email_key", users.c.tenant_id, users.c.email_key)
+Index("ix_user_login_key", users.c.tenant_id, users.c.login_key)
 
 roles = Table(
     "role",
@@ -41,6 +57,11 @@ roles = Table(
     Column("role", Id, primary_key=True),
     Column("permissions", Text, nullable=False),  # JSON list
     Column("description", Text, nullable=False),
+    Column("name", Name, nullable=False, server_default=""),  # how a directory calls it; empty: as `role`
+    Column("profile", Text, nullable=False, server_default="{}"),  # JSON: what a directory says about it
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("created_at", Float),
+    Column("updated_at", Float),
 )
 
 clients = Table(
@@ -53,6 +74,14 @@ clients = Table(
     Column("roles", Text, nullable=False),  # JSON list of role names
     Column("created_at", Float, nullable=False),
     Column("disabled_at", Float),
+    Column("name_key", Name, nullable=False, server_default=""),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("updated_at", Float),
+    Column("rotated_at", Float),
+    Column("previous_hash", Text),  # the secret before, which works until previous_until
+    Column("previous_until", Float),
+    Index(None, "tenant_id"),
 )
 
 tokens = Table(
@@ -81,4 +110,47 @@ keys = Table(
     Column("created_at", Float, nullable=False),
     Column("retired_at", Float),  # no new tokens; still verifies until removed_at
     Column("removed_at", Float),
+)
+
+passwords = Table(
+    "password",
+    metadata,
+    tenant(),
+    Column("user_id", Id, primary_key=True),
+    Column("secret_hash", Text, nullable=False),
+    Column("changed_at", Float, nullable=False),
+    Column("known_networks", Text, nullable=False),  # JSON list of digests: where the user has signed in from
+)
+
+one_time_links = Table(
+    "one_time_link",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),
+    tenant(primary_key=False),
+    Column("user_id", Id, nullable=False),
+    Column("purpose", String(16), nullable=False),  # invitation or password
+    Column("made_by", Id, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Index(None, "tenant_id", "user_id"),
+    Index(None, "expires_at"),
+)
+
+sessions = Table(
+    "session",
+    metadata,
+    tenant(),
+    Column("session_id", Id, primary_key=True),
+    Column("subject", Id, nullable=False),
+    Column("client_id", Name, nullable=False),  # the application that was signed in to
+    Column("scopes", Text, nullable=False),  # JSON list of permissions; [] means all that the user has
+    Column("refresh_hash", String(64)),  # of the one refresh token that may be used next
+    Column("address", Name, nullable=False),
+    Column("user_agent", Name, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("last_used_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("revoked_at", Float),
+    Index(None, "tenant_id", "subject"),
+    Index(None, "expires_at"),
 )

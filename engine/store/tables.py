@@ -15,7 +15,17 @@ from sqlalchemy import (
 )
 
 from engine.store.dataset_tables import datasets, import_results, managed_tables, uploads
-from engine.store.identity_tables import clients, keys, roles, tenants, tokens, users
+from engine.store.identity_tables import (
+    clients,
+    keys,
+    one_time_links,
+    passwords,
+    roles,
+    sessions,
+    tenants,
+    tokens,
+    users,
+)
 from engine.store.lineage_tables import aggregate_budgets, lineage_columns, lineage_queries
 from engine.store.result_tables import query_exports, query_results
 from engine.store.schema import Id, Name, metadata
@@ -23,7 +33,7 @@ from engine.store.schema import tenant as _tenant
 from engine.store.usage_tables import query_costs, query_quotas, query_reservations, query_spending
 
 __all__ = ["aggregate_budgets", "datasets", "import_results", "lineage_columns", "lineage_queries", "managed_tables"]
-__all__ += ["clients", "keys", "roles", "tenants", "tokens", "users"]
+__all__ += ["clients", "keys", "one_time_links", "passwords", "roles", "sessions", "tenants", "tokens", "users"]
 __all__ += ["query_costs", "query_quotas", "query_reservations", "query_spending"]
 __all__ += ["metadata", "query_exports", "query_results", "uploads"]
 
