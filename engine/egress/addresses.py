@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
+from core.errors import Unavailable
+
 IPAddress = IPv4Address | IPv6Address
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -47,6 +49,10 @@ _ISATAP_MARKS = (0x00005EFE, 0x02005EFE)
 
 class Refused(Exception):
     """This address may not be called; the text is the cause, for the log alone."""
+
+
+class NotSent(Unavailable):
+    """Nothing of the request has left: it can be sent again, whatever it does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 import asyncio
 import json
 import logging
+import os
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
@@ -17,11 +18,12 @@ from engine.egress.addresses import AddressRules, Refused, Target, parse_target
 from engine.egress.resolver import Resolve, resolve
 
 if TYPE_CHECKING:
-    from engine.egress.pinned import Wire
+    from engine.egress.pinned import Answer, Wire
 
 log = logging.getLogger("headwater.egress")
 
 MAX_REDIRECTS = 3
+OWN_CONNECTIONS, LANE_CONNECTIONS = 64, 1024
 ANY_TYPE = "*"  # in `sinks`
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 KEPT_ACROSS_ORIGINS = frozenset({"accept", "content-type", "user-agent"})
@@ -46,12 +48,38 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
+class Incoming:
+    """An answer whose body is read as it comes, decompressed and within its limit."""
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: AsyncIterator[bytes]
+
+    @property
+    def media_type(self) -> str:
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    async def read(self) -> bytes:
+        return b"".join([chunk async for chunk in self.chunks])
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """What proves us to a server that asks: a certificate and its key, in PEM."""
+
+    certificate: str
+    private_key: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Request:
     method: str
     target: Target
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     sinks: Mapping[str, Callable[[bytes], object]] = field(default_factory=dict)
+    lane: str = ""
+    certificate: ClientCertificate | None = None
 
 
 class EgressClient:
@@ -64,7 +92,8 @@ class EgressClient:
         self._settings = settings
         self._rules = AddressRules(settings.allowed_private_hosts)
         self._resolve = resolver
-        self._wire: Wire | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._wires: dict[tuple[str, ClientCertificate | None], Wire] = {}
 
     async def get(
         self,
@@ -97,8 +126,8 @@ class EgressClient:
             raise _refusal(refused) from None
 
     async def aclose(self) -> None:
-        wire, self._wire = self._wire, None
-        if wire is not None:
+        wires, self._wires = list(self._wires.values()), {}
+        for wire in wires:
             await wire.aclose()
 
     async def request(
@@ -125,6 +154,61 @@ class EgressClient:
         except TimeoutError:
             raise Unavailable("The other side did not answer in time.") from None
 
+    @asynccontextmanager
+    async def open(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        max_bytes: int,
+        lane: str = "",
+        certificate: ClientCertificate | None = None,
+    ) -> AsyncIterator[Incoming]:
+        """Call a URL and read its answer as it comes. How long that may take is the caller's own deadline.
+
+        Calls of one `lane` share connections, which no other lane can use up. Raises as `request` does, and
+        NotSent where nothing was sent."""
+        try:
+            request = _Request(
+                method, parse_target(url), _own_headers(headers or {}), body, lane=lane, certificate=certificate
+            )
+            async with AsyncExitStack() as stack:
+                answer = await self._land(stack, request)
+                plain = _plain(answer.chunks, answer.headers.get("content-encoding", ""), max_bytes)
+                yield Incoming(answer.status, answer.headers, plain)
+        except Refused as refused:
+            raise _refusal(refused) from None
+
+    async def check_address(self, url: str) -> None:
+        """Refuse a URL whose host is, or now resolves to, an address that may not be called."""
+        try:
+            target = parse_target(url)
+            self._rules.check_target(target)
+            found = await self._resolve(target.host, target.port)
+            self._rules.check_addresses(target.host, target.port, found)
+        except (OSError, UnicodeError):
+            raise _refusal(Refused("a host does not resolve")) from None
+        except Refused as refused:
+            raise _refusal(refused) from None
+
+    async def _land(self, stack: AsyncExitStack, request: _Request) -> "Answer":
+        """The answer at the end of redirects, each of which is checked; `stack` holds its connection."""
+        for _ in range(MAX_REDIRECTS + 1):
+            self._rules.check_target(request.target)
+            hop = await stack.enter_async_context(AsyncExitStack())
+            wire = self._open_wire(request)
+            answer = await wire.send(
+                hop, request.method, request.target, {"accept-encoding": "identity", **request.headers}, request.body
+            )
+            location = answer.headers.get("location")
+            if answer.status not in REDIRECTS or not location:
+                return answer
+            await hop.aclose()
+            request = _redirected(request, answer.status, location)
+        raise Unavailable(f"The other side redirects more than {MAX_REDIRECTS} times.")
+
     async def _follow(self, request: _Request, limit_bytes: int) -> Response:
         for _ in range(MAX_REDIRECTS + 1):
             self._rules.check_target(request.target)
@@ -136,7 +220,7 @@ class EgressClient:
         raise Unavailable(f"The other side redirects more than {MAX_REDIRECTS} times.")
 
     async def _exchange(self, request: _Request, limit_bytes: int) -> Response:
-        wire = self._open_wire()
+        wire = self._open_wire(request)
         async with AsyncExitStack() as stack:
             answer = await wire.send(stack, request.method, request.target, request.headers, request.body)
             if answer.status in REDIRECTS and "location" in answer.headers:
@@ -150,12 +234,18 @@ class EgressClient:
             body = b"".join([chunk async for chunk in plain])
         return Response(answer.status, answer.headers, body, request.target.url)
 
-    def _open_wire(self) -> "Wire":
-        if self._wire is None:
+    def _open_wire(self, request: _Request) -> "Wire":
+        key = (request.lane, request.certificate)
+        wire = self._wires.get(key)
+        if wire is None:
             from engine.egress.pinned import Wire  # lazily: httpcore costs 60 ms
 
-            self._wire = Wire(self._rules, self._resolve, _tls(self._settings))
-        return self._wire
+            if self._tls is None:
+                self._tls = _tls(self._settings)  # one for all: making it costs more than a call
+            tls = self._tls if request.certificate is None else _tls(self._settings, request.certificate)
+            size = LANE_CONNECTIONS if request.lane else OWN_CONNECTIONS
+            wire = self._wires[key] = Wire(self._rules, self._resolve, tls, max_connections=size)
+        return wire
 
 
 def _refusal(refused: Refused) -> InvalidArgument:
@@ -166,14 +256,28 @@ def _refusal(refused: Refused) -> InvalidArgument:
     )
 
 
-def _tls(settings: EgressSettings) -> ssl.SSLContext:
+def _tls(settings: EgressSettings, certificate: ClientCertificate | None = None) -> ssl.SSLContext:
     import certifi  # lazily, with the rest of the wire
 
     context = ssl.create_default_context(cafile=certifi.where())
     if settings.ca_file is not None:
         context.load_verify_locations(settings.ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if certificate is not None:
+        _load_certificate(context, certificate)
     return context
+
+
+def _load_certificate(context: ssl.SSLContext, certificate: ClientCertificate) -> None:
+    """OpenSSL reads certificates from files alone: one in memory, gone when it is read."""
+    descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, f"{certificate.private_key}\n{certificate.certificate}\n".encode())
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    except (ssl.SSLError, OSError):
+        raise Unavailable("The client certificate can not be used.", hint="Set it again, in PEM.") from None
+    finally:
+        os.close(descriptor)
 
 
 def _own_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -201,7 +305,8 @@ def _redirected(request: _Request, status: int, location: str) -> _Request:
         if method != "GET":
             raise Refused("a redirect would send the body to another host")
         headers = {name: value for name, value in headers.items() if name in KEPT_ACROSS_ORIGINS}
-    return _Request(method, target, headers, body, request.sinks)
+        request = replace(request, certificate=None)
+    return replace(request, method=method, target=target, headers=headers, body=body)
 
 
 async def _plain(chunks: AsyncIterator[bytes], encoding: str, limit_bytes: int) -> AsyncIterator[bytes]:

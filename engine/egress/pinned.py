@@ -9,12 +9,13 @@ from typing import Any
 import httpcore
 
 from core.errors import Unavailable
-from engine.egress.addresses import AddressRules, IPAddress, Refused, Target
+from engine.egress.addresses import AddressRules, IPAddress, NotSent, Refused, Target
 from engine.egress.resolver import Resolve
 
 MAX_CONNECTIONS = 64
 IDLE_S = 20.0
 CONNECT_S = 5.0
+_NOT_SENT = (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout)
 _FAILURES = (
     httpcore.NetworkError,
     httpcore.TimeoutException,
@@ -76,10 +77,12 @@ class PinnedBackend(httpcore.AsyncNetworkBackend):
 class Wire:
     """A pool of pinned connections."""
 
-    def __init__(self, rules: AddressRules, resolve: Resolve, tls: ssl.SSLContext):
+    def __init__(
+        self, rules: AddressRules, resolve: Resolve, tls: ssl.SSLContext, *, max_connections: int = MAX_CONNECTIONS
+    ):
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=tls,
-            max_connections=MAX_CONNECTIONS,
+            max_connections=max_connections,
             keepalive_expiry=IDLE_S,
             network_backend=PinnedBackend(rules, resolve),
         )
@@ -117,5 +120,7 @@ async def _chunks(answer: httpcore.Response) -> AsyncIterator[bytes]:
 def _translated() -> Iterator[None]:
     try:
         yield
+    except _NOT_SENT as error:
+        raise NotSent("The other side does not answer.", hint="Retry later.") from error
     except _FAILURES as error:
         raise Unavailable("The other side does not answer.", hint="Retry later.") from error
