@@ -14,6 +14,15 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from engine.store.agent_tables import (
+    agent_credentials,
+    agent_limits,
+    agent_pins,
+    agent_rules,
+    agent_tasks,
+    agents,
+    project_agents,
+)
 from engine.store.dataset_tables import datasets, import_results, managed_tables, uploads
 from engine.store.identity_tables import (
     clients,
@@ -35,6 +44,7 @@ from engine.store.usage_tables import query_costs, query_quotas, query_reservati
 __all__ = ["aggregate_budgets", "datasets", "import_results", "lineage_columns", "lineage_queries", "managed_tables"]
 __all__ += ["clients", "keys", "one_time_links", "passwords", "roles", "sessions", "tenants", "tokens", "users"]
 __all__ += ["query_costs", "query_quotas", "query_reservations", "query_spending"]
+__all__ += ["agent_credentials", "agent_limits", "agent_pins", "agent_rules", "agent_tasks", "agents", "project_agents"]
 __all__ += ["metadata", "query_exports", "query_results", "uploads"]
 
 connections = Table(
