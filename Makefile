@@ -14,7 +14,7 @@ $(UV):
 	$(UV) sync --frozen --quiet --group dev
 	touch $@
 
-demo: setup  ## build the flights lakehouse, start everything, ask three questions over MCP
+demo: setup  ## build the flights lakehouse, start everything, ask it and tend it over MCP
 	$(BIN)/headwater demo
 
 test: setup  ## every test that needs no judge

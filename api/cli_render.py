@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from core.portable import Bars
 
@@ -27,8 +28,7 @@ def show(console: Console, result: dict[str, Any], bars: Mapping[str, Bars] | No
     for name, value in result.items():
         if name == rows_field or name in pictures or (name == "items" and has_list) or value is None:
             continue
-        console.print(f"[dim]{escape(name)}[/dim] ", end="")
-        console.print(_line(value), markup=False, highlight=False)
+        console.print(Text.assemble((name, "dim"), " ", _line(value)))
     for name, marker in pictures.items():
         _draw(console, name, result[name], marker)
     if not result:

@@ -1,11 +1,13 @@
-"""`headwater demo`: the main job on real data, asked through the same door that Claude uses."""
+"""`headwater demo`: the main job on real data, asked and cared for through the same door that Claude uses."""
 
 import asyncio
 import json
 import signal
+import textwrap
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.syntax import Syntax
@@ -21,6 +23,9 @@ from headwater.listeners import FACES, Ports, bind
 from headwater.running import registered
 from headwater.serve import serving
 
+if TYPE_CHECKING:  # only the demo is a client, so the command line loads it then
+    from fastmcp import Client
+
 JOIN = """
 SELECT a.name AS airline, count(*) AS flights,
        round(avg(f.dep_delay), 1) AS avg_departure_delay_min,
@@ -30,11 +35,22 @@ FROM flights.flights f JOIN flights.airlines a ON a.carrier = f.carrier
 GROUP BY a.name ORDER BY flights DESC LIMIT 8
 """.strip()
 
-QUESTIONS: list[tuple[str, str, dict[str, Any]]] = [
+Step = tuple[str, str, dict[str, Any]]
+TABLE = {"table": "flights.flights"}
+QUESTIONS: list[Step] = [
     ("What data is there?", "list_tables", {}),
-    ("What is in the flights table?", "get_table_schema", {"table": "flights.flights"}),
+    ("What is in the flights table?", "get_table_schema", TABLE),
     ("Which airlines fly most from New York, and how late do they leave?", "execute_query", {"sql": JOIN}),
 ]
+CARE: list[Step] = [
+    ("How does the flights table lie?", "get_table_health", TABLE),
+    ("What would a compaction do?", "compact_table", {**TABLE, "dry_run": True}),
+    ("Do it.", "compact_table", TABLE),
+    ("Let the oldest versions go.", "expire_snapshots", {**TABLE, "retain_last": 50}),
+    ("And now?", "get_table_health", TABLE),
+]
+COUNTS = ("data_file_count", "small_file_count", "avg_file_size_bytes", "snapshot_count", "recommendation")
+PICTURES = ("histogram", "histogram_before", "histogram_after")
 
 
 async def run_demo(settings: Settings, *, keep_serving: bool) -> None:
@@ -61,9 +77,10 @@ async def _show(console: Console, platform: Platform, ports: Ports) -> None:
         console.print(
             f"  {name.replace('_', '-'):9} {url(platform.settings.server, getattr(ports, name))}", markup=False
         )
-    token = await platform.engine.identity.mint(role="viewer")
-    await _ask(console, platform, ports, token)
-    console.print("\n[bold]4. Connect your own client[/bold]")
+    mint = platform.engine.identity.mint
+    await _ask(console, platform, ports, await mint(role="viewer"))
+    await _care(console, platform, ports, await mint(role="data_engineer"))
+    console.print("\n[bold]5. Connect your own client[/bold]")
     for title, text in connect_lines(platform, ports):
         console.print(f"\n[cyan]{title}[/cyan]")
         console.print(text, markup=False, soft_wrap=True)
@@ -82,19 +99,63 @@ async def _ask(console: Console, platform: Platform, ports: Ports, token: str) -
 
     console.print("\n[bold]3. Three questions through MCP[/bold]")
     async with Client(f"{url(platform.settings.server, ports.mcp)}/mcp", auth=token) as client:
-        for question, tool, arguments in QUESTIONS:
-            console.print(f"\n[bold cyan]{question}[/bold cyan]")
-            if "sql" not in arguments:
-                console.print(f"  {tool} {json.dumps(arguments)}", markup=False)
-            else:
-                console.print(f"  {tool}")
-                console.print(Syntax(arguments["sql"], "sql", background_color="default", word_wrap=True))
-            started = time.perf_counter()
-            answer = await client.call_tool(tool, arguments)
-            milliseconds = (time.perf_counter() - started) * 1000
-            markers = bars(platform.dispatcher.registry.get(tool).result)
-            show(console, _brief(answer.structured_content or {}), markers)
-            console.print(f"[dim]{milliseconds:.0f} ms[/dim]")
+        for step in QUESTIONS:
+            await _call(console, platform, client, step, _brief)
+
+
+async def _care(console: Console, platform: Platform, ports: Ports, token: str) -> None:
+    """Care of one table by an engineer. The client asks the person before it changes anything, as MCP clients do, and
+    passes on what the server itself asks before it destroys anything; here the demo is the person."""
+    from fastmcp import Client
+
+    async def answer(message: str, *_: object) -> dict[str, bool]:
+        _approve(console, "The server asks", message.strip())
+        return {"confirm": True}
+
+    console.print("\n[bold]4. Care of a table through MCP[/bold]  The demo says yes for you")
+    address = f"{url(platform.settings.server, ports.mcp)}/mcp?toolsets=engineer"
+    async with Client(address, auth=token, elicitation_handler=answer) as client:
+        tools = {tool.name: tool.annotations for tool in await client.list_tools()}
+        for step in CARE:
+            hints = tools[step[1]]
+            if hints and not hints.read_only_hint and not hints.destructive_hint and "dry_run" not in step[2]:
+                console.print()
+                _approve(console, "The client asks", f"{step[1]} changes something. Go ahead?")
+            await _call(console, platform, client, step, _care_brief)
+
+
+def _approve(console: Console, who: str, question: str) -> None:
+    console.print(f"  [yellow]{who}:[/yellow]")
+    for line in question.splitlines():
+        console.print(textwrap.fill(line, 76, initial_indent="    ", subsequent_indent="    "), markup=False)
+    console.print("    [green]yes[/green]")
+
+
+async def _call(
+    console: Console,
+    platform: Platform,
+    client: "Client[Any]",
+    step: Step,
+    brief: Callable[[dict[str, Any]], dict[str, Any]],
+) -> None:
+    question, tool, arguments = step
+    console.print(f"\n[bold cyan]{question}[/bold cyan]")
+    if "sql" not in arguments:
+        console.print(f"  {tool} {json.dumps(arguments)}", markup=False)
+    else:
+        console.print(f"  {tool}")
+        console.print(Syntax(arguments["sql"], "sql", background_color="default", word_wrap=True))
+    started = time.perf_counter()
+    answer = await client.call_tool(tool, arguments)
+    milliseconds = (time.perf_counter() - started) * 1000
+    show(console, brief(answer.structured_content or {}), bars(platform.dispatcher.registry.get(tool).result))
+    console.print(f"[dim]{milliseconds:.0f} ms[/dim]")
+
+
+def _care_brief(result: dict[str, Any]) -> dict[str, Any]:
+    """Pictures, and the few numbers that they are of."""
+    counts = json.loads(result.get("details_json", "{}"))
+    return {**counts, **{name: result[name] for name in COUNTS + PICTURES if result.get(name)}}
 
 
 def _brief(result: dict[str, Any]) -> dict[str, Any]:

@@ -179,6 +179,10 @@ def _numbers(row: tuple[object, ...]) -> list[float]:
     return [float(str(value)) for value in row]
 
 
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
+
+
 def _advise(found: Health) -> list[Advice]:
     """What would help, most useful first."""
     advice: list[Advice] = []
@@ -187,7 +191,7 @@ def _advise(found: Health) -> list[Advice]:
         left = files - found.files_saved
         share = round(100 * found.files_saved / files)
         advice.append(
-            Advice("compact_table", f"{small} of {files} files are small.", f"About {left} files, {share} % fewer.")
+            Advice("compact_table", f"{small} of {files} files are small.", f"About {_files(left)}, {share} % fewer.")
         )
     if found.position_delete_file_count and not any(item.operation == "compact_table" for item in advice):
         deleted = found.deleted_row_count

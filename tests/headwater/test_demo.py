@@ -1,4 +1,4 @@
-"""`headwater demo`: three questions with their answers, also where a port is taken and there is no terminal."""
+"""`headwater demo`: three questions and the care of a table, also where a port is taken and there is no terminal."""
 
 import re
 import shlex
@@ -18,6 +18,8 @@ def test_the_demo_loads_answers_and_ends_and_does_not_load_again(tmp_path: Path)
     assert re.search(r"mcp\s+http://127\.0\.0\.1:(?!8002)\d+", first.out)
     for said in (first, second):
         _answers_well(said)
+    _cares_for_the_table(first.out)
+    assert "Healthy: nothing needs doing." in second.out.partition("4. Care")[2].partition("compact_table")[0]
     _connects_as_printed(first, tmp_path / "home")
 
 
@@ -28,11 +30,27 @@ def _demo(home: Path, **environment: str) -> Said:
 
 
 def _answers_well(said: Said) -> None:
-    answers = said.out.partition("4. Connect")[0]
+    answers = said.out.partition("5. Connect")[0]
     assert re.search(r"flights\.airports\s+table\s+1458", answers)
     assert "Actual departure, HHMM local" in answers
     assert re.search(r"United Air Lines Inc\.\s+58665", answers)
     assert [line for line in answers.splitlines() if len(line.rstrip()) > 80] == []
+
+
+def _cares_for_the_table(out: str) -> None:
+    """Health, a plan, a compaction that was approved, an expiry that the server asked about, and health again."""
+    text = " ".join(out.partition("4. Care")[2].split())
+    steps = [
+        "53 of 53 files are small",
+        "under 1 MB █",
+        "The client asks: compact_table changes something. Go ahead? yes",
+    ]
+    steps += ["rewritten_files 53 new_files 1", "The server asks: Expire snapshots", "Go ahead? yes"]
+    steps += ["expired_snapshots 4", "data_file_count 1", "Healthy: nothing needs doing.", "1 to 8 MB █"]
+    text = text.replace("#", "█")
+    for step in steps:
+        assert step in text, step
+        text = text.partition(step)[2]
 
 
 def _connects_as_printed(said: Said, home: Path) -> None:

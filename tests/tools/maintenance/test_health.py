@@ -11,7 +11,7 @@ def test_small_files_are_counted_drawn_and_advised_to_be_compacted(desk: CareDes
     health = desk.call("get_table_health", by="vic", table="headwater.shop.health")
     assert (health.table, health.data_file_count, health.small_file_count) == ("shop.health", 9, 9)
     assert (health.row_count, health.snapshot_count, health.projected_file_count) == (27, 1, 1)
-    assert health.recommendation == "Consider compact_table: 9 of 9 files are small. About 1 files, 89 % fewer."
+    assert health.recommendation == "Consider compact_table: 9 of 9 files are small. About 1 file, 89 % fewer."
     assert health.avg_file_size_bytes == health.total_size_bytes // 9
     assert [(bar.label, bar.file_count) for bar in health.histogram][:2] == [("under 1 MB", 9), ("1 to 8 MB", 0)]
     assert [period.snapshot_count for period in health.timeline] == [1]
