@@ -21,6 +21,7 @@ datasets = Table(
     Column("updated_at", Float, nullable=False),
     Column("archived_at", Float),
     UniqueConstraint("tenant_id", "taken_name"),
+    Index("ix_dataset_id", "dataset_id"),
 )
 
 managed_tables = Table(

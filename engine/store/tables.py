@@ -23,6 +23,13 @@ from engine.store.agent_tables import (
     agents,
     project_agents,
 )
+from engine.store.approval_tables import (
+    approval_comments,
+    approval_rules,
+    approvals,
+    notice_destinations,
+    notices,
+)
 from engine.store.dataset_tables import datasets, import_results, managed_tables, uploads
 from engine.store.identity_tables import (
     clients,
@@ -36,6 +43,7 @@ from engine.store.identity_tables import (
     users,
 )
 from engine.store.lineage_tables import aggregate_budgets, lineage_columns, lineage_queries
+from engine.store.project_tables import projects, shares
 from engine.store.result_tables import query_exports, query_results
 from engine.store.schema import Id, Name, metadata
 from engine.store.schema import tenant as _tenant
@@ -46,6 +54,7 @@ __all__ += ["clients", "keys", "one_time_links", "passwords", "roles", "sessions
 __all__ += ["query_costs", "query_quotas", "query_reservations", "query_spending"]
 __all__ += ["agent_credentials", "agent_limits", "agent_pins", "agent_rules", "agent_tasks", "agents", "project_agents"]
 __all__ += ["metadata", "query_exports", "query_results", "uploads"]
+__all__ += ["approval_comments", "approval_rules", "approvals", "notice_destinations", "notices", "projects", "shares"]
 
 connections = Table(
     "connection",
