@@ -20,7 +20,7 @@ SAMPLES: dict[str, Any] = {
     "tag": "pii",
     "q": "orders",
     "query": "orders",
-    "id": "table:lakehouse/shop.orders",
+    "id": "lakehouse/shop.orders",
     "kind": "sqlite",
     "options": {"path": "{data}/side.sqlite"},
     "cron": "0 3 * * *",
@@ -49,6 +49,7 @@ BY_TOOL: dict[str, dict[str, Any]] = {
     "create_query": {"query_text": "SELECT name FROM people WHERE id = $id", "parameters": {"id": "1"}},
     "run_query": {"query_text": "SELECT id FROM shop.orders", "connection_id": "lakehouse"},
     "update_query": {"description": "People by id.", "version": 1},
+    "chart_result": {"kind": "auto"},
     "get_records": {
         "filters": [{"column": "region", "operator": "eq", "value": "eu"}, {"column": "id", "operator": "is_null"}],
         "limit": 2,

@@ -100,12 +100,16 @@ class McpClient:
             answer = await self._post({**params, "requestState": state, "inputResponses": yes}, token)
         return _mcp_answer(answer)
 
-    async def _post(self, params: dict[str, Any], token: str | None) -> httpx.Response:
+    async def resource(self, uri: str, token: str | None) -> str:
+        """The body that answers a reading of a resource."""
+        return (await self._post({"uri": uri}, token, method="resources/read")).text
+
+    async def _post(self, params: dict[str, Any], token: str | None, *, method: str = "tools/call") -> httpx.Response:
         headers = {
             "accept": "application/json, text/event-stream",
             "mcp-protocol-version": "2026-07-28",
-            "mcp-method": "tools/call",
-            "mcp-name": params["name"],
+            "mcp-method": method,
+            "mcp-name": params.get("name") or params["uri"],
             **_bearer(token),
         }
         meta = {
@@ -114,7 +118,7 @@ class McpClient:
             "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}},
             "headwater/token_budget": 20_000,
         }
-        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {**params, "_meta": meta}}
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": meta}}
         return await self._http.post("/mcp", json=body, headers=headers)
 
     async def close(self) -> None:

@@ -1,0 +1,183 @@
+"""One real object of every kind in a tenant, made through the front door; and ids that name nothing anywhere."""
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+from sqlalchemy import select
+
+from core.dispatch import Call
+from core.registry import Registry
+from core.tool import Tool
+from engine.lake.warehouse import TABLE_DEFAULTS
+from engine.store.tables import jobs
+from headwater.build import TOOL_PACKAGES, Platform
+from tests.faces.arguments import sample
+from tests.faces.world import IDS
+
+REGISTRY = Registry.walk(TOOL_PACKAGES)
+ID_SHAPED = re.compile(r"(^|_)(ids?|table|tables|page_token|handle)$")
+SQL_FIELDS = ("sql", "query_text", "statement")
+CANARY = "zebra"
+
+KIND_OF_FIELD = {
+    "query_id": "saved_query",
+    "table_id": "managed_table",
+    "table": "table",
+    "id": "document",
+    "page_token": "page_token",
+    **dict.fromkeys(SQL_FIELDS, "sql"),
+}
+"""What a field names where its name without `_id` does not say it and no `Refers` does."""
+
+KIND_OF_ARGUMENT = {("get_result", "query_id"): "result"}
+"""The same for one tool's field alone."""
+
+NOT_YET = {"project": "create_project"}
+"""Kinds of which there is no object until a tool makes one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """How an object comes about: the call, and the field of its answer that holds the id."""
+
+    tool: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    answer: str = ""
+
+
+MAKING: dict[str, Making] = {
+    "connection": Making("create_connection", {"connection_id": "{tenant}-side"}),
+    "saved_query": Making("create_query", {"connection_id": "{connection}"}, "id"),
+    "result": Making("execute_query", {"sql": "SELECT * FROM {table}"}, "metadata.query_id"),
+    "query": Making("execute_query", {"sql": "SELECT * FROM {table}"}, "metadata.query_id"),
+    "query_job": Making("run_query", {"query_text": "SELECT * FROM {table}", "connection_id": "lakehouse"}, "job_id"),
+    "job": Making("run_query", {"query_text": "SELECT * FROM {table}", "connection_id": "lakehouse"}, "job_id"),
+    "export": Making("create_export", {"job_id": "{query_job}"}, "id"),
+    "dataset": Making("create_dataset", {"name": "{tenant}_set"}, "id"),
+    "managed_table": Making(
+        "create_managed_table",
+        {"dataset_id": "{dataset}", "name": "things", "schema": [{"name": "id", "type": "long"}]},
+        "id",
+    ),
+    "upload": Making("create_upload", {"name": "zebra.csv", "size_bytes": 5}),
+    "import_job": Making("create_import_job", {"table_id": "{managed_table}", "upload_id": "{upload}"}, "id"),
+    "export_job": Making("create_export_job", {"table_id": "{managed_table}"}, "id"),
+    "snapshot": Making("list_snapshots", {"table": "{table}"}, "snapshots.0.snapshot_id"),
+}
+"""Kinds that `create_KIND` with its own sample does not make, or that need another one first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tenancy:
+    """A tenant, whoever acts there, and one object of each kind."""
+
+    tenant: str
+    token: str
+    ids: dict[str, str]
+    words: Mapping[str, str]  # in samples, to be put in the place of others
+
+    def sample(self, tool: Tool, data: str) -> dict[str, Any]:
+        """Arguments that name only what is here."""
+        return self.own(sample(tool, {**IDS, **self.ids}, data))
+
+    def own(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        text = json.dumps(arguments)
+        for word, here in self.words.items():
+            text = text.replace(word, here)
+        found: dict[str, Any] = json.loads(text)
+        return found
+
+
+def kind_of(tool: Tool, name: str) -> str | None:
+    """What a field names, or None when it is not shaped like an id."""
+    if name in tool.references:
+        return tool.references[name]
+    if (tool.name, name) in KIND_OF_ARGUMENT:
+        return KIND_OF_ARGUMENT[tool.name, name]
+    if name not in SQL_FIELDS and not ID_SHAPED.search(name):
+        return None
+    return KIND_OF_FIELD.get(name, re.sub(r"_ids?$", "", name))
+
+
+def kinds() -> set[str]:
+    """Every kind that some tool's field names."""
+    found = {kind_of(tool, name) for tool in REGISTRY for name in tool.request.model_fields}
+    return {kind for kind in found if kind and kind not in ("page_token", "sql")}
+
+
+async def fill(platform: Platform, tenant: str, token: str, data: str) -> Tenancy:
+    """Make everything. Raises LookupError where nobody said how a kind comes about."""
+    is_first = tenant == "default"
+    orders, people = ("shop.orders", "shop.customers") if is_first else ("yard.things", "yard.people")
+    load_tables(platform, tenant, (orders, people))
+    words = {"shop.orders": orders, "shop.customers": people, "parity": f"{CANARY}-{tenant}"}
+    user = await platform.engine.identity.directory.create_user(tenant, user_id=f"{tenant}-person", roles=["viewer"])
+    ids = {"table": orders, "document": f"lakehouse/{orders}", "tenant": tenant, "user": user}
+    here = Tenancy(tenant, token, ids, words)
+    for kind in [*MAKING, *sorted(kinds() - set(MAKING))]:
+        if kind not in ids and NOT_YET.get(kind, "ping") in REGISTRY:
+            ids[kind] = await _make(platform, here, kind, data)
+    return here
+
+
+def load_tables(platform: Platform, tenant: str, names: tuple[str, str]) -> None:
+    """Two tables of the shop's own columns in a tenant's lakehouse."""
+    orders = pa.table({"id": [1, 2], "region": ["eu", "us"], "amount": [1.5, 2.5], "ordered_on": ["a", "b"]})
+    people = pa.table({"id": [1, 2], "name": [CANARY, CANARY]})
+
+    def work(catalog: Any) -> None:
+        for name, rows in zip(names, (orders, people), strict=True):
+            catalog.create_namespace_if_not_exists(name.partition(".")[0])
+            catalog.create_table(name, schema=rows.schema, properties=TABLE_DEFAULTS).append(rows)
+
+    platform.engine.lake.commit_now(tenant, work)
+
+
+async def _make(platform: Platform, here: Tenancy, kind: str, data: str) -> str:
+    making = MAKING.get(kind, Making(f"create_{kind}"))
+    if making.tool not in REGISTRY:
+        raise LookupError(f"Say in tests/faces/owned.py how a {kind} comes about, or which kind its field names.")
+    tool = REGISTRY.get(making.tool)
+    given = json.loads(_filled(json.dumps(making.arguments), {**here.ids, "tenant": here.tenant}))
+    arguments = {**here.sample(tool, data), **given}
+    asked: dict[str, Any] = {
+        "arguments": arguments,
+        "form": "json",
+        "face": "test",
+        "request_id": "r",
+        "token": here.token,
+    }
+    called: Any = await platform.dispatcher.call(Call(tool=tool.name, wait_s=0, **asked))
+    await jobs_end(platform)
+    answer: Any = called.model_dump(mode="json")
+    names = (making.answer, f"{kind}_id", "id", "job_id") if not tool.job else ("job_id",)
+    return str(_at(answer, next(name for name in names if name and (name.partition(".")[0] in answer))))
+
+
+async def jobs_end(platform: Platform) -> None:
+    """Wait until nothing runs in the background."""
+    unfinished = select(jobs.c.job_id).where(jobs.c.status.in_(("pending", "running"))).limit(1)
+    while await platform.engine.store.read(lambda connection: connection.execute(unfinished).first()):
+        await asyncio.sleep(0.02)
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    return re.sub(r"{(\w+)}", lambda found: values[found[1]], text)
+
+
+def _at(value: Any, path: str) -> Any:
+    for part in path.split("."):
+        value = value[int(part)] if part.isdecimal() else value[part]
+    return value
+
+
+def nowhere(real: str) -> str:
+    """An id of the same form that nothing has."""
+    if re.fullmatch(r"-?\d+", real):
+        return str(int(real) ^ 5)
+    return real[:-4] + "zqzq" if len(real) > 4 else "zqzq"[: len(real)]
