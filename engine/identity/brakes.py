@@ -70,15 +70,21 @@ class Brakes:
         return max(0.0, float(row.level) - drained)
 
 
+def guess_key(*parts: str) -> str:
+    """A bucket for guesses of one kind at one thing, whatever characters its name holds."""
+    text = "\0".join(parts).encode("utf-8", "surrogatepass")
+    return f"{PREFIX}{parts[0]}:{sha256(text).hexdigest()[:32]}"
+
+
 def keys_of(client_id: str, address: str) -> list[str]:
     """The buckets of one attempt, in a fixed order, so that two attempts can not deadlock."""
     found = [f"{PREFIX}client:{sha256(client_id.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"]
     if address:
-        found.append(f"{PREFIX}address:{_network(address)}")
+        found.append(f"{PREFIX}address:{network_of(address)}")
     return sorted(found)
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """The address, or for IPv6 its /64, of which one guesser usually has all."""
     try:
         parsed = ip_address(address)

@@ -24,9 +24,10 @@ class Claims:
         self._clock = clock
         self._new_id = new_id
 
-    def make(self, tenant: str, subject: str, kind: Kind, lifetime_s: int) -> dict[str, Any]:
+    def make(self, tenant: str, subject: str, kind: Kind, lifetime_s: int, session_id: str = "") -> dict[str, Any]:
         now = int(self._clock())
-        return {
+        in_session = {"sid": session_id} if session_id else {}
+        return in_session | {
             "iss": self.expected.issuer,
             "aud": self.expected.audience,
             "sub": subject,

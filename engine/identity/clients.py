@@ -1,6 +1,8 @@
 """Clients sign in: an id and a secret for a short-lived token (OAuth 2.0 client credentials)."""
 
 import asyncio
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -34,6 +36,7 @@ class _Known:
     tenant: str
     secret_hash: str
     is_from_file: bool
+    previous_hash: str | None = None  # of the secret before, while it still works
 
 
 class ClientSignIn:
@@ -50,6 +53,7 @@ class ClientSignIn:
         brakes: Brakes,
         lifetime_s: int,
         parallel: int = 4,
+        clock: Callable[[], float] = time.time,
     ):
         self._store = store
         self._keys = keys
@@ -57,6 +61,7 @@ class ClientSignIn:
         self._auth_file = auth_file
         self._brakes = brakes
         self._lifetime_s = lifetime_s
+        self._clock = clock
         self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="sign-in")
 
     async def issue_token(self, client_id: str, client_secret: str, address: str = "") -> AccessToken:
@@ -72,7 +77,11 @@ class ClientSignIn:
         self._brakes.charge_now(charged)
         is_sane = CLIENT_ID.fullmatch(client_id) is not None and len(client_secret) <= MAX_SECRET_CHARS
         known = self._find(client_id) if is_sane else None
-        if not matches(client_secret if is_sane else "", known.secret_hash if known else None) or known is None:
+        given = client_secret if is_sane else ""
+        is_right = matches(given, known.secret_hash if known else None)
+        if not is_right and known is not None and known.previous_hash is not None:
+            is_right = matches(given, known.previous_hash)
+        if not is_right or known is None:
             raise Unauthenticated(
                 "The client id or the client secret is not right.", hint="Check both; secrets are case-sensitive."
             )
@@ -84,7 +93,9 @@ class ClientSignIn:
         tenant = from_file.tenant if from_file else None
 
         def work(connection: Connection) -> _Known | None:
-            is_living = select(tenants.c.tenant_id).where(tenants.c.archived_at.is_(None))
+            is_living = select(tenants.c.tenant_id).where(
+                tenants.c.archived_at.is_(None), tenants.c.suspended_at.is_(None)
+            )
             if from_file is not None:
                 found = connection.scalar(is_living.where(tenants.c.tenant_id == tenant))
                 return _Known(client_id, from_file.tenant, from_file.secret_hash, True) if found else None
@@ -93,8 +104,13 @@ class ClientSignIn:
                 clients.c.disabled_at.is_(None),
                 clients.c.tenant_id.in_(is_living),
             )
-            row = connection.execute(select(clients.c.tenant_id, clients.c.secret_hash).where(*where)).first()
-            return _Known(client_id, row.tenant_id, row.secret_hash, False) if row else None
+            columns = (clients.c.tenant_id, clients.c.secret_hash, clients.c.previous_hash, clients.c.previous_until)
+            row = connection.execute(select(*columns).where(*where)).first()
+            if row is None:
+                return None
+            is_overlap = row.previous_until is not None and self._clock() < row.previous_until
+            previous = row.previous_hash if is_overlap else None
+            return _Known(client_id, row.tenant_id, row.secret_hash, False, previous)
 
         return self._store.read_now(work)
 

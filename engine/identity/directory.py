@@ -11,6 +11,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, insert, select, update
 
 from core.errors import Conflict, InvalidArgument, NotFound
+from engine.identity.names import login_key, name_key
 from engine.identity.roles import BUILT_IN, canonical
 from engine.identity.secrets import hash_secret, new_client_secret
 from engine.identity.vault import Vault
@@ -64,7 +65,7 @@ class Directory:
         """Make a tenant with a data key of its own, and return its id."""
         if tier not in TIERS:
             raise InvalidArgument(f"{tier!r} is no tier.", hint=f"Tiers: {', '.join(TIERS)}.")
-        chosen = _checked_id(tenant_id or self._new_id())
+        chosen = checked_id(tenant_id or self._new_id())
         row = self._tenant_row(chosen, name, tier)
 
         def work(connection: Connection) -> None:
@@ -86,12 +87,12 @@ class Directory:
         attributes: Mapping[str, str] | None = None,
     ) -> str:
         """Make a user and return its id."""
-        chosen = _checked_id(user_id or self._new_id())
+        chosen = checked_id(user_id or self._new_id())
         row = user_row(tenant, chosen, roles, self._clock(), email=email, name=name, attributes=attributes)
 
         def work(connection: Connection) -> None:
             touch_tenant(connection, tenant)
-            self._check_free(connection, tenant, chosen)
+            self.check_free(connection, tenant, chosen)
             connection.execute(insert(users).values(row))
 
         await self._store.write(work)
@@ -101,12 +102,13 @@ class Directory:
         self, tenant: str, *, client_id: str = "", roles: Iterable[str] = (), name: str = "", secret: str = ""
     ) -> NewClient:
         """Make a client. Without a secret of your choice a 256-bit one is made, which is checked much faster."""
-        chosen = _checked_id(client_id or self._new_id())
+        chosen = checked_id(client_id or self._new_id())
         given = secret or new_client_secret()
         row = {
             "client_id": chosen,
             "tenant_id": tenant,
             "name": name or chosen,
+            "name_key": name_key(name or chosen),
             "secret_hash": hash_secret(given),
             "roles": _role_list(roles),
             "created_at": self._clock(),
@@ -114,7 +116,7 @@ class Directory:
 
         def work(connection: Connection) -> None:
             touch_tenant(connection, tenant)
-            self._check_free(connection, tenant, chosen)
+            self.check_free(connection, tenant, chosen)
             connection.execute(insert(clients).values(row))
 
         await self._store.write(work)
@@ -142,7 +144,7 @@ class Directory:
 
     async def define_role(self, tenant: str, role: str, permissions: Iterable[str], description: str = "") -> None:
         """Make or replace a role of the tenant's own."""
-        name = _checked_id(role)
+        name = checked_id(role)
         if canonical(name) in BUILT_IN:
             raise Conflict(f"{name!r} is built in.", hint="Choose another name.")
         values = {"permissions": json.dumps(sorted(set(permissions))), "description": description}
@@ -184,8 +186,10 @@ class Directory:
 
         await self._store.write(work)
 
-    def _check_free(self, connection: Connection, tenant: str, subject: str) -> None:
-        """Users and clients share one space of names, since jobs, results and audit know only the subject."""
+    def check_free(self, connection: Connection, tenant: str, subject: str) -> None:
+        """Users and clients share one space of ids, since jobs, results and audit know only the subject.
+
+        Raises Conflict."""
         is_user = connection.scalar(select(users.c.user_id).where(*_user(tenant, subject)))
         is_client = connection.scalar(select(clients.c.client_id).where(clients.c.client_id == subject))
         if is_user or is_client or subject in self._reserved_ids or subject.startswith(EXTERNAL_PREFIX):
@@ -203,6 +207,7 @@ def tenant_row(tenant_id: str, name: str, tier: str, *, wrapped_key: bytes, now:
         "wrapped_key": wrapped_key,
         "version": 1,
         "created_at": now,
+        "name_key": name_key(name),
     }
 
 
@@ -228,6 +233,7 @@ def user_row(
         "issuer": issuer,
         "external_subject": external_subject,
         "created_at": now,
+        "email_key": login_key(email),
     }
 
 
@@ -246,7 +252,8 @@ def _role_list(roles: Iterable[str]) -> str:
     return json.dumps(sorted({canonical(role) for role in roles}))
 
 
-def _checked_id(text: str) -> str:
+def checked_id(text: str) -> str:
+    """Raises InvalidArgument."""
     if not ID.fullmatch(text):
         raise InvalidArgument(f"{text[:64]!r} is no id.", hint="Ids are 1 to 64 of A-Z, a-z, 0-9, _ and -.")
     return text

@@ -79,7 +79,8 @@ def _settled(connection: Connection, tenant: str, issuer: str, external_subject:
     statement = select(users.c.user_id, users.c.roles).where(
         users.c.tenant_id == tenant, users.c.issuer == issuer, users.c.external_subject == external_subject
     )
-    for row in connection.execute(statement):
+    # A link goes before what was made on first sight, and a deleted user stays the one whom the issuer means.
+    for row in sorted(connection.execute(statement), key=lambda row: row.user_id.startswith(EXTERNAL_PREFIX)):
         is_linked = not row.user_id.startswith(EXTERNAL_PREFIX)
         if is_linked or frozenset(json.loads(row.roles)) == roles:
             return str(row.user_id)

@@ -15,6 +15,7 @@ from core.context import Principal
 from core.errors import Conflict, InvalidArgument, Unauthorized
 from core.settings import AuthSettings
 from engine.egress.client import EgressClient
+from engine.identity.administration import Ground, open_administration
 from engine.identity.auth_file import DEFAULT_TENANT, read_auth_file
 from engine.identity.brakes import Brakes
 from engine.identity.claims import Claims
@@ -75,6 +76,11 @@ class Identity:
         )
         self._rights = Rights(store=store, file_clients=self._auth_file.clients, clock=clock)
         self._personal = PersonalTokens(store=store, clock=clock, new_id=new_id)
+        self.directory = Directory(
+            store=store, vault=vault, reserved_ids=frozenset(self._auth_file.clients), clock=clock, new_id=new_id
+        )
+        ground = Ground(store, vault, self.directory, self._rights.load_now, self._forget, clock, new_id)
+        self.admin = open_administration(ground, guesses_per_minute=settings.guesses_per_minute)
         self._sign_in = ClientSignIn(
             store=store,
             keys=self._keys,
@@ -83,6 +89,7 @@ class Identity:
             brakes=Brakes(store=store, per_minute=settings.guesses_per_minute, clock=clock),
             lifetime_s=settings.token_lifetime_s,
             parallel=min(4, max(1, settings.guesses_per_minute // 2)),
+            clock=clock,
         )
         self._verifier = Verifier(
             keys=self._keys,
@@ -93,11 +100,9 @@ class Identity:
             },
             external_users=ExternalUsers(store=store, clock=clock),
             personal=self._personal,
+            sessions=self.admin.sessions,
             rights=self._rights,
             clock=clock,
-        )
-        self.directory = Directory(
-            store=store, vault=vault, reserved_ids=frozenset(self._auth_file.clients), clock=clock, new_id=new_id
         )
 
     async def verify(self, token: str) -> Principal:
@@ -186,6 +191,12 @@ class Identity:
 
     def close(self) -> None:
         self._sign_in.close()
+        self.admin.passwords.close()
+
+    def _forget(self, tenant: str) -> None:
+        """Somebody of this process changed who may do what in a tenant."""
+        self._rights.forget(tenant)
+        self._verifier.forget()
 
     async def _known(self, tenant: str, subject: str) -> Standing:
         standing = await self._rights.standing(tenant, subject)

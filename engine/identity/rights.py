@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, case, select
 
 from engine.identity.auth_file import FileClient
+from engine.identity.jws import LEEWAY_S
 from engine.identity.roles import BUILT_IN, canonical, permissions_of
 from engine.store.db import Store
 from engine.store.tables import clients, roles, tenants, users
@@ -48,7 +49,7 @@ class Standing:
 
 @dataclass(slots=True)
 class _Tenant:
-    version: int | None  # None: not there, or archived
+    version: int | None  # None: not there, archived or suspended
     checked_at: float
     is_checking: bool = False
     subjects: dict[str, tuple[Subject | None, float]] = field(default_factory=dict)
@@ -70,7 +71,7 @@ class Rights:
             return None
         found, loaded_at = known.subjects.get(subject, (None, 0.0))
         if not 0 <= self._clock() - loaded_at < SUBJECT_S:
-            found = await self._store.read(lambda connection: self._load(connection, tenant, subject))
+            found = await self._store.read(lambda connection: self.load_now(connection, tenant, subject))
             if len(known.subjects) >= MAX_SUBJECTS:
                 known.subjects.clear()
             known.subjects[subject] = (found, self._clock())
@@ -101,21 +102,24 @@ class Rights:
             self._tenants[tenant] = fresh
         return fresh
 
-    def _load(self, connection: Connection, tenant: str, subject: str) -> Subject | None:
+    def load_now(self, connection: Connection, tenant: str, subject: str) -> Subject | None:
+        """The subject as the store says in this transaction; whether its tenant lives is asked elsewhere."""
         from_file = self._file_clients.get(subject)
         if from_file is not None:
             if from_file.tenant != tenant:
                 return None
             return self._subject(connection, "client", tenant, subject, roles=from_file.roles, attributes={}, at=0.0)
         user = connection.execute(
-            select(users.c.roles, users.c.attributes, users.c.created_at, users.c.deactivated_at).where(
-                users.c.tenant_id == tenant, users.c.user_id == subject
-            )
+            select(
+                *(users.c.roles, users.c.attributes, users.c.created_at),
+                *(users.c.deactivated_at, users.c.deleted_at, users.c.invited_at),
+            ).where(users.c.tenant_id == tenant, users.c.user_id == subject)
         ).first()
         if user is not None:
-            return None if user.deactivated_at else self._from_row(connection, "user", tenant, subject, user)
+            is_out = user.deactivated_at or user.deleted_at or user.invited_at
+            return None if is_out else self._from_row(connection, "user", tenant, subject, user)
         client = connection.execute(
-            select(clients.c.roles, clients.c.created_at, clients.c.disabled_at).where(
+            select(clients.c.roles, _tokens_since, clients.c.disabled_at).where(
                 clients.c.tenant_id == tenant, clients.c.client_id == subject
             )
         ).first()
@@ -141,17 +145,25 @@ class Rights:
         at: float,
     ) -> Subject:
         held = frozenset(canonical(role) for role in roles)
-        own = _own_roles(connection, tenant, held - BUILT_IN.keys())
+        own = own_roles(connection, tenant, held - BUILT_IN.keys())
         return Subject(kind, subject, tenant, held, permissions_of(held, own), attributes, at)
 
 
-def _own_roles(connection: Connection, tenant: str, names: frozenset[str]) -> dict[str, frozenset[str]]:
+def own_roles(connection: Connection, tenant: str, names: frozenset[str]) -> dict[str, frozenset[str]]:
+    """The permissions of the tenant's own roles among `names`."""
     if not names:
         return {}
     statement = select(roles.c.role, roles.c.permissions).where(roles.c.tenant_id == tenant, roles.c.role.in_(names))
     return {row.role: frozenset(json.loads(row.permissions)) for row in connection.execute(statement)}
 
 
+# A secret that was replaced without an overlap takes the tokens with it that it was good for.
+_tokens_since = case(
+    (clients.c.rotated_at.is_not(None) & clients.c.previous_hash.is_(None), clients.c.rotated_at + LEEWAY_S - 1),
+    else_=clients.c.created_at,
+).label("created_at")
+
+
 def _version(connection: Connection, tenant: str) -> int | None:
-    statement = select(tenants.c.version).where(tenants.c.tenant_id == tenant, tenants.c.archived_at.is_(None))
-    return connection.scalar(statement)
+    is_open = (tenants.c.archived_at.is_(None), tenants.c.suspended_at.is_(None))
+    return connection.scalar(select(tenants.c.version).where(tenants.c.tenant_id == tenant, *is_open))

@@ -43,6 +43,11 @@ def hash_secret(secret: str) -> str:
     return _argon2.hash(secret)
 
 
+def hash_password(password: str) -> str:
+    """The form in which what a person chose is stored, whatever it looks like."""
+    return _argon2.hash(password.encode("utf-8", "surrogatepass"))
+
+
 def is_secret_hash(text: str) -> bool:
     """Whether a text is a hash that `matches` understands."""
     return text.startswith("$argon2id$") or re.fullmatch(r"sha256:[0-9a-f]{64}", text) is not None

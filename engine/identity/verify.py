@@ -29,6 +29,7 @@ from engine.identity.personal import PersonalTokens
 from engine.identity.rights import Rights, Standing
 from engine.identity.roles import SUPER_ADMIN
 from engine.identity.secrets import is_personal_token
+from engine.identity.sessions import Sessions
 from engine.identity.signing import SigningKeys
 
 log = logging.getLogger("headwater.identity")
@@ -64,6 +65,7 @@ class Verifier:
         issuers: Mapping[str, ExternalIssuer],
         external_users: ExternalUsers,
         personal: PersonalTokens,
+        sessions: Sessions,
         rights: Rights,
         clock: Callable[[], float] = time.time,
     ):
@@ -73,6 +75,7 @@ class Verifier:
         self._issuers = issuers
         self._external_users = external_users
         self._personal = personal
+        self._sessions = sessions
         self._rights = rights
         self._clock = clock
         self._seen: dict[bytes, _Seen] = {}
@@ -125,9 +128,17 @@ class Verifier:
         standing = await self._standing(text_claim(claims, "tenant", max_chars=64), subject)
         if standing.subject.kind != kind or claims["iat"] < standing.subject.created_at - LEEWAY_S:
             raise TokenRefused("the token belongs to an earlier owner of that id")
+        until = min(standing.fresh_until, claims["exp"] + LEEWAY_S)
+        if "sid" in claims:
+            return await self._in_session(standing, text_claim(claims, "sid", max_chars=64)), until
         credential_id = subject if kind == "client" else text_claim(claims, "jti", max_chars=64)
-        principal = principal_from(standing, via=kind, credential_id=credential_id)
-        return principal, min(standing.fresh_until, claims["exp"] + LEEWAY_S)
+        return principal_from(standing, via=kind, credential_id=credential_id), until
+
+    async def _in_session(self, standing: Standing, session_id: str) -> Principal:
+        session = await self._sessions.find(standing.subject.tenant, session_id)
+        if session is None or session.subject != standing.subject.subject:
+            raise TokenRefused("the session is over")
+        return principal_from(standing, via="user", credential_id=session_id, permissions=session.scopes)
 
     async def _verify_external(self, parsed: Parsed, external: ExternalIssuer) -> tuple[Principal, float]:
         issuer, claims = external.issuer, parsed.claims

@@ -143,7 +143,7 @@ sessions = Table(
     Column("session_id", Id, primary_key=True),
     Column("subject", Id, nullable=False),
     Column("client_id", Name, nullable=False),  # the application that was signed in to
-    Column("scopes", Text, nullable=False),  # JSON list of permissions; [] means all that the user has
+    Column("scopes", Text, nullable=False),  # JSON list of permissions, or null: all that the user has
     Column("refresh_hash", String(64)),  # of the one refresh token that may be used next
     Column("address", Name, nullable=False),
     Column("user_agent", Name, nullable=False),

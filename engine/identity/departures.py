@@ -1,0 +1,20 @@
+"""The end of somebody's access: tokens, sessions and links go with them, and do not come back."""
+
+from sqlalchemy import Connection, delete, update
+
+from engine.store.tables import one_time_links, sessions, tokens
+
+
+def end_access(connection: Connection, tenant: str, subject: str, now: float) -> None:
+    """Revoke every personal token and session, and forget every link."""
+    own_tokens = (tokens.c.tenant_id == tenant, tokens.c.subject == subject, tokens.c.revoked_at.is_(None))
+    connection.execute(update(tokens).where(*own_tokens).values(revoked_at=now))
+    end_sessions(connection, tenant, subject, now)
+    own_links = (one_time_links.c.tenant_id == tenant, one_time_links.c.user_id == subject)
+    connection.execute(delete(one_time_links).where(*own_links))
+
+
+def end_sessions(connection: Connection, tenant: str, subject: str, now: float) -> None:
+    """Sign somebody out everywhere."""
+    own = (sessions.c.tenant_id == tenant, sessions.c.subject == subject, sessions.c.revoked_at.is_(None))
+    connection.execute(update(sessions).where(*own).values(revoked_at=now))
