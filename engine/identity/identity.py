@@ -150,6 +150,15 @@ class Identity:
         claims = self._claims.make(tenant, standing.subject.subject, standing.subject.kind, int(lifetime_s))
         return await asyncio.to_thread(self._keys.sign_now, claims)
 
+    async def assertion(self, by: Principal, audience: str) -> str:
+        """Two minutes' proof of who a principal is, for others: its audience is theirs, so it opens nothing of ours.
+
+        Raises Unauthorized for an audience that is our own."""
+        if audience == self._claims.expected.audience:
+            raise Unauthorized("A token for others is never one for us.", hint="Name the audience of their server.")
+        claims = self._claims.make(by.tenant, by.subject, "user", 120)
+        return await asyncio.to_thread(self._keys.sign_now, claims | {"aud": audience})
+
     async def create_personal_token(
         self, *, by: Principal, name: str, lifetime_days: int = 90, permissions: Sequence[str] | None = None
     ) -> NewPersonalToken:
