@@ -128,6 +128,20 @@ class Annotations:
 
         await self._write(tenant, work)
 
+    async def move(self, tenant: str, connection_id: str, table: str, then: str) -> None:
+        """What is said of a table is said of it under its new key, unless something is there already."""
+        of = {"tenant_id": tenant, "connection_id": connection_id}
+
+        def work(connection: Connection) -> None:
+            at = _next_time(connection, tenant, descriptions, "updated_at", self._clock())
+            for row in connection.execute(_at(select(descriptions), descriptions, {**of, "table_name": table})).all():
+                key = {**of, "table_name": then[:512], "column_name": row.column_name}
+                if connection.execute(_at(select(descriptions.c.text), descriptions, key)).first() is None:
+                    connection.execute(insert(descriptions).values(**key, text=row.text, updated_at=at))
+            connection.execute(_at(delete(descriptions), descriptions, {**of, "table_name": table}))
+
+        await self._write(tenant, work)
+
     def forget(self, tenant: str) -> None:
         self._cache.forget(tenant)
 

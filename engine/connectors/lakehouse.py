@@ -22,7 +22,7 @@ class LakehouseConnector(DuckBacked):
 
     async def schema(self) -> list[RelationInfo]:
         tables = await asyncio.to_thread(self._lake.tables, self._tenant)
-        return [_relation(table) for table in tables]
+        return [relation_of(table) for table in tables]
 
     async def version(self) -> str:
         """Changes with every commit to any table."""
@@ -60,7 +60,8 @@ def _columns(columns: Sequence[TableColumn]) -> tuple[ColumnInfo, ...]:
     )
 
 
-def _relation(table: LakeTable) -> RelationInfo:
+def relation_of(table: LakeTable) -> RelationInfo:
+    """The table as the catalog knows it."""
     metadata = table.metadata
     return RelationInfo(
         str(table.name),

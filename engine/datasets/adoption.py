@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from core.errors import Conflict
 from engine.datasets.rows import Dataset, ManagedTable
-from engine.lake.names import join_name
+from engine.lake.names import join_name, split_name
 from engine.lake.warehouse import LakeTable
 
 if TYPE_CHECKING:
@@ -45,12 +45,21 @@ async def _adopt_tables(settler: "Settler", tenant: str, tables: list[LakeTable]
             if row is None:
                 new_id, now = settler.new_id(), settler.clock()
                 await settler.insert_table(dataset, new_id, table.name.table, now, state="live", identity=identity)
+                await settler.following.hold(tenant, table)
             elif row.state == "live" and (row.dataset_id, row.name) != (dataset.dataset_id, table.name.table):
+                await settler.following.renamed(tenant, _parts(row, datasets), table.name.parts)
                 await settler.rename_row(row, dataset, table.name.table)
     present = {table.metadata.table_uuid for table in tables}
     for row in rows:
         if row.state == "live" and row.identity not in present and _is_old(settler, row):
+            await settler.following.dropped(tenant, _parts(row, datasets))
             await settler.rows.forget(row)
+
+
+def _parts(row: ManagedTable, datasets: dict[str, Dataset]) -> tuple[str, ...]:
+    """The table's name as its row still has it."""
+    names = {item.dataset_id: item.name for item in datasets.values()}
+    return (*split_name(names.get(row.dataset_id, row.dataset_id)), row.name)
 
 
 async def _forget_dropped(settler: "Settler", row: Dataset, namespaces: list[str]) -> None:

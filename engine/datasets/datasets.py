@@ -16,6 +16,7 @@ from core.errors import Conflict
 from engine.catalog.catalog import Catalog, Tables
 from engine.connectors.duck import quote_name
 from engine.datasets.columns import Column
+from engine.datasets.following import LAKEHOUSE, Following
 from engine.datasets.rows import Dataset, ManagedTable, Rows, no_dataset, no_table
 from engine.datasets.settling import Settler, checked_name, taken_name
 from engine.lake.names import TableName, split_name
@@ -24,8 +25,6 @@ from engine.store.db import Store
 
 if TYPE_CHECKING:  # pyiceberg comes with the first change
     from pyiceberg.catalog.sql import SqlCatalog
-
-LAKEHOUSE = "lakehouse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,8 @@ class Datasets:
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ):
         self.rows = Rows(store)
-        self.settler = Settler(self.rows, lake, clock=clock, new_id=new_id)
+        self.following = Following(store, lake, catalog)
+        self.settler = Settler(self.rows, lake, self.following, clock=clock, new_id=new_id)
         self._catalog = catalog
         self._clock = clock
         self._new_id = new_id

@@ -7,9 +7,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from core.errors import Conflict, NotFound
+from engine.datasets.following import Following
 from engine.datasets.rows import Dataset, ManagedTable, Rows
-from engine.lake.names import TRASH, join_name, split_name
-from engine.lake.warehouse import Lake
+from engine.lake.names import TRASH, TableName, join_name, split_name
+from engine.lake.warehouse import Lake, LakeTable
 from engine.store.tables import datasets as dataset_rows
 from engine.store.tables import managed_tables as table_rows
 
@@ -24,9 +25,12 @@ KEEP_S = 7 * 24 * 3600.0  # for which a deleted table can be restored
 class Settler:
     """Carries out the changes that rows announce."""
 
-    def __init__(self, rows: Rows, lake: Lake, *, clock: Callable[[], float], new_id: Callable[[], str]):
+    def __init__(
+        self, rows: Rows, lake: Lake, following: Following, *, clock: Callable[[], float], new_id: Callable[[], str]
+    ):
         self.rows = rows
         self.lake = lake
+        self.following = following
         self.clock = clock
         self.new_id = new_id
         self._synced: dict[str, str] = {}
@@ -68,6 +72,11 @@ class Settler:
             await self.commit(row.tenant, lambda catalog: make_namespace(catalog, parts))
             await self.rows.change(row, now, state="live")
         elif row.state == "moving":
+            try:
+                await self._hold_all(row)
+            except Conflict:
+                await self.rows.change(row, now, state="live", target="", taken_name=row.name.lower())
+                raise
             await self._move_all(row)
             await self.rows.change(row, now, state="live", name=row.target, target="")
         elif row.state == "archiving":
@@ -87,6 +96,16 @@ class Settler:
             await self.rows.change(row, now, state="live", archived_at=None)
         return await self.rows.dataset(row.tenant, row.dataset_id)
 
+    async def _hold_all(self, row: Dataset) -> None:
+        new = split_name(row.target)
+        for table in await self._tables_in(row.tenant, split_name(row.name)):
+            await self.following.hold(row.tenant, table, new_name=str(TableName(new, table.name.table)))
+
+    async def _tables_in(self, tenant: str, namespace: tuple[str, ...]) -> list[LakeTable]:
+        return [
+            table for table in await asyncio.to_thread(self.lake.tables, tenant) if table.name.namespace == namespace
+        ]
+
     async def _move_all(self, row: Dataset) -> None:
         from engine.datasets.places import drop_namespace, make_namespace, tables_of
 
@@ -99,6 +118,8 @@ class Settler:
             drop_namespace(catalog, old)
 
         await self.commit(row.tenant, work)
+        for table in await self._tables_in(row.tenant, new):
+            await self.following.renamed(row.tenant, (*old, table.name.table), table.name.parts)
 
     async def table(self, row: ManagedTable) -> ManagedTable:
         if row.state not in ("creating", "moving", "archiving", "restoring"):
@@ -111,6 +132,8 @@ class Settler:
         except Conflict:
             if row.state == "creating":
                 await self.rows.forget(row)
+            elif row.state == "archiving":
+                await self.rows.change(row, self.clock(), state="live", archived_with="")
             elif row.state == "moving":
                 back = taken_name(row.dataset_id, row.name)
                 await self.rows.change(row, self.clock(), state="live", target="{}", taken_name=back)
@@ -126,15 +149,21 @@ class Settler:
         here, now, identity = (*namespace, row.name), self.clock(), row.identity or ""
         if row.state == "creating":
             made = await self.commit(row.tenant, lambda catalog: make_table(catalog, here, row.table_id, row.columns))
+            with suppress(Conflict):  # a policy that cannot be read binds its name all the same
+                await self.following.before(row.tenant, here)
             await self.rows.change(row, now, state="live", identity=made)
         elif row.state == "moving":
             target = await self.rows.dataset(row.tenant, row.target["dataset_id"])
             there = (*split_name(target.name), row.target["name"])
+            await self.following.before(row.tenant, here, there)
             await self.commit(row.tenant, lambda catalog: move_table(catalog, identity, here, there))
+            await self.following.renamed(row.tenant, here, there)
             await self.rows.change(row, now, state="live", target="{}", **row.target)
         elif row.state == "archiving":
             there = trash(row.table_id)
+            await self.following.before(row.tenant, here)
             await self.commit(row.tenant, lambda catalog: move_table(catalog, identity, here, there))
+            await self.following.dropped(row.tenant, here)
             await self.rows.change(row, now, state="archived", taken_name=None, archived_at=now)
         else:
             there = trash(row.table_id)

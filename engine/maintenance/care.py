@@ -94,12 +94,15 @@ class TableCare:
         *,
         columns: Iterable[str] = (),
         plain: Iterable[str] = (),
+        dropped: str = "",
     ) -> tuple[Found, T]:
         """Run a short change of the table's metadata; returns the table as it was before.
 
-        The caller must see `columns`, and may read those in `plain` unmasked. Raises NotFound, Conflict."""
+        The caller must see `columns`, and may read those in `plain` unmasked; `dropped` names a column that goes.
+        Raises NotFound, Conflict."""
         found = await self.find(by, table)
         found.check_columns(columns, plain=plain)
+        await self._finder.hold(by, found, dropped=dropped)
         return found, await self._finder.run(by, found, work)
 
 

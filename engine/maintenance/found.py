@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from core.context import Principal
 from core.errors import NotFound
 from engine.catalog.catalog import Catalog
+from engine.catalog.holding import Holding
 from engine.lake.history import History, read_history
 from engine.lake.names import TableName, parse_table_name
 from engine.lake.warehouse import Lake
@@ -62,6 +63,7 @@ class TableFinder:
     def __init__(self, lake: Lake, catalog: Catalog):
         self.lake = lake
         self._catalog = catalog
+        self._holding = Holding(catalog.policies, catalog.annotations, LAKEHOUSE)
 
     async def find(self, by: Principal, table: str) -> Found:
         """The table by its name, if the caller may see it. Raises NotFound."""
@@ -69,6 +71,14 @@ class TableFinder:
         name = parse_table_name(view.relation.name)
         opened = await asyncio.to_thread(self.lake.open_now, by.tenant, name)
         return Found(opened.name, opened.metadata.metadata_location, view.governed)
+
+    async def hold(self, by: Principal, found: Found, *, dropped: str = "") -> None:
+        """Tie policies and tags to the table's columns before those are called otherwise, or one of them is dropped.
+
+        Raises Conflict."""
+        if dropped:
+            await self._holding.check_needless(by.tenant, found.governed.source, dropped)
+        await self._holding.hold(by.tenant, found.governed.source)
 
     async def run(self, by: Principal, found: Found, work: "Callable[[Table], T]") -> T:
         """Run blocking work on the table as it is now. Raises NotFound, Conflict, Unavailable."""

@@ -97,13 +97,14 @@ def concerns(rule: Rule, relation: RelationInfo, tags: Mapping[str, Iterable[str
     """Whether the rule is about the relation or one of its columns."""
     if rule.tag:
         return any(rule.tag in held for held in tags.values())
-    return not rule.table or rule.table.lower() == relation.name.lower() or _is_same_table(rule, relation)
+    return not rule.table or rule.table.lower() == relation.name.lower() or rule.is_about(relation.identity)
 
 
 def names_column(bound: Bound, rule: Rule, relation: RelationInfo, column: ColumnInfo) -> bool:
     """Whether the rule's column is this one: by its identity, or by its name in any case."""
-    is_same_field = bound.field_id is not None and bound.field_id == column.field_id
-    return (is_same_field and _is_same_table(rule, relation)) or bound.name.lower() == column.name.lower()
+    field_id = rule.field_id(bound, relation.identity)
+    is_same_field = field_id is not None and field_id == column.field_id
+    return is_same_field or bound.name.lower() == column.name.lower()
 
 
 def strictness(rule: ColumnRule) -> tuple[int, int, float]:
@@ -121,10 +122,6 @@ def stricter(one: ColumnRule, other: ColumnRule) -> ColumnRule:
         min_group=max(one.min_group, other.min_group),
         policies=tuple(sorted({*one.policies, *other.policies})),
     )
-
-
-def _is_same_table(rule: Rule, relation: RelationInfo) -> bool:
-    return bool(rule.table_identity) and rule.table_identity == relation.identity
 
 
 def _column(
@@ -193,10 +190,17 @@ def _bind_filter(policy: Policy, relation: RelationInfo) -> RowFilter | None:
     return RowFilter(policy.policy_id, rule.filter, tuple(names))
 
 
+def filter_columns(policy: Policy, relation: RelationInfo) -> set[str]:
+    """The relation's columns, by their present names, that the policy's row filter reads."""
+    found = (_filter_column(bound, policy.rule, relation) for bound in policy.rule.filter_columns)
+    return {name for name in found if name is not None}
+
+
 def _filter_column(bound: Bound, rule: Rule, relation: RelationInfo) -> str | None:
     """Identity first: a column that was renamed is still meant, and one that took its name is not."""
-    if bound.field_id is not None and _is_same_table(rule, relation):
-        return next((column.name for column in relation.columns if column.field_id == bound.field_id), None)
+    field_id = rule.field_id(bound, relation.identity)
+    if field_id is not None:
+        return next((column.name for column in relation.columns if column.field_id == field_id), None)
     names = [column.name for column in relation.columns]
     if bound.name in names:
         return bound.name

@@ -50,8 +50,8 @@ class ConnectionPolicies:
             self._by_tag.setdefault(rule.tag, []).append(policy)
         elif rule.table:
             self._by_table.setdefault(rule.table.lower(), []).append(policy)
-            if rule.table_identity:
-                self._by_identity.setdefault(rule.table_identity, []).append(policy)
+            for identity in {rule.table_identity, *(hold.identity for hold in rule.holds)} - {""}:
+                self._by_identity.setdefault(identity, []).append(policy)
         else:
             self._everywhere.append(policy)
 

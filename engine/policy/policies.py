@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from core.context import Principal
 from core.errors import Conflict, NotFound, Unauthorized
+from engine.connectors.connector import RelationInfo
 from engine.policy.index import PolicySet, Stamp
 from engine.policy.policy import Policy, Rule, from_document, to_document
 from engine.store.db import Store
@@ -93,10 +94,13 @@ class Policies:
     async def update(self, by: Principal, policy: Policy) -> Policy:
         """Store a policy that was read and changed. Raises Unauthorized, Conflict when it changed meanwhile."""
         check_change(by)
+        return await self._store_changed(by.tenant, policy)
+
+    async def _store_changed(self, tenant: str, policy: Policy) -> Policy:
         changed = replace(policy, version=policy.version + 1, updated_at=self._clock(), is_unreadable=False)
-        where = (T.tenant_id == by.tenant, T.policy_id == policy.policy_id, T.version == policy.version)
+        where = (T.tenant_id == tenant, T.policy_id == policy.policy_id, T.version == policy.version)
         count = await self._change(
-            by.tenant,
+            tenant,
             lambda connection: connection.execute(update(table).where(*where).values(_row(changed))).rowcount,
         )
         if count == 0:
@@ -109,6 +113,21 @@ class Policies:
         await self.get(by, policy_id)
         where = (T.tenant_id == by.tenant, T.policy_id == policy_id)
         await self._change(by.tenant, lambda connection: connection.execute(delete(table).where(*where)))
+
+    async def hold(self, tenant: str, connection_id: str, relation: RelationInfo) -> None:
+        """Tie policies that bind the relation by its name alone to what it and its columns are.
+
+        Raises Conflict when one of them cannot be read, and so could not follow another name."""
+        name = relation.name.lower()
+        for policy in (await self.all(tenant)).policies.values():
+            rule = policy.rule
+            if rule.connection_id != connection_id or rule.table.lower() != name:
+                continue
+            if policy.is_unreadable:
+                raise Conflict("A policy on this table cannot be read.", hint="Whoever manages policies deletes it.")
+            held = rule.held(relation.identity, {column.name.lower(): column.field_id for column in relation.columns})
+            if held != rule:
+                await self._store_changed(tenant, replace(policy, rule=held))
 
     def forget(self, tenant: str) -> None:
         self._cache.forget(tenant)

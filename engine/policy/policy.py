@@ -1,7 +1,7 @@
 """A policy as it is stored: what it is about, for whom, and what it does."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from engine.policy.rules import STRICTNESS, Mask, Privacy
@@ -31,6 +31,14 @@ class Subjects:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Another table that has had the name of a policy's table: its identity, and its columns' by their names then."""
+
+    identity: str
+    fields: tuple[tuple[str, int], ...] = ()  # names in lower case
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """What a policy says. `facts` are the caller's attributes that its filter reads."""
 
@@ -48,6 +56,29 @@ class Rule:
     min_group_size: int = 0
     applies_to: Subjects = Subjects()
     except_for: Subjects = Subjects()
+    holds: tuple[Hold, ...] = ()
+
+    def is_about(self, identity: str) -> bool:
+        """Whether the rule is tied to the table of that identity, whatever it is called now."""
+        known = identity == self.table_identity or any(hold.identity == identity for hold in self.holds)
+        return bool(identity) and known
+
+    def field_id(self, bound: Bound, identity: str) -> int | None:
+        """What the rule's column is in the table of that identity, where that is known."""
+        if identity and identity == self.table_identity:
+            return bound.field_id
+        found = next((hold for hold in self.holds if hold.identity == identity), None)
+        return None if found is None else dict(found.fields).get(bound.name.lower())
+
+    def held(self, identity: str, fields: Mapping[str, int | None]) -> "Rule":
+        """The rule, tied as well to the table of that identity and to what its columns are by these names."""
+        if identity == self.table_identity:
+            return self
+        before = next((dict(hold.fields) for hold in self.holds if hold.identity == identity), None)
+        named = {bound.name.lower() for bound in (*self.columns, *self.filter_columns)}
+        found = {name: number for name, number in fields.items() if number is not None and name in named}
+        hold = Hold(identity, tuple(sorted({**found, **(before or {})}.items())))
+        return replace(self, holds=(*(item for item in self.holds if item.identity != identity), hold))
 
     @property
     def covers_table(self) -> bool:
@@ -87,6 +118,7 @@ def to_document(rule: Rule) -> dict[str, Any]:
         "min_group_size": rule.min_group_size,
         "applies_to": _subjects_document(rule.applies_to),
         "except_for": _subjects_document(rule.except_for),
+        "holds": [[hold.identity, dict(hold.fields)] for hold in rule.holds],
     }
 
 
@@ -110,11 +142,19 @@ def from_document(document: Mapping[str, Any], *, connection_id: str, table: str
         min_group_size=int(document["min_group_size"]),
         applies_to=_subjects(document["applies_to"]),
         except_for=_subjects(document["except_for"]),
+        holds=_holds(document.get("holds", [])),  # none in those of earlier versions
     )
 
 
 def _bound(items: list[list[Any]]) -> tuple[Bound, ...]:
     return tuple(Bound(str(name), None if field_id is None else int(field_id)) for name, field_id in items)
+
+
+def _holds(items: list[list[Any]]) -> tuple[Hold, ...]:
+    return tuple(
+        Hold(str(identity), tuple((str(name), int(number)) for name, number in dict(fields).items()))
+        for identity, fields in items
+    )
 
 
 def _subjects(document: Mapping[str, list[str]]) -> Subjects:

@@ -133,6 +133,7 @@ class RestCatalog:
             location = await self._lake.commit(by.tenant, lambda catalog: commit_new(catalog, new, others))
         else:
             table = await self.sight.table(by, parts)
+            await self._datasets.following.hold(by.tenant, table)  # a commit may rename columns
             known = Commit(table.name.parts, asked.requirements, asked.updates)
             identity = table.metadata.table_uuid
             location = await self._lake.commit(by.tenant, lambda catalog: commit(catalog, known, identity))

@@ -153,6 +153,27 @@ class Schedules:
         await self._store.write(work)
         return {**made, **kept}
 
+    async def carry(self, tenant: str, moved: Mapping[str, "Schedule | None"]) -> None:
+        """Put other schedules in the place of those with these ids, as one, with their past and whose they are.
+
+        None takes one away. One whose new id is taken already stays as it is there."""
+        made = [schedule for schedule in moved.values() if schedule is not None]
+        taken = await self.standing(tenant, [schedule.schedule_id for schedule in made])
+        gone = schedules.c.tenant_id == tenant, schedules.c.schedule_id.in_(list(moved))
+        rows = [
+            {**_row(item), "last_at": item.last_at, "last_job_id": item.last_job_id, "last_error": item.last_error}
+            for item in made
+            if item.schedule_id not in taken
+        ]
+
+        def work(connection: Connection) -> None:
+            connection.execute(delete(schedules).where(*gone))
+            if rows:
+                connection.execute(insert(schedules), rows)
+
+        if moved:
+            await self._store.write(work)
+
     def _made(self, principal: Principal, schedule_id: str, order: "Order", now: float) -> Schedule:
         return Schedule(
             tenant=principal.tenant,

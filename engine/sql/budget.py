@@ -44,6 +44,19 @@ class GroupingBudget:
             now = datetime.fromtimestamp(self._clock(), UTC)
             await self._store.write(lambda connection: self._take(connection, by, connection_id, tables, now))
 
+    async def carry(self, tenant: str, connection_id: str, table: str, then: str) -> None:
+        """What was used of a table counts under its new name as well."""
+
+        def work(connection: Connection) -> None:
+            of = (T.tenant_id == tenant, T.connection_id == connection_id)
+            for row in connection.execute(select(aggregate_budgets).where(*of, T.table_name == table[:512])).all():
+                key = {"tenant": tenant, "connection": connection_id, "relation": then[:512]}
+                connection.execute(_OPEN, {**key, "who": row.subject, "day": row.day})
+                where = (*of, T.table_name == then[:512], T.subject == row.subject, T.day == row.day, T.used < row.used)
+                connection.execute(update(aggregate_budgets).where(*where).values(used=row.used))
+
+        await self._store.write(work)
+
     def _take(
         self, connection: Connection, by: Principal, connection_id: str, tables: Mapping[str, int], now: datetime
     ) -> None:

@@ -8,6 +8,7 @@ from core.context import Principal
 from core.errors import Conflict, NotFound, PlatformError, QueryUnauthorized
 from engine.catalog.annotations import NO_NOTES
 from engine.catalog.catalog import Catalog
+from engine.catalog.snapshots import Snapshot
 from engine.connectors.connector import ColumnInfo, RelationInfo
 from engine.lake.names import split_name
 from engine.policy.decide import Caller, claim_of, decide
@@ -69,7 +70,7 @@ class Rulebook:
                 await self._catalog.connections.get(by.tenant, rule.connection_id)
             return rule
         snapshot = await self._catalog.snapshot(by, rule.connection_id)
-        relation = snapshot.find(split_name(rule.table))
+        relation = _of_identity(rule, snapshot) or snapshot.find(split_name(rule.table))
         if relation is None:
             raise NotFound(
                 f"No table {rule.table[:80]!r} in {rule.connection_id}.",
@@ -78,7 +79,7 @@ class Rulebook:
         connector = await self._catalog.connector(by, rule.connection_id)
         bound = replace(
             rule,
-            table=relation.name,
+            table=rule.table if rule.table_identity else relation.name,
             table_identity=relation.identity,
             columns=tuple(_bound(item.name, relation) for item in rule.columns),
         )
@@ -140,6 +141,11 @@ class Rulebook:
             nothing = TableEffect(relation.name, {}, {column.name: "hidden" for column in relation.columns}, ())
             return Access(False, nothing, seen)
         return Access(True, _effect(governed, known.policies), seen)
+
+
+def _of_identity(rule: Rule, snapshot: Snapshot) -> RelationInfo | None:
+    """The table that a stored rule was made for, also where it is called otherwise now."""
+    return next((found for found in snapshot.relations.values() if rule.table_identity == found.identity != ""), None)
 
 
 def _check_form(rule: Rule) -> None:

@@ -138,7 +138,8 @@ async def drop_column(ctx: Ctx, request: DropColumn) -> EvolvedTable:
     Earlier versions still have it until they expire; a new column of that name starts empty."""
     from engine.maintenance.evolution import drop_column as change
 
-    return await _changed(ctx, request.table, lambda table: change(table, request.name), columns=[request.name])
+    name = request.name
+    return await _changed(ctx, request.table, lambda table: change(table, name), columns=[name], dropped=name)
 
 
 @tool("POST /evolve/alter-column", needs="tables.evolve", effect="write")
@@ -196,10 +197,11 @@ async def _changed(
     *,
     columns: Iterable[str] = (),
     plain: Iterable[str] = (),
+    dropped: str = "",
 ) -> EvolvedTable:
     """What is made of a column's values may tell them, so such columns must be `plain` to the caller."""
     ctx.note(f"table:lakehouse/{table}")
-    await ctx.engine.care.change(ctx.principal, table, change, columns=columns, plain=plain)
+    await ctx.engine.care.change(ctx.principal, table, change, columns=columns, plain=plain, dropped=dropped)
     view = await ctx.engine.catalog.table(ctx.principal, "lakehouse", table)
     shown = [
         EvolvedColumn(

@@ -1,6 +1,5 @@
 """Maintenance policies: which care a table gets by itself, when, and in whose name."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from core.tool import tool
 from engine.context import Ctx
 from engine.lake.names import TABLE_NAME
 from engine.maintenance.found import Found
+from engine.maintenance.standing import PARTS, care_keys, care_name, care_request
 from engine.schedules.schedules import Order, Schedule
 
 CRON = r"^ *(@[A-Za-z]+|[0-9A-Za-z*,/-]+( +[0-9A-Za-z*,/-]+){4}) *$"
@@ -95,11 +95,11 @@ class MaintenancePolicy(Model):
 
 
 Rule = CompactionRule | ExpiryRule | OrphanRule | ManifestRule
-_PARTS: Mapping[str, tuple[type[Rule], str]] = {
-    "compaction": (CompactionRule, "compact_table"),
-    "expiry": (ExpiryRule, "expire_snapshots"),
-    "orphans": (OrphanRule, "remove_orphan_files"),
-    "manifests": (ManifestRule, "rewrite_manifests"),
+_RULES: Mapping[str, type[Rule]] = {
+    "compaction": CompactionRule,
+    "expiry": ExpiryRule,
+    "orphans": OrphanRule,
+    "manifests": ManifestRule,
 }
 
 
@@ -109,7 +109,7 @@ async def get_maintenance_policy(ctx: Ctx, request: GetMaintenancePolicy) -> Mai
 
     `set_maintenance_policy` changes it; parts that are off show what they would be by default."""
     found = await ctx.engine.care.find(ctx.principal, request.table)
-    keys = _keys(found)
+    keys = care_keys(str(found.name))
     return _show(found, await ctx.engine.schedules.standing(ctx.principal.tenant, keys.values()), ctx.principal)
 
 
@@ -127,7 +127,7 @@ async def set_maintenance_policy(ctx: Ctx, request: SetMaintenancePolicy) -> Mai
     ctx.note(f"table:lakehouse/{found.name}")
     if request.compaction.enabled:
         found.check_columns([], plain=request.compaction.order_by)
-    orders = {key: _order(found, part, getattr(request, part)) for part, key in _keys(found).items()}
+    orders = {key: _order(found, part, getattr(request, part)) for part, key in care_keys(str(found.name)).items()}
     try:
         made = await ctx.engine.schedules.replace(ctx.principal, orders)
     except InvalidArgument as error:  # no schema of ours can hold the calendar
@@ -135,26 +135,21 @@ async def set_maintenance_policy(ctx: Ctx, request: SetMaintenancePolicy) -> Mai
     return _show(found, made, ctx.principal)
 
 
-def _keys(found: Found) -> dict[str, str]:
-    """The id of each part's schedule; the colon keeps them apart from ids that people choose."""
-    digest = hashlib.blake2b(str(found.name).encode(), digest_size=12).hexdigest()
-    return {part: f"care:{part}:{digest}" for part in _PARTS}
-
-
 def _order(found: Found, part: str, rule: Rule) -> Order | None:
     if not rule.enabled:
         return None
-    arguments: dict[str, Any] = {"table": str(found.name), **rule.model_dump(exclude={"enabled", "cron"})}
+    arguments: dict[str, Any] = rule.model_dump(exclude={"enabled", "cron"})
     if part == "orphans":
         arguments["dry_run"] = False
-    return Order(f"{part} of {found.name}"[:255], _PARTS[part][1], json.dumps(arguments), rule.cron)
+    table = str(found.name)
+    return Order(care_name(part, table), PARTS[part], care_request(arguments, table), rule.cron)
 
 
 def _show(found: Found, standing: Mapping[str, Schedule], by: Principal) -> MaintenancePolicy:
     rules: dict[str, Any] = {}
     runs: list[PolicyRun] = []
-    for part, key in _keys(found).items():
-        kind, schedule = _PARTS[part][0], standing.get(key)
+    for part, key in care_keys(str(found.name)).items():
+        kind, schedule = _RULES[part], standing.get(key)
         rules[part] = kind() if schedule is None else _rule(found, kind, schedule)
         if schedule is not None:
             runs.append(_run(part, schedule, by))
