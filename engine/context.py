@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from core.context import Context
 from core.pages import PageSigner
 from core.settings import Settings
+from engine.agents.agents import Agents
 from engine.audit.log import AuditLog
 from engine.catalog.catalog import Catalog
 from engine.connectors.pool import Connectors
@@ -63,6 +64,7 @@ class Engine:
     query_jobs: QueryJobs
     usage: Usage
     results: KeptResults
+    agents: Agents
     pages: PageSigner
     checks: Mapping[str, Check]
 

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from functools import partial
 
+from core.context import Principal
 from core.pages import PageSigner
 from core.registry import Registry
 from core.settings import LimitSettings, QuerySettings, Settings
+from engine.agents.agents import Agents
+from engine.agents.agents import Ground as AgentGround
 from engine.audit.log import AuditLog
 from engine.catalog.catalog import Catalog
 from engine.catalog.warehouses import Warehouses
@@ -71,7 +74,8 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
     connectors = open_connectors(settings, places, lake, edges)
     catalog = build_catalog(ground, warehouses, connectors)
     identity = build_identity(ground)
-    quotas = Quotas(store, open_ledger(store, settings.limits))
+    ledger = open_ledger(store, settings.limits)
+    quotas = Quotas(store, ledger)
     results = build_kept(ground, catalog)
     usage = Usage(store, Prices(settings.query.usd_per_tb, settings.query.usd_per_cpu_hour))
     sql, lineage = build_sql(settings.query, store, catalog, usage, results)
@@ -105,6 +109,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         saved=saved,
         query_jobs=build_results(settings, store, vault, Reading(catalog.view, identity, sql, quotas, saved)),
         results=results,
+        agents=build_agents(ground, identity, ledger),
         pages=PageSigner(vault.purpose_key("pages")),
         checks={"store": store_check(store)} | ({} if edges is None else {"data_plane": edges.check}),
     )
@@ -197,6 +202,26 @@ def build_identity(ground: Ground) -> Identity:
         settings=ground.settings.auth,
         home=ground.settings.home,
         issuer=ground.settings.server.public_url or OWN_ISSUER,
+    )
+
+
+def build_agents(ground: Ground, identity: Identity, ledger: Ledger) -> Agents:
+    """Agents of others, and the way to them."""
+
+    async def any_project(by: Principal, project_id: str) -> None:
+        """Until projects are objects of their own, their ids are names."""
+
+    return Agents(
+        AgentGround(
+            store=ground.store,
+            egress=ground.egress,
+            ledger=ledger,
+            seal=partial(ground.seals.seal, "agents"),
+            unseal=partial(ground.seals.open, "agents"),
+            assertion=identity.assertion,
+            check_project=any_project,
+            public_url=ground.settings.server.public_url,
+        )
     )
 
 

@@ -55,7 +55,7 @@ class Platform:
             return
         worker = make_worker(self, count)
         self.metrics.watch("headwater_jobs_running", "Jobs that run now.", "queue", lambda: {"jobs": worker.running})
-        for part in (worker, make_ticker(self)):
+        for part in (worker, make_ticker(self), self.engine.agents.watch):
             self._tasks.append(asyncio.create_task(part.serve()))
             self._stops.append(part.stop)
 
@@ -70,6 +70,7 @@ class Platform:
         await engine.connectors.close()
         if self.edges is not None:
             await self.edges.close()
+        await engine.agents.close()
         await engine.quotas.close()
         await engine.egress.aclose()
         await engine.audit.close()
@@ -133,6 +134,7 @@ def build_ports(engine: Engine) -> Ports:
         limits=engine.quotas,
         visibility=ObjectVisibility(
             {
+                "agent": engine.agents.get,
                 "connection": lambda by, name: engine.catalog.connections.get(by.tenant, name),
                 "job": engine.jobs.get,
                 "schedule": engine.schedules.get,
@@ -206,6 +208,7 @@ def make_worker(platform: Platform, concurrency: int) -> Worker:
             engine.datasets.settler.upkeep,
             engine.uploads.sweep,
             engine.imports.sweep,
+            engine.agents.ownership.purge,
         ],
     )
 

@@ -1,0 +1,84 @@
+"""Agents as one part of the engine: who they are, what may be asked of them, and the way to them."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from core.context import Principal
+from core.errors import NotFound
+from engine.agents.a2a_client import A2aClient
+from engine.agents.breaker import Breakers
+from engine.agents.credentials import Assertion, Credentials, Seal
+from engine.agents.limits import AgentLimits
+from engine.agents.live import LiveAgents
+from engine.agents.looks import Looks
+from engine.agents.mcp_client import McpClient
+from engine.agents.ownership import Ownership
+from engine.agents.places import ProjectAgents
+from engine.agents.registry import Agent, AgentRegistry
+from engine.agents.routing import Routing
+from engine.agents.upstream import Upstream
+from engine.agents.watch import AgentWatch
+from engine.egress.client import EgressClient
+from engine.quotas.leases import Leases
+from engine.quotas.ledger import Ledger
+from engine.store.db import Store
+
+CheckProject = Callable[[Principal, str], Awaitable[object]]
+"""Raises NotFound unless the caller can see the project."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What agents stand on."""
+
+    store: Store
+    egress: EgressClient
+    ledger: Ledger
+    seal: Seal
+    unseal: Seal
+    assertion: Assertion
+    check_project: CheckProject
+    public_url: str = ""
+
+
+class Agents:
+    """Every part by name; nothing here knows a face."""
+
+    def __init__(self, ground: Ground):
+        store = ground.store
+        self.egress = ground.egress
+        self.check_project = ground.check_project
+        self.registry = AgentRegistry(store, check_url=ground.egress.check, check_project=ground.check_project)
+        self.places = ProjectAgents(store)
+        self.live = LiveAgents(store)
+        self.breakers = Breakers()
+        self._leases = Leases(ground.ledger)
+        self.limits = AgentLimits(store, self._leases, ground.ledger)
+        self.credentials = Credentials(
+            store, ground.egress, seal=ground.seal, unseal=ground.unseal, assertion=ground.assertion
+        )
+        self.upstream = Upstream(ground.egress, self.limits, self.breakers, self.credentials)
+        a2a, mcp = A2aClient(self.upstream), McpClient(self.upstream)
+        self.looks = Looks(store, self.registry, self.live, a2a, mcp)
+        self.ownership = Ownership(store)
+        self.routing = Routing(self.live, self.looks, (a2a, mcp), self.ownership, self.places)
+        self.watch = AgentWatch(store, self.looks)
+        self._public_url = ground.public_url.rstrip("/")
+
+    async def get(self, by: Principal, agent_id: str) -> Agent:
+        """An agent of the caller's tenant. Raises NotFound."""
+        return (await self.live.get(by.tenant, agent_id)).agent
+
+    async def see_project(self, by: Principal, project_id: str) -> None:
+        """Raises NotFound unless the caller can see the project."""
+        if not project_id:
+            raise NotFound("No such project.")
+        await self.check_project(by, project_id)
+
+    def gateway_url(self, agent: Agent) -> str:
+        """Where callers reach an agent through us: whole where our public address is known, else the path."""
+        return self._public_url + agent.gateway_path if agent.gateway_path else ""
+
+    async def close(self) -> None:
+        await self.limits.close()
+        await self._leases.close()
