@@ -16,7 +16,7 @@ from pyiceberg.table import FileScanTask, Table
 from pyiceberg.table.delete_file_index import _referenced_data_file_path
 from pyparsing import ParseBaseException
 
-from core.errors import Conflict
+from core.errors import Cancelled, Conflict
 from engine.lake.history import read_history
 from engine.lake.metadata import local_path
 from engine.maintenance.entries import FileEntry, ManifestReader
@@ -79,11 +79,13 @@ def run_compaction(
 ) -> CompactionResult:
     """Plan and rewrite, group by group. Blocking; the same `run_id` goes on where a killed run stopped.
 
+    A cancelled run gives up the group that it is at, and says what it did before.
+
     Raises Conflict when every group met one."""
     check_table(table)
     check_options(table, options)
     _remove_leftovers(table, run_id)
-    result = CompactionResult()
+    result, limits = CompactionResult(), replace(limits, is_cancelled=is_cancelled)
     with ManifestReader(table.location()) as reader:
         plan = _plan(table, options, reader)
         for number, planned in enumerate(plan.groups):
@@ -156,9 +158,10 @@ def _run_group(task: _Task, options: CompactionOptions, *, limits: WriterLimits,
         group, left = _as_it_is_now(table, task.group, task.reader)
         sources = _data_files(table, group.files)
         added = write_group(table, group, options, folder=folder, sources=sources, limits=limits)
+        limits.check()
         snapshot_id = commit_group(table, group, left, sources=sources, added=added, name=name)
-    except Conflict:
-        result.conflicts += 1
+    except (Conflict, Cancelled) as error:
+        result.conflicts += isinstance(error, Conflict)
         shutil.rmtree(local_path(f"{table.location()}/data/{folder}"), ignore_errors=True)
         return
     result.groups += 1

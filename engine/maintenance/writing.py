@@ -1,8 +1,10 @@
 """Writes the rows of a group of files into fewer, larger files."""
 
 import itertools
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from pyiceberg.io.pyarrow import (
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.table import FileScanTask, Table
 
-from core.errors import Conflict, Unavailable
+from core.errors import Cancelled, Conflict, Unavailable
 from engine.connectors.duck import quote, quote_name
 from engine.lake.metadata import local_path
 from engine.maintenance.layout import Layout, layout_of
@@ -29,6 +31,7 @@ from engine.maintenance.planning import CompactionOptions, FileGroup
 WINDOW = 8  # files that pyiceberg reads at a time: it keeps all of a call's files in memory
 CHUNK_BYTES = 256 * 1024 * 1024
 ZORDER_BITS = 10
+WATCHED_S = 0.05
 _COPY = """
 COPY (SELECT {columns} FROM read_parquet([{files}], schema={reading}){order}) TO {target}
 (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 3, FIELD_IDS {ids}, ROW_GROUP_SIZE 131072{rolling})"""
@@ -36,11 +39,17 @@ COPY (SELECT {columns} FROM read_parquet([{files}], schema={reading}){order}) TO
 
 @dataclass(frozen=True, slots=True)
 class WriterLimits:
-    """What one rewrite may use."""
+    """What one rewrite may use, and what tells it to stop."""
 
     memory_mb: int = 256
     threads: int = 2
     temp_directory: Path | None = None
+    is_cancelled: Callable[[], bool] = lambda: False
+
+    def check(self) -> None:
+        """Raises Cancelled once that is asked for."""
+        if self.is_cancelled():
+            raise Cancelled("The rewrite was cancelled.")
 
 
 def write_group(
@@ -55,14 +64,14 @@ def write_group(
     """Write the group's rows as new data files of the table; `sources` are the old ones by path.
 
     DuckDB writes, into `data/<folder>`, where it can do so faithfully; pyiceberg where deletes have to be applied or
-    rows partitioned anew. Raises Conflict when the rows are not all there."""
+    rows partitioned anew. Raises Conflict when the rows are not all there, Cancelled soon after that is asked for."""
     layout = layout_of(table)
     is_current = group.spec_id == table.metadata.default_spec_id
     if layout is not None and is_current and not group.deletes:
         added = _by_duckdb(table, group, options, layout, folder=folder, sources=sources, limits=limits)
         _check_rows(group.row_count, added)
         return added
-    added = list(_by_pyiceberg(table, group, options, folder=folder))
+    added = list(_by_pyiceberg(table, group, options, folder=folder, limits=limits))
     deleted = sum(delete.row_count for delete in group.deletes)  # at most: some may be of other files
     _check_rows(group.row_count, added, at_least=group.row_count - deleted)
     return added
@@ -93,8 +102,10 @@ def _by_duckdb(
     )
     with _writer(local_path(table.location()), limits) as connection:
         try:
-            connection.execute(statement)
+            with _interrupted(connection, limits):
+                connection.execute(statement)
         except duckdb.Error as error:
+            limits.check()
             raise Unavailable(
                 "The files could not be rewritten.", hint="See the server's log; nothing was changed."
             ) from error
@@ -119,6 +130,25 @@ def _writer(location: Path, limits: WriterLimits) -> duckdb.DuckDBPyConnection:
     connection.execute(f"SET allowed_directories=[{quote(str(location))}]")
     connection.execute("SET enable_external_access=false")
     return connection
+
+
+@contextmanager
+def _interrupted(connection: duckdb.DuckDBPyConnection, limits: WriterLimits) -> Iterator[None]:
+    """Stops the statement that runs inside once the rewrite is cancelled: a group may take minutes."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(WATCHED_S):
+            if limits.is_cancelled():
+                connection.interrupt()  # again, should the statement not have begun yet
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def _order(options: CompactionOptions) -> str:
@@ -172,10 +202,12 @@ def _check_rows(expected: int, added: Iterable[DataFile], *, at_least: int | Non
         )
 
 
-def _by_pyiceberg(table: Table, group: FileGroup, options: CompactionOptions, *, folder: str) -> Iterator[DataFile]:
+def _by_pyiceberg(
+    table: Table, group: FileGroup, options: CompactionOptions, *, folder: str, limits: WriterLimits
+) -> Iterator[DataFile]:
     """Reads with deletes applied and by field id, and writes under the table's present partition spec."""
     counter, write_uuid = itertools.count(), uuid.uuid4()
-    for chunk in _chunks(_batches(table, _tasks(table, group)), is_whole=options.strategy != "binpack"):
+    for chunk in _chunks(_batches(table, _tasks(table, group), limits), is_whole=options.strategy != "binpack"):
         rows = _sorted(chunk, options)
         # pyiceberg counts bytes in memory, which are several times those in a file
         swelling = rows.nbytes / rows.num_rows * group.row_count / group.size_bytes
@@ -195,11 +227,12 @@ def _tasks(table: Table, group: FileGroup) -> list[FileScanTask]:
     return tasks
 
 
-def _batches(table: Table, tasks: Sequence[FileScanTask]) -> Iterator[pa.Table]:
+def _batches(table: Table, tasks: Sequence[FileScanTask], limits: WriterLimits) -> Iterator[pa.Table]:
     scan = ArrowScan(table.metadata, table.io, table.schema(), AlwaysTrue())
     target = table.schema().as_arrow()
     for start in range(0, len(tasks), WINDOW):
         for batch in scan.to_record_batches(tasks[start : start + WINDOW]):
+            limits.check()
             # pyiceberg gives strings and lists of old files in other Arrow types than those of new ones
             yield pa.Table.from_batches([batch]).cast(target)
 

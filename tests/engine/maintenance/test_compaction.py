@@ -3,6 +3,7 @@
 import datetime as dt
 import decimal
 import random
+import time
 import uuid
 from typing import Any
 
@@ -24,6 +25,7 @@ from engine.maintenance.planning import CompactionOptions
 from engine.maintenance.writing import WriterLimits
 from tests.engine.maintenance.tables import (
     Tables,
+    append_files,
     delete_equal,
     delete_positions,
     files_on_disk,
@@ -270,6 +272,41 @@ def test_a_killed_run_leaves_nothing_once_it_is_taken_up_again(tables: Tables) -
     table.io.new_output(f"{folder}/left-over.parquet").create().write(b"half a file")
     table = compact(table)
     assert not [path for path in files_on_disk(table) if path.endswith("left-over.parquet")]
+
+
+@pytest.mark.parametrize("has_deletes", [False, True])
+def test_a_run_cancelled_in_the_middle_of_a_group_leaves_nothing(tables: Tables, has_deletes: bool) -> None:
+    table = tables.make(files=4)
+    if has_deletes:  # then pyiceberg writes
+        delete_positions(table, min(live_files(table)), [0])
+        table = table.refresh()
+    before, location = files_on_disk(table), table.metadata_location
+    asked: list[bool] = []
+
+    def is_cancelled() -> bool:
+        asked.append(len(asked) > 0)  # no before the group, yes ever after
+        return asked[-1]
+
+    done = run_compaction(table, OPTIONS, run_id="run", limits=LIMITS, is_cancelled=is_cancelled)
+    assert (done.groups, done.conflicts) == (0, 0)
+    assert files_on_disk(tables.open()) == before
+    assert tables.open().metadata_location == location
+
+
+@pytest.mark.slow
+def test_a_long_rewrite_stops_soon_after_it_is_cancelled(tables: Tables) -> None:
+    table = tables.make(files=0)
+    append_files(table, [orders(number * 400_000, 400_000) for number in range(2)])
+    started: list[float] = []
+
+    def is_cancelled() -> bool:
+        started.append(time.monotonic())
+        return started[-1] - started[0] > 0.3
+
+    options = CompactionOptions(strategy="zorder", order_by=("id", "region", "amount"))
+    run_compaction(table.refresh(), options, run_id="run", limits=LIMITS, is_cancelled=is_cancelled)
+    assert time.monotonic() - started[0] < 3
+    assert len(live_files(tables.open())) == 2 == len(files_on_disk(tables.open()))
 
 
 def test_tables_of_version_three_are_refused(tables: Tables) -> None:
