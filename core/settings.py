@@ -72,6 +72,7 @@ class QuerySettings(Group):
     timeout_s: int = Field(30, ge=1, le=3600, description="Seconds that a query may run unless it asks for fewer.")
     schema_ttl_s: int = Field(300, ge=1, description="Seconds after which a cached schema is read again.")
     allowed_roots: list[Path] = Field([], description="Folders for file connections and warehouses.")
+    writable_roots: list[Path] = Field([], description="Those of them in which SQLite files may be written.")
     cache_mb: int = Field(64, ge=0, le=65536, description="Answers kept by one process, in MB; 0 keeps none.")
     usd_per_tb: Decimal = Field(Decimal(5), ge=0, le=10**6, description="Price of a terabyte scanned, in USD.")
     usd_per_cpu_hour: Decimal = Field(Decimal("0.05"), ge=0, le=10**6, description="Price of an hour of CPU, in USD.")
@@ -118,6 +119,14 @@ class EgressSettings(Group):
     ca_file: Path | None = Field(None, description="Extra certificate authorities (PEM).")
 
 
+class NoticeSettings(Group):
+    """Mail."""
+
+    smtp_url: SecretStr = Field(
+        SecretStr(""), description="smtp:// or smtps:// URL with user, password and ?from=ADDRESS; empty sends no mail."
+    )
+
+
 class TelemetrySettings(Group):
     """Logs, traces, metrics."""
 
@@ -139,4 +148,5 @@ class Settings(Group):
     results: ResultSettings = Field(ResultSettings(), description="Rows of query jobs, and exports.")
     jobs: JobSettings = Field(JobSettings(), description="The durable queue.")
     egress: EgressSettings = Field(EgressSettings(), description="Outbound calls.")
+    notices: NoticeSettings = Field(NoticeSettings(), description="Mail.")
     telemetry: TelemetrySettings = Field(TelemetrySettings(), description="Logs, traces, metrics.")

@@ -72,24 +72,30 @@ class Policies:
     ) -> Policy:
         """Raises Unauthorized, Conflict."""
         check_change(by)
+        policy = self.draft(rule, name=name, description=description, policy_id=policy_id, expires_at=expires_at)
+        policy = replace(policy, is_enabled=is_enabled)
+        try:
+            await self._change(by.tenant, lambda connection: insert_policy(connection, by.tenant, policy))
+        except IntegrityError as error:
+            raise Conflict(f"There is a policy {policy.policy_id!r} already.", hint="Choose another id.") from error
+        return policy
+
+    def draft(
+        self, rule: Rule, *, name: str, description: str = "", policy_id: str = "", expires_at: float | None = None
+    ) -> Policy:
+        """A policy that is on once `insert_policy` has stored it and `forget` was called."""
         at = self._clock()
-        policy = Policy(
+        return Policy(
             policy_id=policy_id or self._new_id(),
             name=name,
             description=description,
             rule=rule,
-            is_enabled=is_enabled,
+            is_enabled=True,
             expires_at=expires_at,
             version=self._first_version(),
             created_at=at,
             updated_at=at,
         )
-        row = {"tenant_id": by.tenant, "policy_id": policy.policy_id, "created_at": at, **_row(policy)}
-        try:
-            await self._change(by.tenant, lambda connection: connection.execute(insert(table).values(row)))
-        except IntegrityError as error:
-            raise Conflict(f"There is a policy {policy.policy_id!r} already.", hint="Choose another id.") from error
-        return policy
 
     async def update(self, by: Principal, policy: Policy) -> Policy:
         """Store a policy that was read and changed. Raises Unauthorized, Conflict when it changed meanwhile."""
@@ -147,6 +153,12 @@ class Policies:
             return PolicySet(stamp, {row.policy_id: _policy(row) for row in rows})
 
         return await self._store.read(work)
+
+
+def insert_policy(connection: Connection, tenant: str, policy: Policy) -> None:
+    """Store a new policy within a transaction."""
+    row = {"tenant_id": tenant, "policy_id": policy.policy_id, "created_at": policy.created_at, **_row(policy)}
+    connection.execute(insert(table).values(row))
 
 
 def check_change(by: Principal) -> None:
