@@ -46,9 +46,6 @@ class Document:
         return frozenset(name for kind, name in self.parts if kind == part)
 
 
-NOTHING = Document.of({})
-
-
 def mcp_document(instructions: str, tools: list[dict[str, Any]], prompts: list[dict[str, Any]]) -> Document:
     """What an MCP server says."""
     return Document.of(
@@ -112,3 +109,6 @@ def _parts(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], str]]:
 
 def _only(item: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
     return {name: item[name] for name in fields if item.get(name) is not None}
+
+
+NOTHING = Document.of({})
