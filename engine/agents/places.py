@@ -54,6 +54,12 @@ class ProjectAgents:
 
         await self._store.write(work)
 
+    async def check(self, tenant: str, project_id: str, agent_id: str) -> None:
+        """Raises NotFound unless the project has the agent."""
+        projects = await self._store.read(lambda connection: live_projects(connection, tenant, agent_id))
+        if project_id not in projects:
+            raise NotFound("The agent is not in that project.", hint="list_project_agents shows who is.")
+
     async def page(self, tenant: str, project_id: str, window: Window) -> tuple[list[tuple[Any, Assignment]], int]:
         """A slice of a project's agents with their places, the first to come first, and how many there are."""
         both = and_(agents.c.tenant_id == project_agents.c.tenant_id, agents.c.agent_id == project_agents.c.agent_id)

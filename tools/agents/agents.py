@@ -1,0 +1,197 @@
+"""Agents: our own and those of others, registered for a tenant."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue
+
+from core.pages import Listing, Paged
+from core.portable import Model, Refers
+from core.tool import Empty, tool
+from engine.agents.agents import Agents
+from engine.agents.registry import Agent as Stored
+from engine.agents.registry import Draft
+from engine.context import Ctx
+
+ID = r"^[A-Za-z0-9_-]{1,64}$"
+MAX_TEXT = 65_536
+NAME = "Name for people."
+ABOUT = "What it does; models read it."
+PROTOCOL = "What an agent of others speaks: A2A or MCP. Left out, or empty, for an agent of your own."
+ENDPOINT = "Where an agent of others is reached. Only https, and hosts that the operator allows."
+PROMPT = "What an agent of your own is told to be."
+CONNECTIONS = "Ids of the connections that an agent of your own may use."
+CAPABILITIES = "What it can do, as a list of words or as an object."
+METADATA = "Whatever else you want to keep with it."
+PROJECT = "Project that it is put into; an agent of others belongs to one at least."
+ROLE = "Its role in the project."
+VERSION = "The version that you read: if it has changed since, nothing is done and CONFLICT is answered."
+
+
+class AgentRef(Model):
+    """Which agent."""
+
+    agent_id: Annotated[str, Refers("agent")] = Field(max_length=64, description="Its id; list_agents shows them.")
+
+
+class ListAgents(Paged):
+    """Which agents to list."""
+
+    protocol: Literal["A2A", "MCP"] | None = Field(None, description="Only agents of others that speak it.")
+
+
+class CreateAgent(Model):
+    """An agent to register."""
+
+    name: str = Field(min_length=1, max_length=255, description=NAME)
+    description: str | None = Field(None, max_length=8000, description=ABOUT)
+    system_prompt: str | None = Field(None, max_length=MAX_TEXT, description=PROMPT)
+    connections: list[str] | None = Field(None, max_length=100, description=CONNECTIONS)
+    capabilities: JsonValue = Field(None, description=CAPABILITIES)
+    protocol: Literal["A2A", "MCP", ""] | None = Field(None, description=PROTOCOL)
+    endpoint_url: str | None = Field(None, max_length=2048, description=ENDPOINT)
+    agent_metadata: dict[str, JsonValue] | None = Field(None, max_length=200, description=METADATA)
+    project_id: str | None = Field(None, pattern=ID, description=PROJECT)
+    role: str | None = Field(None, max_length=255, description=ROLE)
+    agent_id: str | None = Field(None, pattern=ID, description="Id of your choice; left out, one is made.")
+
+
+class UpdateAgent(AgentRef):
+    """What to change; fields left out, or null, stay as they are."""
+
+    name: str | None = Field(None, min_length=1, max_length=255, description=NAME)
+    description: str | None = Field(None, max_length=8000, description=ABOUT)
+    system_prompt: str | None = Field(None, max_length=MAX_TEXT, description=PROMPT)
+    connections: list[str] | None = Field(None, max_length=100, description=CONNECTIONS)
+    capabilities: JsonValue = Field(None, description=CAPABILITIES)
+    protocol: Literal["A2A", "MCP"] | None = Field(None, description=PROTOCOL)
+    endpoint_url: str | None = Field(None, max_length=2048, description=ENDPOINT)
+    agent_metadata: dict[str, JsonValue] | None = Field(None, max_length=200, description=METADATA)
+    status: Literal["active", "disabled"] | None = Field(
+        None, description="`disabled` turns it off; out of quarantine only approve_agent_change leads."
+    )
+    expected_version: int | None = Field(None, ge=1, description=VERSION)
+
+
+class DeleteAgent(AgentRef):
+    """Which agent to remove."""
+
+    expected_version: int | None = Field(None, ge=1, description=VERSION)
+
+
+class Agent(Model):
+    """An agent as it is registered."""
+
+    id: str = Field(description="Its id.")
+    tenant_id: str = Field(description="The tenant that it belongs to.")
+    name: str = Field(description=NAME)
+    description: str = Field(description=ABOUT)
+    protocol: str = Field(description="A2A, MCP, or empty for an agent of your own.")
+    endpoint_url: str = Field(description=ENDPOINT)
+    system_prompt: str = Field(description=PROMPT)
+    connections: list[str] = Field(description=CONNECTIONS)
+    capabilities: JsonValue = Field(description=CAPABILITIES)
+    agent_metadata: dict[str, JsonValue] = Field(description=METADATA)
+    status: str = Field(description="active, disabled, or quarantined: what it says of itself is not approved.")
+    gateway_url: str = Field(description="Where to reach it through Headwater, with your own token.")
+    health: str = Field(description="healthy, unreachable or unknown; looked at every minute.")
+    health_checked_at: datetime | None = Field(description="When it was last looked at (UTC).")
+    owner: str = Field(description="Who registered it.")
+    version: int = Field(description="Raised by every change; update_agent takes it as expected_version.")
+    created_at: datetime = Field(description="When it was registered (UTC).")
+    updated_at: datetime = Field(description="When it was last changed (UTC).")
+    archived_at: datetime | None = Field(description="When it was removed (UTC); null while it is there.")
+
+
+class AgentList(Listing):
+    """A page of agents."""
+
+    agents: list[Agent] = Field(description="The agents, the oldest first.")
+    items: list[Agent] = Field(description="The same list.")
+
+
+@tool("POST /agents", needs="agents.manage", effect="write", status=201, location="/agents/{id}")
+async def create_agent(ctx: Ctx, request: CreateAgent) -> Agent:
+    """Register an agent: one of your own, or one of others that speaks A2A or MCP.
+
+    One of others needs protocol, endpoint_url and project_id. It is not called yet: test_agent_connection does that.
+    Where the tenant wants it so, it waits in quarantine until a person has approved what it says of itself."""
+    draft = Draft(**request.model_dump(exclude={"agent_id", "project_id", "role"}))
+    made = await ctx.engine.agents.registry.create(
+        ctx.principal, draft, project_id=request.project_id, role=request.role or "", agent_id=request.agent_id
+    )
+    ctx.note(f"agent:{made.agent_id}")
+    return show_agent(ctx.engine.agents, made)
+
+
+@tool("GET /agents", needs="agents.read", effect="read")
+async def list_agents(ctx: Ctx, request: ListAgents) -> AgentList:
+    """List the tenant's agents, the oldest first."""
+    pages = ctx.engine.pages
+    window = pages.window("list_agents", request, ctx.principal)
+    found, total = await ctx.engine.agents.registry.page(ctx.principal, window, protocol=request.protocol)
+    shown = [show_agent(ctx.engine.agents, each) for each in found]
+    return AgentList(
+        agents=shown,
+        items=shown,
+        total_count=total,
+        next_page_token=pages.next_token("list_agents", request, ctx.principal, window, total),
+    )
+
+
+@tool("GET /agents/{agent_id}", needs="agents.read", effect="read")
+async def get_agent(ctx: Ctx, request: AgentRef) -> Agent:
+    """Show one agent: what it is, where it is reached and how it is."""
+    return show_agent(ctx.engine.agents, await ctx.engine.agents.registry.get(ctx.principal, request.agent_id))
+
+
+@tool("PATCH /agents/{agent_id}", "PUT /agents/{agent_id}", needs="agents.manage", effect="write")
+async def update_agent(ctx: Ctx, request: UpdateAgent) -> Agent:
+    """Change an agent, or turn it off and on.
+
+    An endpoint_url on another host loses the credentials that were set; give `expected_version` so that nobody
+    else's change is lost."""
+    agents = ctx.engine.agents
+    draft = Draft(**request.model_dump(exclude={"agent_id", "expected_version"}))
+    changed = await agents.registry.update(
+        ctx.principal, request.agent_id, draft, expected_version=request.expected_version
+    )
+    agents.live.forget(ctx.principal.tenant, request.agent_id)
+    return show_agent(agents, changed)
+
+
+@tool("DELETE /agents/{agent_id}", needs="agents.manage", effect="destroy", status=204)
+async def delete_agent(ctx: Ctx, request: DeleteAgent) -> Empty:
+    """Remove an agent, with its credentials and its places in projects."""
+    agents = ctx.engine.agents
+    await agents.registry.archive(ctx.principal, request.agent_id, expected_version=request.expected_version)
+    agents.live.forget(ctx.principal.tenant, request.agent_id)
+    return Empty()
+
+
+def show_agent(agents: Agents, stored: Stored) -> Agent:
+    return Agent(
+        id=stored.agent_id,
+        tenant_id=stored.tenant,
+        name=stored.name,
+        description=stored.description,
+        protocol=stored.protocol,
+        endpoint_url=stored.endpoint_url,
+        system_prompt=stored.system_prompt,
+        connections=list(stored.connections),
+        capabilities=stored.capabilities,
+        agent_metadata=stored.agent_metadata,
+        status=stored.status,
+        gateway_url=agents.gateway_url(stored),
+        health=stored.health,
+        health_checked_at=moment(stored.health_at),
+        owner=stored.owner,
+        version=stored.version,
+        created_at=datetime.fromtimestamp(stored.created_at, UTC),
+        updated_at=datetime.fromtimestamp(stored.updated_at, UTC),
+        archived_at=moment(stored.archived_at),
+    )
+
+
+def moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
