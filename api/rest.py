@@ -1,7 +1,9 @@
 """The REST face: every tool of the registry under `/v1` and `/api`, in one FastAPI application."""
 
+import asyncio
+import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +45,17 @@ def rest_app(
         title="Headwater", version=version, openapi_url=None, docs_url=None, redoc_url=None, telemetry=NO_TELEMETRY
     )
     app.router.redirect_slashes = False
-    document = openapi_document(dispatcher.registry, version=version, public_url=settings.public_url)
+
+    @functools.cache
+    def document() -> bytes:
+        return json.dumps(
+            openapi_document(dispatcher.registry, version=version, public_url=settings.public_url)
+        ).encode()
+
     app.router.routes[:] = [
         ToolRoutes(dispatcher.registry, ToolCalls(dispatcher).serve),
         *auth_routes(auth),
-        *_document_routes(json.dumps(document).encode()),
+        *_document_routes(document),
         *extra_routes,
     ]
     app.add_exception_handler(PlatformError, _answer_error)
@@ -82,9 +90,11 @@ def _as_platform_error(request: Request, error: Exception) -> PlatformError:
     return InvalidArgument(str(error.detail)) if error.status_code < 500 else Internal()
 
 
-def _document_routes(document: bytes) -> list[Route]:
+def _document_routes(document: Callable[[], bytes]) -> list[Route]:
     async def openapi(request: Request) -> Response:
-        return Response(document, media_type="application/json", headers={"Cache-Control": "no-cache"})
+        return Response(
+            await asyncio.to_thread(document), media_type="application/json", headers={"Cache-Control": "no-cache"}
+        )
 
     def page(name: str, media_type: str) -> Route:
         body = (WEB / name).read_bytes()

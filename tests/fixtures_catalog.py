@@ -22,10 +22,10 @@ from engine.connectors.pool import Connectors
 from engine.identity.roles import BUILT_IN
 from engine.lake.warehouse import Lake
 from engine.sql.lineage import LineageLog
-from engine.store.db import Store, sqlite_url
-from engine.store.tables import metadata
+from engine.store.db import Store
 from tests.engine.catalog.conftest import open_sealed, run_sql, seal
 from tests.fakes.gate import FakeGate, _NoApprovals
+from tests.fixtures_store import new_sqlite
 
 ADMIN = Principal("ada", "acme", frozenset({"admin"}), BUILT_IN["admin"])
 VIEWER = Principal("vic", "acme", frozenset({"viewer"}), BUILT_IN["viewer"])
@@ -52,8 +52,7 @@ class Desk:
 @pytest.fixture(name="store")
 def sqlite_store(tmp_path: Path) -> Iterator[Store]:
     """A store on SQLite alone, for tests of what is above it."""
-    opened = Store(sqlite_url(tmp_path))
-    metadata.create_all(opened.engine)
+    opened = Store(new_sqlite(tmp_path))
     yield opened
     opened.close()
 
@@ -64,7 +63,7 @@ async def desk(tmp_path: Path, store: Store) -> AsyncIterator[Desk]:
     home.mkdir()
     roots.mkdir()
     warehouses = Warehouses(store, folder=home / "lake", home=home, roots=[roots])
-    lake = Lake(home / "lake", locate=warehouses.locate)
+    lake = Lake(home / "lake", site_of=warehouses.site, gate=warehouses.gate)
     places = Places(home=home, roots=[roots], lakehouses=warehouses.folders)
     connectors = Connectors(lake=lake, places=places, settings=QuerySettings(), temp_directory=home / "tmp")
     catalog = Catalog(

@@ -25,10 +25,10 @@ from engine.lake.warehouse import Lake
 from engine.policy.rules import ColumnRule, Governed, open_to_all
 from engine.sql.run import SqlService, Statement
 from engine.store.db import Store
-from engine.store.tables import metadata
 from tests.engine.sql.salaries import SCHEMA, SECRETS, STAFF
 from tests.engine.sql.world import ANN, World
 from tests.fixtures_postgres import PostgresServer, postgres, postgres_database
+from tests.fixtures_store import new_sqlite
 
 __all__ = ["postgres", "postgres_database"]
 
@@ -125,8 +125,7 @@ def make(folder: Path, spec: ConnectionSpec, hosts: list[str]) -> World:
         settings=QuerySettings(),
         temp_directory=home / "tmp",
     )
-    store = Store(f"sqlite:///{home / 'store.db'}")
-    metadata.create_all(store.engine)
+    store = Store(new_sqlite(home))
     sql = SqlService(catalog=RuledCatalog(connectors, spec), store=store, settings=QuerySettings())
     return World(folder / "data", sql, connectors, store)
 

@@ -15,9 +15,9 @@ from engine.connectors.pool import Connectors
 from engine.lake.warehouse import Lake
 from engine.sql.run import SqlService, Statement
 from engine.store.db import Store
-from engine.store.tables import metadata
 from tests.engine.sql.world import ANN, FixedCatalog, World, restricted
 from tests.fixtures_postgres import PostgresServer, postgres, postgres_database
+from tests.fixtures_store import new_sqlite
 
 __all__ = ["postgres", "postgres_database"]
 
@@ -219,8 +219,7 @@ def make(folder: Path, spec: ConnectionSpec, hosts: list[str]) -> World:
         settings=QuerySettings(),
         temp_directory=home / "tmp",
     )
-    store = Store(f"sqlite:///{home / 'store.db'}")
-    metadata.create_all(store.engine)
+    store = Store(new_sqlite(home))
     sql = SqlService(catalog=FixedCatalog(connectors, [spec], restricted), store=store, settings=QuerySettings())
     return World(folder / "data", sql, connectors, store)
 

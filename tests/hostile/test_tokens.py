@@ -11,9 +11,9 @@ from core.settings import AuthSettings, EgressSettings
 from engine.egress.client import EgressClient
 from engine.identity.identity import Identity
 from engine.identity.vault import Vault, load_root_key
-from engine.store.db import Store, sqlite_url
-from engine.store.tables import metadata
+from engine.store.db import Store
 from tests.engine.egress.servers import Write, reply, serving
+from tests.fixtures_store import new_sqlite
 from tests.hostile.forged_tokens import EXTERNAL_ISSUER, ExternalKey, Forge, forged_tokens, good_tokens, prepare
 
 SHARED = "jwt:\n  secret_key: a-secret-of-at-least-thirty-two-bytes\nclients: {reporting: hush}\n"
@@ -33,8 +33,7 @@ async def forge(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         )
         if "shared" in request.param:
             (tmp_path / "auth_clients.yml").write_text(SHARED)
-        store, vault = Store(sqlite_url(tmp_path)), Vault(load_root_key(tmp_path))
-        metadata.create_all(store.engine)
+        store, vault = Store(new_sqlite(tmp_path)), Vault(load_root_key(tmp_path))
         egress = EgressClient(EgressSettings(allowed_private_hosts=["127.0.0.1"]))
         identity = Identity(store=store, vault=vault, egress=egress, settings=AuthSettings(), home=tmp_path)
         await identity.bootstrap()

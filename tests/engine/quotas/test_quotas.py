@@ -20,17 +20,17 @@ from engine.quotas.ledger import SqlLedger
 from engine.quotas.quotas import Quotas
 from engine.quotas.slots import Slots
 from engine.quotas.tiers import Tier, Tiers
-from engine.store.db import Store, sqlite_url
-from engine.store.tables import metadata, slots, tenants
+from engine.store.db import Store
+from engine.store.tables import slots, tenants
 from tests.engine.quotas.conftest import ALICE, TOOL, Clock
+from tests.fixtures_store import new_sqlite
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Any:
-    opened = Store(sqlite_url(tmp_path))
-    metadata.create_all(opened.engine)
+    opened = Store(new_sqlite(tmp_path))
     yield opened
     opened.close()
 

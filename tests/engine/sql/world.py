@@ -17,7 +17,7 @@ from engine.lake.warehouse import Lake
 from engine.policy.rules import open_to_all
 from engine.sql.run import SqlService
 from engine.store.db import Store
-from engine.store.tables import metadata
+from tests.fixtures_store import new_sqlite
 
 ANN = Principal("ann", "default")
 BEN = Principal("ben", "default")
@@ -102,8 +102,7 @@ def make_world(
         settings=query,
         temp_directory=home / "tmp",
     )
-    store = Store(f"sqlite:///{home / 'store.db'}")
-    metadata.create_all(store.engine)
+    store = Store(new_sqlite(home))
     catalog = FixedCatalog(connectors, specs, visible)
     return World(data, SqlService(catalog=catalog, store=store, settings=query), connectors, store)
 

@@ -14,9 +14,9 @@ from core.settings import AuthSettings, EgressSettings
 from engine.egress.client import EgressClient
 from engine.identity.identity import Identity
 from engine.identity.vault import Vault
-from engine.store.db import Store, sqlite_url
-from engine.store.tables import metadata
+from engine.store.db import Store
 from tests.fakes.gate import sample_dispatcher
+from tests.fixtures_store import new_sqlite
 
 
 @dataclass
@@ -32,8 +32,7 @@ class Desk:
 
 @asynccontextmanager
 async def opened_desk(home: Path) -> AsyncIterator[Desk]:
-    store = Store(sqlite_url(home))
-    metadata.create_all(store.engine)
+    store = Store(new_sqlite(home))
     egress = EgressClient(EgressSettings())
     identity = Identity(store=store, vault=Vault(b"k" * 32), egress=egress, settings=AuthSettings(), home=home)
     await identity.bootstrap()

@@ -15,11 +15,12 @@ from core.errors import InvalidArgument, Unauthorized
 from core.registry import Registry
 from engine.approvals.none import NoApprovals
 from engine.audit.log import AuditLog
-from engine.store.db import Store, sqlite_url
-from engine.store.tables import audit, metadata
+from engine.store.db import Store
+from engine.store.tables import audit
 from engine.visibility.objects import ObjectVisibility
 from tests.engine.audit.records import DIGEST_KEY
 from tests.fakes.gate import FakeGate
+from tests.fixtures_store import new_sqlite
 from tools.admin.audit import AuditLogVerification
 
 AUDITOR = Principal("ann", "acme", permissions=frozenset({"audit.read"}))
@@ -58,8 +59,7 @@ class Caller:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(sqlite_url(tmp_path))
-    metadata.create_all(opened.engine)
+    opened = Store(new_sqlite(tmp_path))
     yield opened
     opened.close()
 

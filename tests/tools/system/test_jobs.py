@@ -20,11 +20,11 @@ from core.registry import Registry
 from engine.jobs.leases import Claim
 from engine.jobs.queue import JobQueue
 from engine.schedules.schedules import Schedules
-from engine.store.db import Store, sqlite_url
-from engine.store.tables import metadata
+from engine.store.db import Store
 from engine.visibility.objects import ObjectVisibility
 from tests.fakes.gate import sample_dispatcher
 from tests.fixtures_jobs import working
+from tests.fixtures_store import new_sqlite
 
 ADA = Principal("ada", "acme", permissions=frozenset({"catalog.read", "catalog.manage"}))
 CY = Principal("cy", "acme", permissions=frozenset({"catalog.read"}))
@@ -71,8 +71,7 @@ class Desk:
 
 @pytest.fixture
 async def jobs_desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    store = Store(sqlite_url(tmp_path))
-    metadata.create_all(store.engine)
+    store = Store(new_sqlite(tmp_path))
     registry = Registry.walk(["tools.system.jobs", "tools.system.schedules", "tests.fakes.sample_tools"])
     queue = JobQueue(store, part_of=lambda name: registry.get(name).emits)
     schedules = Schedules(store)
