@@ -102,3 +102,4 @@ class Context(Generic[EngineT]):
     deadline: float | None = None
     cancelled: Cancellation = field(default_factory=Cancellation)
     job: JobRun | None = None
+    idempotency_key: str = ""  # for tools that leave a mark of it where they write

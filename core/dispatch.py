@@ -29,7 +29,18 @@ from core.errors import (
     error_from,
 )
 from core.portable import Model, Rows
-from core.ports import Approvals, Audit, AuditRecord, Idempotency, Jobs, Limits, Verifier, Visibility
+from core.ports import (
+    Approvals,
+    Audit,
+    AuditRecord,
+    Idempotency,
+    Jobs,
+    Limits,
+    Stay,
+    Verifier,
+    Visibility,
+    stay_for_good,
+)
 from core.registry import Registry
 from core.tool import ANYONE, SIGNED_IN, Tool
 
@@ -73,6 +84,7 @@ class Ports:
     idempotency: Idempotency
     jobs: Jobs
     audit: Audit
+    stay: Stay = stay_for_good
     is_open: bool = False  # authentication is off: `verify` also knows who a caller without a token is
 
 
@@ -122,6 +134,10 @@ class Dispatcher(Generic[EngineT]):
             raise Unauthenticated("No token was sent.", hint="Send `Authorization: Bearer TOKEN`.")
         return await self._ports.verify(token or "")
 
+    def stay(self, principal: Principal) -> AbstractContextManager[None]:
+        """To be entered around what a face still does for a caller after the call: it ends when the caller is gone."""
+        return self._ports.stay(principal, SIGNED_IN)
+
     def tools_for(self, principal: Principal) -> list[Tool]:
         """The tools that this principal may call: what is hidden here is refused there."""
         return [tool for tool in self.registry if is_permitted(tool, principal)]
@@ -154,6 +170,12 @@ class Dispatcher(Generic[EngineT]):
 
     async def _pass(self, call: Call, trail: _Trail) -> BaseModel:
         principal, tool = await self._admit(call, trail)
+        if principal is NOBODY:
+            return await self._serve(call, principal, tool, trail)
+        with self._ports.stay(principal, tool.needs):
+            return await self._serve(call, principal, tool, trail)
+
+    async def _serve(self, call: Call, principal: Principal, tool: Tool, trail: _Trail) -> BaseModel:
         request = read_arguments(tool, call.arguments, call.form)
         payload = request.model_dump_json()
         trail.argument_digest = self._ports.audit.digest(principal.tenant, _in_order(payload))
@@ -238,6 +260,7 @@ class Dispatcher(Generic[EngineT]):
             deadline=None if limit_s is None else time.monotonic() + limit_s,
             cancelled=call.cancelled,
             job=call.job,
+            idempotency_key=call.idempotency_key,
         )
         try:
             with Deadline(limit_s):

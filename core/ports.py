@@ -1,6 +1,7 @@
 """What the gate needs from the engine, stated as small interfaces. The engine implements them."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -90,6 +91,15 @@ class Jobs(Protocol):
 
 Verifier = Callable[[str], Awaitable[Principal]]
 """Turns a bearer token into a Principal, or raises Unauthenticated."""
+
+
+Stay = Callable[[Principal, str], AbstractContextManager[None]]
+"""Entered around work for a caller: interrupts it, and raises, once the caller is gone or lost the permission."""
+
+
+def stay_for_good(principal: Principal, needs: str) -> AbstractContextManager[None]:
+    """The `Stay` of a gate that watches nobody."""
+    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)

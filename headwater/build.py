@@ -72,6 +72,7 @@ class Platform:
             await self.edges.close()
         await engine.agents.close()
         await engine.quotas.close()
+        await engine.usage.requests.close()
         await engine.egress.aclose()
         await engine.audit.close()
         engine.identity.close()
@@ -129,12 +130,18 @@ def store_url(settings: Settings) -> str:
 
 def build_ports(engine: Engine) -> Ports:
     """The engine's side of the gate."""
+    admin = engine.identity.admin
     return Ports(
         verify=engine.identity.verify if engine.settings.auth.enabled else _everyone_is_owner(engine.identity),
         limits=engine.quotas,
         visibility=ObjectVisibility(
             {
                 "agent": engine.agents.get,
+                "tenant": admin.tenants.get,
+                "user": admin.people.get,
+                "role": admin.roles.get,
+                "client": admin.clients.get,
+                "session": admin.sessions.get,
                 "connection": lambda by, name: engine.catalog.connections.get(by.tenant, name),
                 "job": engine.jobs.get,
                 "schedule": engine.schedules.get,
@@ -153,6 +160,7 @@ def build_ports(engine: Engine) -> Ports:
         idempotency=keep_keys(engine),
         jobs=engine.jobs,
         audit=engine.audit,
+        stay=engine.identity.presence.stay,
         is_open=not engine.settings.auth.enabled,
     )
 

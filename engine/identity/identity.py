@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.context import Principal
-from core.errors import Conflict, InvalidArgument, Unauthorized
+from core.errors import Conflict, InvalidArgument, Unauthenticated, Unauthorized
 from core.settings import AuthSettings
 from engine.egress.client import EgressClient
 from engine.identity.administration import Ground, open_administration
@@ -24,11 +24,12 @@ from engine.identity.directory import Directory, Profile, tenant_row, user_row
 from engine.identity.external import ExternalUsers
 from engine.identity.issuers import RemoteKeys, read_issuers
 from engine.identity.personal import NewPersonalToken, PersonalToken, PersonalTokens
+from engine.identity.presence import Presence
 from engine.identity.rights import Rights, Standing
 from engine.identity.roles import BUILT_IN, SUPER_ADMIN, canonical
 from engine.identity.signing import SigningKeys
 from engine.identity.vault import Vault
-from engine.identity.verify import ExternalIssuer, Verifier, principal_from
+from engine.identity.verify import IN_SESSION, ExternalIssuer, Verifier, principal_from
 from engine.store.db import Store
 from engine.store.tables import clients, tenants, users
 
@@ -81,6 +82,7 @@ class Identity:
         )
         ground = Ground(store, vault, self.directory, self._rights.load_now, self._forget, clock, new_id)
         self.admin = open_administration(ground, guesses_per_minute=settings.guesses_per_minute)
+        self.presence = Presence(self.check_present)
         self._sign_in = ClientSignIn(
             store=store,
             keys=self._keys,
@@ -121,16 +123,34 @@ class Identity:
         """The rights that somebody has now, for work that goes on without their token.
 
         With via `token` and its id, the token must still live, and its permissions hold.
-        Raises Unauthorized when the subject, its tenant or its token is gone."""
+        Raises Unauthorized when the subject, its tenant, its token is gone."""
         standing = await self._rights.standing(tenant, subject)
         if standing is None or (via == "external" and SUPER_ADMIN in standing.subject.roles):
             raise _gone(subject)
+        if credential_id.startswith(IN_SESSION):
+            credential_id = ""  # what was begun in a session may outlast it
         if via != "token" or not credential_id:
             return principal_from(standing, via=via, credential_id=credential_id)
         token = await self._personal.find_by_id(tenant, credential_id)
         if token is None or token.subject != subject:
             raise _gone(subject)
         return principal_from(standing, via=via, credential_id=credential_id, permissions=token.permissions)
+
+    async def check_present(self, then: Principal, needs: str) -> None:
+        """Raises Unauthenticated when a caller, its token or its session is gone, Unauthorized without `needs`."""
+        try:
+            now = await self.principal_of(then.tenant, then.subject, then.via, then.credential_id)
+            if then.credential_id.startswith(IN_SESSION):
+                await self._check_session(then)
+        except Unauthorized:
+            raise Unauthenticated("You were signed out while this ran.", hint="Sign in again.") from None
+        if "." in needs and needs not in now.permissions:
+            raise Unauthorized(f"You lost the permission {needs} while this ran.")
+
+    async def _check_session(self, then: Principal) -> None:
+        session = await self.admin.sessions.find(then.tenant, then.credential_id.removeprefix(IN_SESSION))
+        if session is None:
+            raise _gone(then.subject)
 
     async def local_owner(self) -> Principal:
         """Whoever holds the home folder acts as the first administrator. Raises Unauthorized."""
@@ -199,6 +219,7 @@ class Identity:
         return FirstStart(made_tenant, made_admin, made_key)
 
     def close(self) -> None:
+        self.presence.close()
         self._sign_in.close()
         self.admin.passwords.close()
 

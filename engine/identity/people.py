@@ -115,23 +115,9 @@ class People:
         """Make a user who comes in by setting a password; once more for one who has not come yet.
 
         Raises Unauthorized, NotFound for a role, Conflict."""
-
-        def work(connection: Connection, giver: Giver) -> tuple[User, OneTimeLink]:
-            user = self._invited(connection, giver, by.tenant, draft)
-            days = invitation_days(connection, by.tenant)
-            self._links.end(connection, by.tenant, user.user_id)
-            link = self._links.make(
-                connection,
-                by.tenant,
-                user.user_id,
-                "invitation",
-                by=by.subject,
-                hours=days * HOURS_A_DAY,
-                email=user.email,
-            )
-            return user, link
-
-        user, link = await self._write(by, work)
+        user, link = await self._write(
+            by, lambda connection, giver: self.invite_now(connection, giver, by.tenant, draft)
+        )
         await self._links.deliver(link)
         return user, link
 
@@ -221,6 +207,18 @@ class People:
         }
         connection.execute(insert(users).values(row))
         return find_user(connection, tenant, chosen)
+
+    def invite_now(
+        self, connection: Connection, giver: Giver, tenant: str, draft: UserDraft
+    ) -> tuple[User, OneTimeLink]:
+        """`invite` inside a transaction that holds the tenant; delivering the link is left to the caller."""
+        user = self._invited(connection, giver, tenant, draft)
+        hours = invitation_days(connection, tenant) * HOURS_A_DAY
+        self._links.end(connection, tenant, user.user_id)
+        link = self._links.make(
+            connection, tenant, user.user_id, "invitation", by=giver.subject, hours=hours, email=user.email
+        )
+        return user, link
 
     def update_now(
         self, connection: Connection, giver: Giver, user_id: str, draft: UserDraft, expected: int | None = None

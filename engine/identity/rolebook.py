@@ -237,3 +237,8 @@ def _read(row: RowMapping) -> Role:
         updated_at=row["updated_at"],
         profile=json.loads(row["profile"]),
     )
+
+
+def permission_matrix(found: Sequence[Role]) -> dict[str, list[str]]:
+    """Every permission that there is, with those of the roles that have it."""
+    return {name: [role.role for role in found if name in role.permissions] for name in sorted(PERMISSIONS)}

@@ -151,19 +151,16 @@ class Sessions:
 
         return await self._store.read(work)
 
+    async def get(self, by: Principal, session_id: str) -> Session:
+        """A living session: one's own, or of a user whom one manages. Raises NotFound."""
+        return await self._store.read(lambda connection: self._visible(connection, by, session_id))
+
     async def revoke(self, by: Principal, session_id: str) -> None:
         """End a session: one's own, or of a user whom one manages. Raises NotFound."""
 
         def work(connection: Connection) -> None:
             touch_tenant(connection, by.tenant)
-            row = connection.execute(select(sessions).where(*_where(by.tenant, session_id))).mappings().first()
-            if row is None or not _read(row).is_living(self._clock()):
-                raise _unknown(session_id)
-            if row["subject"] != by.subject:
-                try:
-                    self._whose(connection, by, row["subject"])
-                except (Unauthorized, NotFound):
-                    raise _unknown(session_id) from None
+            self._visible(connection, by, session_id)
             where = _where(by.tenant, session_id)
             connection.execute(update(sessions).where(*where).values(revoked_at=self._clock()))
 
@@ -171,6 +168,16 @@ class Sessions:
             await self._store.write(work)
         finally:
             self._changed(by.tenant)
+
+    def _visible(self, connection: Connection, by: Principal, session_id: str) -> Session:
+        row = connection.execute(select(sessions).where(*_where(by.tenant, session_id))).mappings().first()
+        if row is None or not _read(row).is_living(self._clock()):
+            raise _unknown(session_id)
+        try:
+            self._whose(connection, by, row["subject"])
+        except (Unauthorized, NotFound):
+            raise _unknown(session_id) from None
+        return _read(row)
 
     def _whose(self, connection: Connection, by: Principal, user_id: str) -> str:
         if not user_id or user_id == by.subject:

@@ -35,6 +35,7 @@ from engine.identity.signing import SigningKeys
 log = logging.getLogger("headwater.identity")
 
 MAX_SEEN = 20_000
+IN_SESSION = "session:"  # before the session's id, where a credential is one
 RENEW = "Get a new one: POST /auth/token, or `headwater token`."
 
 
@@ -138,7 +139,7 @@ class Verifier:
         session = await self._sessions.find(standing.subject.tenant, session_id)
         if session is None or session.subject != standing.subject.subject:
             raise TokenRefused("the session is over")
-        return principal_from(standing, via="user", credential_id=session_id, permissions=session.scopes)
+        return principal_from(standing, via="user", credential_id=IN_SESSION + session_id, permissions=session.scopes)
 
     async def _verify_external(self, parsed: Parsed, external: ExternalIssuer) -> tuple[Principal, float]:
         issuer, claims = external.issuer, parsed.claims
