@@ -84,7 +84,10 @@ class Schemas:
             self.components["JsonValue"] = JSON_VALUE
 
     def result(self, model: type[BaseModel]) -> Schema:
-        return dict(self._references[(model, "serialization")])
+        reference = self._references[(model, "serialization")]
+        if sole := getattr(model, "sole_list", ""):
+            return dict(self.components[reference["$ref"].removeprefix(REF)]["properties"][sole])
+        return dict(reference)
 
     def request(self, model: type[BaseModel]) -> Schema:
         """The request's object schema, itself rather than a reference."""

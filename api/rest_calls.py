@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pydantic import BaseModel
+from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
 from api.errors import BodyTooLate, request_id_of, send_body, send_error
@@ -205,6 +206,9 @@ async def _answer(send: Send, tool: Tool, result: BaseModel, headers: list[tuple
         return
     if tool.status == 204:
         await send_body(send, 204, b"", headers)
+        return
+    if sole := tool.result.sole_list:
+        await send_body(send, tool.status, to_json(result.model_dump(mode="json")[sole]), headers)
         return
     if tool.location:
         headers = [*headers, (b"location", location_of(tool, result).encode())]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 import annotated_types
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, JsonValue, PlainSerializer
@@ -23,6 +23,7 @@ class Model(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, ser_json_bytes="base64", val_json_bytes="base64", allow_inf_nan=False
     )
+    sole_list: ClassVar[str] = ""  # the field that REST answers with in place of a result, as a document has it
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

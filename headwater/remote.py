@@ -71,7 +71,7 @@ class Server:
         except (InvalidArgument, Unavailable) as error:
             hint = "Check --server, for example http://127.0.0.1:8000, and that `headwater serve` runs there."
             raise Unavailable(f"{self.url} cannot be called: {error.message}", hint=hint) from error
-        return received.result(answer, options)
+        return received.result(answer, options, sent.sole_list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,7 @@ class _Request:
     path: str
     headers: dict[str, str]
     body: bytes
+    sole_list: str
 
 
 def _request(tool: Tool, arguments: dict[str, Any], options: Options) -> _Request:
@@ -97,7 +98,9 @@ def _request(tool: Tool, arguments: dict[str, Any], options: Options) -> _Reques
     if not is_query:
         headers["content-type"] = "application/json"
     body = b"" if is_query else json.dumps(rest).encode()
-    return _Request(route.method, f"{path}?{urlencode(query, doseq=True)}" if query else path, headers, body)
+    return _Request(
+        route.method, f"{path}?{urlencode(query, doseq=True)}" if query else path, headers, body, tool.result.sole_list
+    )
 
 
 def _accepted(tool: Tool) -> str:
@@ -152,11 +155,11 @@ class _Received:
         else:
             self._live.show(data)
 
-    def result(self, answer: Response, options: Options) -> dict[str, Any]:
+    def result(self, answer: Response, options: Options, sole: str = "") -> dict[str, Any]:
         """The tool's result. Raises the error that the server answered with."""
         if self._size:
             return {"file": options.output, "size_bytes": self._size}
-        body = self._last if self._last is not None else _json(answer)
+        body = self._last if self._last is not None else _json(answer, sole)
         if answer.status < 400 and set(body) != {"error"}:
             return body
         found = body.get("error") if isinstance(body.get("error"), dict) else None
@@ -165,6 +168,8 @@ class _Received:
         raise error_from(found.get("code", ""), found.get("message", ""), hint=found.get("hint", ""))
 
 
-def _json(answer: Response) -> dict[str, Any]:
+def _json(answer: Response, sole: str = "") -> dict[str, Any]:
     body: Any = json.loads(answer.body) if answer.headers.get("content-type", "").startswith("application/json") else {}
+    if sole and isinstance(body, list):
+        return {sole: body}
     return body if isinstance(body, dict) else {}

@@ -68,6 +68,8 @@ class RestClient:
             return _failed(answer.json()["error"])
         if answer.headers.get("content-type", "").startswith("application/vnd.apache.arrow"):
             return Answer("OK", {"data": pa.ipc.open_stream(answer.content).read_all().to_pylist()})
+        if sole := tool.result.sole_list:  # REST answers its bare list
+            return Answer("OK", {sole: answer.json()})
         return Answer("OK", answer.json() if answer.content else {})
 
     async def close(self) -> None:

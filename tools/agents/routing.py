@@ -1,6 +1,7 @@
 """Agents in projects, and messages to agents."""
 
 from datetime import UTC, datetime
+from typing import ClassVar
 
 from pydantic import Field, JsonValue
 
@@ -82,6 +83,7 @@ class RoutedMessage(Model):
 class RoutedMessages(Model):
     """How every agent of a project answered."""
 
+    sole_list: ClassVar[str] = "results"
     results: list[RoutedMessage] = Field(description="One for each agent, with its result or its error.")
 
 
