@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.context import Principal
 from core.settings import Settings
+from engine.agents.registry import Draft as AgentDraft
 from engine.identity.roles import BUILT_IN
 from engine.lake.warehouse import TABLE_DEFAULTS
 from engine.queries import Draft
@@ -32,6 +33,7 @@ IDS = {
     "schedule": "no-such-id",
     "query": "no-such-id",
     "saved_query": "kept",
+    "agent": "analyst",
     "query_job": "no-such-id",
     "export": "no-such-id",
     "dataset": "no-such-id",
@@ -72,6 +74,9 @@ async def _fill(platform: Platform, data: Path) -> dict[str, str | None]:
     draft = Draft(query_text="SELECT name FROM people", connection_id="side")
     for subject, tenant, query_id in (("viewer", "default", "kept"), ("olga", "other", "foreign-saved_query")):
         await platform.engine.saved.create(Principal(subject, tenant), draft, query_id=query_id)
+    for tenant, agent_id in (("default", "analyst"), ("other", "foreign-agent")):
+        by, role = Principal("viewer", tenant), AgentDraft(name="Analyst", system_prompt="Answer.")
+        await platform.engine.agents.registry.create(by, role, project_id=None, agent_id=agent_id)
     client = await identity.directory.create_client("default", name="robot", roles=["editor"])
     issued = await identity.issue_token(client.client_id, client.client_secret)
     tokens: dict[str, str | None] = {role: await identity.mint(role=role) for role in BUILT_IN}
