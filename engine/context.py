@@ -19,6 +19,7 @@ from engine.lake.warehouse import Lake
 from engine.maintenance.care import TableCare
 from engine.queries import SavedQueries
 from engine.quotas.quotas import Quotas
+from engine.records.records import Records
 from engine.results.kept import KeptResults
 from engine.schedules.schedules import Schedules
 from engine.sql.background import QueryJobs
@@ -56,6 +57,7 @@ class Engine:
     datasets: Datasets
     uploads: Uploads
     imports: Imports
+    records: Records
     sql: SqlService
     lineage: LineageLog
     rulebook: Rulebook

@@ -14,6 +14,7 @@ from engine.catalog.catalog import Catalog
 from engine.catalog.warehouses import Warehouses
 from engine.connectors.places import Places
 from engine.connectors.pool import Connectors
+from engine.connectors.writers import Writers
 from engine.context import Check, Engine
 from engine.datasets.datasets import Datasets
 from engine.egress.client import EgressClient
@@ -28,6 +29,7 @@ from engine.queries import SavedQueries
 from engine.quotas.ledger import Ledger, SqlLedger
 from engine.quotas.quotas import Quotas
 from engine.quotas.redis import RedisLedger
+from engine.records.records import Means, Records
 from engine.results.kept import KeptResults
 from engine.schedules.schedules import Schedules
 from engine.sql.budget import GroupingBudget
@@ -70,6 +72,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         roots=settings.query.allowed_roots,
         private_hosts=settings.egress.allowed_private_hosts,
         lakehouses=warehouses.folders,
+        writable=settings.query.writable_roots,
     )
     connectors = open_connectors(settings, places, lake, edges)
     catalog = build_catalog(ground, warehouses, connectors)
@@ -101,6 +104,12 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         datasets=datasets,
         uploads=uploads,
         imports=build_imports(ground, ImportGround(datasets, catalog, uploads, ground.egress, places)),
+        records=Records(
+            catalog=catalog,
+            lake=lake,
+            writers=Writers(places),
+            means=Means(CARE_MEMORY_MB, settings.query.threads or 2, settings.home / "tmp"),
+        ),
         rulebook=Rulebook(catalog),
         sql=sql,
         lineage=lineage,

@@ -7,7 +7,9 @@ from pydantic import Field, SecretStr, ValidationError
 from core.errors import Conflict, InvalidArgument
 from core.portable import Model
 
-SECRET_FIELDS = frozenset({"password"})
+SECRET_FIELDS = frozenset({"password", "write_password"})
+WRITING_SECRETS = frozenset({"write_password"})
+"""Secrets of the writing credential, which no reader is given."""
 
 
 class LakehouseOptions(Model):
@@ -27,19 +29,28 @@ class FilesOptions(Model):
 
 
 class SqliteOptions(Model):
-    """A SQLite database file, opened read-only."""
+    """A SQLite database file, opened read-only by queries."""
 
     path: str = Field(min_length=1, max_length=4096, description="Absolute path of the database file.")
+    allow_writes: str = Field(
+        "false", pattern="^(true|false)$", description="true: records may be written, where the operator allows it too."
+    )
 
 
 class PostgresqlOptions(Model):
-    """A PostgreSQL database, read in read-only transactions. Give it a role that can only read."""
+    """A PostgreSQL database, read in read-only transactions. Give it a role that can only read.
+
+    Records are written by another role, `write_user`, where one is given."""
 
     host: str = Field(min_length=1, max_length=255, description="Host name or address.")
     port: str = Field("5432", pattern=r"^\d{1,5}$", description="Port.")
     database: str = Field(min_length=1, max_length=255, description="Database.")
     user: str = Field(min_length=1, max_length=255, description="Role to connect as.")
     password: SecretStr = Field(SecretStr(""), description="Password of the role; stored encrypted, never shown.")
+    write_user: str = Field("", max_length=255, description="Role that writes records; empty: the connection reads.")
+    write_password: SecretStr = Field(
+        SecretStr(""), description="Password of that role; stored encrypted, never shown."
+    )
     sslmode: str = Field(
         "prefer",
         pattern="^(disable|allow|prefer|require|verify-ca|verify-full)$",

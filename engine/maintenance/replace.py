@@ -15,7 +15,7 @@ from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.refs import MAIN_BRANCH
-from pyiceberg.table.snapshots import Operation, Summary
+from pyiceberg.table.snapshots import Operation, Snapshot, Summary
 from pyiceberg.table.update.snapshot import _OverwriteFiles
 from pyiceberg.table.update.validate import _added_delete_files, _validate_data_files_exist
 from sqlalchemy.exc import SQLAlchemyError
@@ -45,15 +45,7 @@ class Replacement(_OverwriteFiles):
         window = self._commit_window
         if window is None or window.is_empty() or window.head is None:
             return
-        table = self._transaction._table
-        _validate_data_files_exist(table, window.head, self._deleted_data_files, window.base)
-        if window.base is None or table.format_version < 2:
-            return
-        added = _added_delete_files(table, window.head, None, None, window.base)
-        for file in self._deleted_data_files:
-            # From the base on: pyiceberg's own check starts at the head and misses a delete with a commit after it.
-            if added.for_data_file(window.base.sequence_number or 0, file, file.partition):
-                raise ValidationException("Rows of a file to be replaced were deleted meanwhile.")
+        check_untouched(self._transaction._table, window.head, window.base, self._deleted_data_files)
 
     def _existing_manifests(self) -> list[ManifestFile]:
         manifests = super()._existing_manifests()
@@ -87,6 +79,18 @@ class Replacement(_OverwriteFiles):
         finally:
             self._operation, self._deleted_data_files = Operation.REPLACE, removed
         return Summary(operation=Operation.REPLACE, **summary.additional_properties)
+
+
+def check_untouched(table: Table, head: Snapshot, base: Snapshot | None, files: set[DataFile]) -> None:
+    """Raises ValidationException when what was committed between base and head touched one of the files."""
+    _validate_data_files_exist(table, head, files, base)
+    if base is None or table.format_version < 2:
+        return
+    added = _added_delete_files(table, head, None, None, base)
+    for file in files:
+        # From the base on: pyiceberg's own check starts at the head and misses a delete with a commit after it.
+        if added.for_data_file(base.sequence_number or 0, file, file.partition):
+            raise ValidationException("Rows of a file to be replaced were deleted meanwhile.")
 
 
 class _DeletesWriter(ManifestWriter):
@@ -154,11 +158,11 @@ def _settled(table: Table, snapshot_id: int, added: list[DataFile]) -> Iterator[
         delete_files(table.io, [file.file_path for file in added])
         raise Conflict("The table changed in a way that does not fit this rewrite.", hint="Plan it again.") from error
     except (SQLAlchemyError, OSError) as error:
-        if not _has_landed(table, snapshot_id):  # perhaps not yet: the files stay for remove_orphan_files
+        if not has_landed(table, snapshot_id):  # perhaps not yet: the files stay for remove_orphan_files
             raise Unavailable("The catalog did not take the commit.", hint="Retry in a moment.") from error
 
 
-def _has_landed(table: Table, snapshot_id: int) -> bool:
+def has_landed(table: Table, snapshot_id: int) -> bool:
     """Whether the catalog holds the snapshot after all. Raises Unavailable when it does not answer."""
     engine = getattr(table.catalog, "engine", None)
     if engine is not None:

@@ -65,9 +65,13 @@ def read_filter(text: str, relation: RelationInfo, dialect: str, names: Mapping[
 
 
 def print_filter(
-    row_filter: RowFilter, relation: RelationInfo, facts: Mapping[str, tuple[str, ...]], dialect: str
+    row_filter: RowFilter,
+    relation: RelationInfo,
+    facts: Mapping[str, tuple[str, ...]],
+    dialect: str,
+    source: str = SOURCE,
 ) -> str:
-    """The condition as text for the engine, with the caller's attributes as literals."""
+    """The condition as text for the engine, over the alias `source`, with the caller's attributes as literals."""
     found = read_filter(row_filter.expression, relation, dialect, dict(row_filter.columns))
     if not shadowed(relation, dialect).isdisjoint(found.columns):
         raise refuse_part("filter")
@@ -76,7 +80,7 @@ def print_filter(
         if isinstance(node.this, exp.Identifier) and _fact(node) is not None:
             _put_fact(node, facts)
         else:
-            _put_column(node, relation, dict(row_filter.columns))
+            _put_column(node, relation, dict(row_filter.columns), source)
     return print_sql(holder, dialect)
 
 
@@ -158,12 +162,12 @@ def _put_fact(node: exp.Column, facts: Mapping[str, tuple[str, ...]]) -> None:
     node.replace(exp.Literal.string(values[0]) if len(values) == 1 else exp.Null())
 
 
-def _put_column(node: exp.Column, relation: RelationInfo, names: Mapping[str, str]) -> None:
+def _put_column(node: exp.Column, relation: RelationInfo, names: Mapping[str, str], source: str) -> None:
     """The column of the source and no other: an alias or a column outside must not take its place."""
     first, *fields = node.parts
     found: exp.Expr = exp.Column(
         this=exp.Identifier(this=column_name(relation, first.name, names), quoted=True),
-        table=exp.Identifier(this=SOURCE, quoted=True),
+        table=exp.Identifier(this=source, quoted=True),
     )
     for part in fields:
         found = exp.Dot(this=exp.Paren(this=found), expression=exp.Identifier(this=part.name, quoted=True))

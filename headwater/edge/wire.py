@@ -10,6 +10,7 @@ from typing import Any
 
 from core.errors import InvalidArgument, PlatformError, error_from
 from engine.connectors.connector import ColumnInfo, ConnectionSpec, QueryLimits, RelationInfo, RunStats
+from engine.connectors.kinds import WRITING_SECRETS
 
 SERVICE = "headwater.Edge"
 GET_SCHEMA, QUERY, PING = "GetSchema", "Query", "Ping"
@@ -36,14 +37,14 @@ def unpack(data: bytes) -> dict[str, Any]:
 
 
 def pack_spec(spec: ConnectionSpec, place: str) -> dict[str, Any]:
-    """The connection with its secret; `place` is the folder of a lakehouse."""
+    """The connection with the secret that reads, and not the one that writes; `place` is the folder of a lakehouse."""
     return {
         "tenant": spec.tenant,
         "connection_id": spec.connection_id,
         "name": spec.name,
         "kind": spec.kind,
         "options": dict(spec.options),
-        "secret": dict(spec.secret),
+        "secret": {name: value for name, value in spec.secret.items() if name not in WRITING_SECRETS},
         "version": spec.version,
         "place": place,
     }

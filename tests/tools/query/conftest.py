@@ -15,9 +15,12 @@ from core.dispatch import Call, Dispatcher, Ports
 from core.pages import PageSigner
 from core.registry import Registry
 from core.settings import QuerySettings
+from engine.connectors.places import Places
+from engine.connectors.writers import Writers
 from engine.queries import SavedQueries
 from engine.quotas.ledger import SqlLedger
 from engine.quotas.quotas import Quotas
+from engine.records.records import Means, Records
 from engine.results.kept import KeptResults
 from engine.sql.builder import QueryBuilder
 from engine.sql.run import SqlService
@@ -86,6 +89,14 @@ async def call(desk: Desk, store: Store, service: SqlService, usage: Usage, resu
         results=results,
         builder=builder,
         saved=saved,
+        records=Records(
+            catalog=desk.catalog,
+            lake=desk.lake,
+            writers=Writers(
+                Places(home=desk.roots.parent / "home", roots=[desk.roots], private_hosts=["*"], writable=[desk.roots])
+            ),
+            means=Means(memory_mb=256, threads=2),
+        ),
         pages=PageSigner(b"k" * 32),
     )
     objects = ObjectVisibility(
