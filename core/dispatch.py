@@ -180,15 +180,14 @@ class Dispatcher(Generic[EngineT]):
         payload = request.model_dump_json()
         trail.argument_digest = self._ports.audit.digest(principal.tenant, _in_order(payload))
         await self._check_objects(principal, tool, request, trail)
+        is_agreed = await self._ports.approvals.check(principal, tool, request, trail.argument_digest, job=call.job)
         if call.job is None:
-            await self._ports.approvals.check(principal, tool, request, trail.argument_digest)
-            if call.confirm is not None:
+            if call.confirm is not None and not is_agreed:
                 await call.confirm.check(principal, tool, request, trail.argument_digest)
             if tool.job:
                 return await self._submit(call, principal, tool, payload, trail)
-        if call.idempotency_key and tool.takes_key and call.job is None:
-            return await self._run_once(call, principal, tool, request, trail)
-        return await self._run(call, principal, tool, request, trail)
+        is_keyed = call.idempotency_key and tool.takes_key and call.job is None
+        return await (self._run_once if is_keyed else self._run)(call, principal, tool, request, trail)
 
     async def _admit(self, call: Call, trail: _Trail) -> tuple[Principal, Tool]:
         if call.tool in self.registry:
@@ -336,13 +335,7 @@ class _Nested(Caller):
 
 NOBODY = Principal(subject="", tenant="", via="anonymous")
 
-_DECISIONS = {
-    "OK": "allowed",
-    "INTERNAL": "failed",
-    "TIMEOUT": "failed",
-    "CANCELLED": "failed",
-    "UNAVAILABLE": "failed",
-}
+_DECISIONS = {"OK": "allowed", **dict.fromkeys(("INTERNAL", "TIMEOUT", "CANCELLED", "UNAVAILABLE"), "failed")}
 
 
 def is_permitted(tool: Tool, principal: Principal) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pydantic import BaseModel
 
-from core.context import Emit, Principal
+from core.context import Emit, JobRun, Principal
 from core.jobs import Job
 
 if TYPE_CHECKING:
@@ -54,8 +54,12 @@ class Limits(Protocol):
 
 
 class Approvals(Protocol):
-    async def check(self, principal: Principal, tool: "Tool", request: BaseModel, argument_digest: str) -> None:
-        """Raise when this call needs a decision that it does not have."""
+    async def check(
+        self, principal: Principal, tool: "Tool", request: BaseModel, argument_digest: str, *, job: JobRun | None = None
+    ) -> bool:
+        """Raise when this call, or the job that it starts, needs a decision that it does not have.
+
+        True: somebody has decided on just this call."""
         ...
 
 

@@ -15,11 +15,12 @@ from mcp_types import ElicitRequest, ElicitRequestFormParams, ElicitResult, Inpu
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import BaseModel, ValidationError
 
-from core.context import Principal
+from core.context import JobRun, Principal
 from core.errors import Unauthorized
 from core.tool import Tool
 
 QUESTION = "confirm"
+DECISIONS = frozenset({"approve_request", "reject_request"})
 MAX_ARGUMENT_CHARS = 600
 _SCHEMA = {
     "type": "object",
@@ -57,13 +58,15 @@ class Confirmation:
     agreed: list[str] = field(default_factory=list)
     was_declined: bool = False
 
-    async def check(self, principal: Principal, tool: Tool, request: BaseModel, argument_digest: str) -> None:
+    async def check(
+        self, principal: Principal, tool: Tool, request: BaseModel, argument_digest: str, *, job: JobRun | None = None
+    ) -> bool:
         """Return when the call may go on. Raises NeedsPerson or MustAsk."""
-        if tool.effect != "destroy" or tool.delegates or getattr(request, "dry_run", False):
-            return  # a dry run destroys nothing
+        if not is_asked(tool) or getattr(request, "dry_run", False):
+            return False  # a dry run destroys nothing
         about = f"{tool.name}:{argument_digest}"
         if about in self.agreed:
-            return
+            return True
         if self.was_declined:
             raise NeedsPerson(f"{tool.name} was not confirmed.", hint="Do not try again unless the person asks for it.")
         self._refuse_the_mute(tool)
@@ -73,6 +76,7 @@ class Confirmation:
         if not is_yes(await self.session.elicit_form(text, _SCHEMA)):
             raise NeedsPerson(f"{tool.name} was not confirmed.", hint="Do not try again unless the person asks for it.")
         self.agreed.append(about)
+        return True
 
     def _refuse_the_mute(self, tool: Tool) -> None:
         capabilities = self.session.client_capabilities
@@ -104,6 +108,11 @@ def resume(session: ServerSession, *, state: str | None, answer: object, idempot
     if not is_yes(answer):
         return Confirmation(session, sealed.idempotency_key, sealed.agreed, was_declined=True)
     return Confirmation(session, sealed.idempotency_key, [*sealed.agreed, sealed.asked])
+
+
+def is_asked(tool: Tool) -> bool:
+    """What destroys, and what decides in a person's name, takes their word."""
+    return (tool.effect == "destroy" and not tool.delegates) or tool.name in DECISIONS
 
 
 def is_yes(answer: ElicitResult) -> bool:

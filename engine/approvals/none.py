@@ -2,12 +2,14 @@
 
 from pydantic import BaseModel
 
-from core.context import Principal
+from core.context import JobRun, Principal
 from core.tool import Tool
 
 
 class NoApprovals:
     """Lets every call pass: permissions and an MCP client's `confirm()` are what holds it back."""
 
-    async def check(self, principal: Principal, tool: Tool, request: BaseModel, argument_digest: str) -> None:
-        return None
+    async def check(
+        self, principal: Principal, tool: Tool, request: BaseModel, argument_digest: str, *, job: JobRun | None = None
+    ) -> bool:
+        return False

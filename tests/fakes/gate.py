@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from core.context import Emit, Principal
+from core.context import Emit, JobRun, Principal
 from core.dispatch import Dispatcher, Ports
 from core.errors import NotFound, Unauthenticated
 from core.jobs import Job
@@ -66,8 +66,10 @@ class _Objects:
 
 
 class _NoApprovals:
-    async def check(self, principal: Principal, tool: Tool, request: BaseModel, argument_digest: str) -> None:
-        return None
+    async def check(
+        self, principal: Principal, tool: Tool, request: BaseModel, argument_digest: str, *, job: JobRun | None = None
+    ) -> bool:
+        return False
 
 
 def sample_dispatcher() -> tuple[Dispatcher[None], FakeGate]:
