@@ -80,7 +80,9 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
     ledger = open_ledger(store, settings.limits)
     quotas = Quotas(store, ledger)
     results = build_kept(ground, catalog)
-    usage = Usage(store, Prices(settings.query.usd_per_tb, settings.query.usd_per_cpu_hour))
+    prices = Prices(settings.query.usd_per_tb, settings.query.usd_per_cpu_hour)
+    usage = Usage(store, prices, warehouse=lake.tenant_folder)
+    quotas = Quotas(store, open_ledger(store, settings.limits), count=usage.admit)
     sql, lineage = build_sql(settings.query, store, catalog, usage, results)
     builder = QueryBuilder(catalog)
     datasets = Datasets(store, lake=lake, catalog=catalog)
@@ -137,9 +139,8 @@ def build_lake(ground: Ground) -> tuple[Warehouses, Lake]:
     )
     lake = Lake(
         settings.home / "warehouse",
-        locate=warehouses.locate,
-        shared=warehouses.shared,
-        check_host=warehouses.check_host,
+        site_of=warehouses.site,
+        gate=warehouses.gate,
     )
     return warehouses, lake
 

@@ -26,14 +26,14 @@ class LakehouseConnector(DuckBacked):
 
     async def version(self) -> str:
         """Changes with every commit to any table."""
-        if self._lake.is_shared(self._tenant):
+        if self._lake.is_far(self._tenant):
             return await asyncio.to_thread(self._lake.version, self._tenant)
         return self._lake.version(self._tenant)
 
     async def sources(self, names: Iterable[str]) -> Mapping[str, str]:
         # A look at the catalog's change counter unless a table changed: shorter than a hop to a thread.
         look = self._lake.locations
-        is_far = self._lake.is_shared(self._tenant)
+        is_far = self._lake.is_far(self._tenant)
         locations = await asyncio.to_thread(look, self._tenant) if is_far else look(self._tenant)
         return {name: f"iceberg_scan({quote(locations[name])})" for name in names if name in locations}
 

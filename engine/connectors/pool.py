@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 
 from core.errors import Conflict, NotFound, Unauthorized, Unavailable
@@ -17,13 +18,15 @@ from engine.connectors.lakehouse import LakehouseConnector
 from engine.connectors.places import Places
 from engine.connectors.postgres import PostgresConnector
 from engine.connectors.sqlite import SqliteConnector
+from engine.lake.buckets import EXTENSIONS, read_bucket
+from engine.lake.sites import Site
 from engine.lake.warehouse import Lake
 
 MAX_OPEN = 64
 
 Key = tuple[str, str]
-State = tuple[int, Path | None]
-"""What an open connector was made for, version and folder; in another state another one takes its place."""
+State = tuple[int, Site | None]
+"""What an open connector was made for, version and place; in another state another one takes its place."""
 
 
 Wrap = Callable[[ConnectionSpec, Connector], Connector]
@@ -114,14 +117,19 @@ class Connectors:
             return SqliteConnector(self._places.check_path(options.path))
         if isinstance(options, PostgresqlOptions):
             return PostgresConnector(options, self._places.check_host(options.host, int(options.port)))
-        folder = self._lake.tenant_folder(spec.tenant).resolve()
-        return LakehouseConnector(
-            self._lake, spec.tenant, self._plan(directories=[folder], extensions=["avro", "iceberg"])
-        )
+        return LakehouseConnector(self._lake, spec.tenant, self._lakehouse_plan(spec.tenant))
+
+    def _lakehouse_plan(self, tenant: str) -> DuckPlan:
+        site = self._lake.site(tenant)
+        if not site.is_remote:
+            return self._plan(directories=[Path(site.root).resolve()], extensions=["avro", "iceberg"])
+        bucket = read_bucket(site.root, site.given)
+        plan = self._plan(extensions=[*EXTENSIONS[bucket.scheme], "avro", "iceberg"])
+        return replace(plan, bucket=bucket)
 
     def _state(self, spec: ConnectionSpec) -> State:
         is_lakehouse = spec.kind == LakehouseConnector.kind
-        return spec.version, self._lake.tenant_folder(spec.tenant) if is_lakehouse else None
+        return spec.version, self._lake.site(spec.tenant) if is_lakehouse else None
 
     def _plan(
         self,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import Unavailable
-from engine.lake.metadata import local_path
+from engine.lake.storage import ANYWHERE, Storage
 
 MAIN = "main"
 
@@ -65,10 +65,10 @@ class History:
         return found
 
 
-def read_history(metadata_location: str) -> History:
+def read_history(metadata_location: str, storage: Storage = ANYWHERE) -> History:
     """Raises Unavailable when the file is not there or is not a table's metadata."""
     try:
-        return _interpret(json.loads(local_path(metadata_location).read_bytes()))
+        return _interpret(json.loads(storage.read(metadata_location)))
     except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
         raise Unavailable(
             "A table's metadata cannot be read.", hint="`headwater doctor` checks the lakehouse."

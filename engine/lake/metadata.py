@@ -3,10 +3,13 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from core.errors import Unavailable
+from engine.lake.storage import ANYWHERE, Storage, local_path
+
+__all__ = ["TYPE_NAMES", "TableColumn", "TableMetadata", "local_path", "read_columns", "read_identifier",
+           "read_metadata", "read_totals", "type_name"]  # fmt: skip
 
 TYPE_NAMES: Mapping[str, str] = {
     "int": "integer",
@@ -49,19 +52,15 @@ class TableMetadata:
         return self.properties.get("comment")
 
 
-def read_metadata(metadata_location: str) -> TableMetadata:
+def read_metadata(metadata_location: str, storage: Storage = ANYWHERE) -> TableMetadata:
     """Raises Unavailable when the file is not there or is not a table's metadata."""
     try:
-        raw = json.loads(local_path(metadata_location).read_bytes())
+        raw = json.loads(storage.read(metadata_location))
         return _interpret(metadata_location, raw)
     except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
         raise Unavailable(
             "A table's metadata cannot be read.", hint="`headwater doctor` checks the lakehouse."
         ) from error
-
-
-def local_path(location: str) -> Path:
-    return Path(location.removeprefix("file://") if location.startswith("file://") else location.removeprefix("file:"))
 
 
 def _interpret(metadata_location: str, raw: dict[str, Any]) -> TableMetadata:

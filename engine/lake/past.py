@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from core.errors import Conflict, NotFound, Unavailable
-from engine.lake.metadata import TableColumn, local_path, read_columns, read_identifier, read_totals
+from engine.lake.metadata import TableColumn, read_columns, read_identifier, read_totals
+from engine.lake.storage import ANYWHERE, Storage
 
 AS_OF = r"^[^\x00-\x1f\x7f]*$"
 MAX_AS_OF = 255
@@ -30,10 +31,10 @@ class PastTable:
     identifier: tuple[str, ...]
 
 
-def read_past(metadata_location: str, as_of: str, *, table: str) -> PastTable:
+def read_past(metadata_location: str, as_of: str, *, table: str, storage: Storage = ANYWHERE) -> PastTable:
     """The table at the snapshot that `as_of` means. Raises NotFound, Conflict, Unavailable."""
     try:
-        raw = json.loads(local_path(metadata_location).read_bytes())
+        raw = json.loads(storage.read(metadata_location))
         return _interpret(raw, as_of, table)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Unavailable(

@@ -1,21 +1,20 @@
 """A catalog in PostgreSQL, which many hosts share. Readers ask its tables directly, writers go through pyiceberg.
 
-Others write to that database and say in it where tables lie, so nothing outside the warehouse's folder is ever read
-or written on its word; and its host is asked for again at every connection, for names can change."""
+Others write to that database and say in it where tables lie, so nothing outside the warehouse is ever read or written
+on its word; and its host is asked for again at every connection, for names can change."""
 
 import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, ProgrammingError
 
-from core.errors import Conflict, Unauthorized, Unavailable
-from engine.lake.metadata import local_path
+from core.errors import Conflict, Unavailable
 from engine.lake.names import CATALOG, TRASH, TableName
+from engine.lake.storage import ANYWHERE, Storage
 
 if TYPE_CHECKING:
     from pyiceberg.catalog.sql import SqlCatalog
@@ -56,11 +55,11 @@ def masked_url(url: str) -> str:
 
 
 class SharedCatalog:
-    """The catalog behind one URL, for the tables of one folder. Blocking."""
+    """The catalog behind one URL, for the tables of one storage. Blocking."""
 
-    def __init__(self, url: str, folder: Path, check_host: CheckHost):
+    def __init__(self, url: str, storage: Storage, check_host: CheckHost):
         self._url = parse_url(url)
-        self._folder = Path(os.path.realpath(folder))
+        self._storage = storage
         self._check_host = check_host
         self._mark = hashlib.blake2b(url.encode(), digest_size=8).hexdigest()
         self._engine: Engine | None = None
@@ -71,19 +70,24 @@ class SharedCatalog:
         return f"{self._mark}.{rows[0][0]}.{rows[0][1]}" if rows else self._mark
 
     def locations(self) -> Iterator[tuple[TableName, str]]:
-        """The tables whose metadata lies in the folder; others are not there."""
+        """The tables whose metadata lies in the warehouse; others are not there."""
         for namespace, table, location in self._rows(_TABLES):
-            if location and is_within(location, self._folder):
+            if location and self._storage.holds(location):
                 yield TableName(tuple(namespace.split(".")), table), location
 
     def namespaces(self) -> set[str]:
         return {row[0] for row in self._rows(_NAMESPACES)}
 
     def writable(self) -> "SqlCatalog":
-        """A catalog of pyiceberg's whose files stay in the folder."""
-        fenced = _fenced_catalog(self._folder, self._listen)
+        """A catalog of pyiceberg's whose files stay in the warehouse."""
+        from engine.lake.fence import FencedSql
+
+        url = self._url.render_as_string(hide_password=False)
         with _translated():
-            return fenced(CATALOG, uri=self._url.render_as_string(hide_password=False), warehouse=str(self._folder))
+            return FencedSql(url, self._storage, warehouse=self._storage.root, prepare=self._listen)
+
+    def forget(self) -> None:
+        return None
 
     def close(self) -> None:
         if self._engine is not None:
@@ -119,50 +123,13 @@ class SharedCatalog:
         options["options"] = f"-c statement_timeout={STATEMENT_TIMEOUT_MS}"
 
 
-def check_catalog(url: str, folder: Path, check_host: CheckHost) -> None:
+def check_catalog(url: str, check_host: CheckHost) -> None:
     """Raises Conflict, Unauthorized or Unavailable when there is no database to be used behind the URL."""
-    catalog = SharedCatalog(url, folder, check_host)
+    catalog = SharedCatalog(url, ANYWHERE, check_host)
     try:
         catalog.version()
     finally:
         catalog.close()
-
-
-def is_within(location: str, folder: Path) -> bool:
-    """Whether a file that a catalog names lies in the folder, symbolic links resolved."""
-    if "\0" in location or ("://" in location and not location.startswith("file://")):
-        return False
-    return Path(os.path.realpath(local_path(location))).is_relative_to(folder)
-
-
-def _fenced_catalog(folder: Path, listen: Callable[[Engine], None]) -> "type[SqlCatalog]":
-    from pyiceberg.catalog.sql import SqlCatalog
-    from pyiceberg.io.pyarrow import PyArrowFileIO
-
-    def checked(location: Any) -> Any:
-        if not is_within(str(getattr(location, "location", location)), folder):
-            raise Unauthorized("The catalog names a file outside the warehouse.", hint="Have the table moved into it.")
-        return location
-
-    class FencedIO(PyArrowFileIO):
-        def new_input(self, location: str) -> Any:
-            return super().new_input(checked(location))
-
-        def new_output(self, location: str) -> Any:
-            return super().new_output(checked(location))
-
-        def delete(self, location: Any) -> None:
-            super().delete(checked(location))
-
-    class FencedCatalog(SqlCatalog):
-        def _init_catalog(self) -> None:
-            listen(self.engine)
-            super()._init_catalog()
-
-        def _load_file_io(self, properties: Any = None, location: str | None = None) -> FencedIO:
-            return FencedIO({})  # what the database says about how to read files does not count
-
-    return FencedCatalog
 
 
 @contextmanager

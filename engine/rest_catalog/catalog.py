@@ -10,8 +10,9 @@ from core.errors import Conflict, InvalidArgument, Unavailable
 from engine.catalog.catalog import Catalog
 from engine.datasets.datasets import Datasets
 from engine.datasets.rows import ManagedTable
-from engine.lake.metadata import local_path
 from engine.lake.names import join_name
+from engine.lake.sites import DISTANT
+from engine.lake.storage import Storage
 from engine.lake.warehouse import Lake, LakeTable
 from engine.rest_catalog.names import Parts, check_free, sent_identifier
 from engine.rest_catalog.refusals import AlreadyExists, NamespaceNotEmpty, UnsupportedOperation
@@ -84,7 +85,7 @@ class RestCatalog:
     async def load(self, by: Principal, parts: Parts) -> str:
         """A table in the protocol's form, as JSON. Raises NoSuchTable, Unauthorized."""
         table = await self.sight.table(by, parts)
-        return await asyncio.to_thread(loaded, table.metadata.metadata_location)
+        return await asyncio.to_thread(loaded, table.metadata.metadata_location, await self._storage(by))
 
     async def create_table(self, by: Principal, namespace: Parts, body: Mapping[str, Any]) -> str:
         """Make or stage a table; its form as JSON. Raises NoSuchNamespace, AlreadyExists, InvalidArgument."""
@@ -93,6 +94,12 @@ class RestCatalog:
         found = await self.sight.namespace(by, namespace)
         check_free(found)
         wish = await asyncio.to_thread(read_wish, body)
+        storage = await self._storage(by)
+        if wish.is_staged and self._lake.site(by.tenant).kind in DISTANT:
+            raise UnsupportedOperation(
+                "This lakehouse's catalog is another server's, which places tables itself.",
+                hint="Create the table first, then write to it.",
+            )
         parts = (*found, wish.name)
         if await asyncio.to_thread(self.sight.is_taken, by.tenant, parts):
             raise taken(parts)
@@ -104,7 +111,7 @@ class RestCatalog:
                 return form(metadata.model_dump_json(), None)
             from engine.rest_catalog.committing import insert
 
-            return loaded(insert(catalog, parts, metadata))
+            return loaded(insert(catalog, parts, metadata), storage)
 
         return await self._lake.commit(by.tenant, work)
 
@@ -137,7 +144,10 @@ class RestCatalog:
             known = Commit(table.name.parts, asked.requirements, asked.updates)
             identity = table.metadata.table_uuid
             location = await self._lake.commit(by.tenant, lambda catalog: commit(catalog, known, identity))
-        return await asyncio.to_thread(loaded, location)
+        return await asyncio.to_thread(loaded, location, await self._storage(by))
+
+    async def _storage(self, by: Principal) -> Storage:
+        return await asyncio.to_thread(self._lake.storage, by.tenant)
 
     async def commit_all(self, by: Principal, body: Mapping[str, Any]) -> None:
         """A transaction over one table. Raises UnsupportedOperation over more: they could not be made as one."""
@@ -178,10 +188,10 @@ class RestCatalog:
         raise no_table(parts)
 
 
-def loaded(metadata_location: str) -> str:
+def loaded(metadata_location: str, storage: Storage) -> str:
     """A table's form with its metadata file as it is, also of versions that pyiceberg does not write."""
     try:
-        text = local_path(metadata_location).read_text()
+        text = storage.read(metadata_location).decode()
     except (OSError, ValueError) as error:
         raise Unavailable("A table's metadata cannot be read.", hint="Retry in a moment.") from error
     return form(text, metadata_location)

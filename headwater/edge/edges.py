@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,15 @@ from core.errors import Unavailable
 from core.settings import Settings
 from engine.connectors.connector import ConnectionSpec, Connector
 from engine.connectors.pool import Wrap
+from engine.lake.buckets import read_bucket
 from engine.lake.warehouse import Lake
 from headwater.edge.address import FarLink, total_memory_mb
 from headwater.edge.client import GetLink, Link, RemoteConnector, RemoteLakehouse
 from headwater.edge.process import EdgeProcess
 from headwater.edge.sandbox import prepare_warehouse
 
-NEEDS_NETWORK = frozenset({"postgresql"})
-LAKEHOUSE = "lakehouse"
+LAKEHOUSE, BUCKET = "lakehouse", "bucket"
+NEEDS_NETWORK = frozenset({"postgresql", BUCKET})
 
 
 class Edges:
@@ -47,10 +49,14 @@ class Edges:
         """Gives connections whose statements run in a data plane."""
 
         def wrapped(spec: ConnectionSpec, connector: Connector) -> Connector:
-            link = self._link(spec.kind)
-            if spec.kind == LAKEHOUSE:
-                return RemoteLakehouse(spec, connector, link, str(lake.tenant_folder(spec.tenant)))
-            return RemoteConnector(spec, connector, link, "")
+            if spec.kind != LAKEHOUSE:
+                return RemoteConnector(spec, connector, self._link(spec.kind), "")
+            site = lake.site(spec.tenant)
+            if not site.is_remote:
+                return RemoteLakehouse(spec, connector, self._link(LAKEHOUSE), site.root)
+            # Keys of the bucket, and none of the catalog, which is read here.
+            keys = read_bucket(site.root, site.given).properties
+            return RemoteLakehouse(replace(spec, secret=keys), connector, self._link(BUCKET), site.root)
 
         return wrapped
 

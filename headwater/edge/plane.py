@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.errors import Unauthorized, Unavailable
@@ -15,7 +15,9 @@ from engine.connectors.ipc import load_arrow
 from engine.connectors.places import Places, real_path, touches
 from engine.connectors.pool import Connectors
 from engine.connectors.stream import stuck_s
-from engine.lake.warehouse import Lake
+from engine.lake.sites import Site
+from engine.lake.storage import is_remote
+from engine.lake.warehouse import CHECK_AGAIN_S, Lake, check_endpoint
 from headwater.edge.share import FairShare
 
 SLOTS = max(16, 4 * (os.cpu_count() or 1))
@@ -46,20 +48,22 @@ class Plane:
         self._settings = settings
         self._home = real_path(settings.home)
         self._roots = [real_path(root) for root in settings.roots]
-        self._folders: dict[str, Path] = {}
+        self._sites: dict[str, Site] = {}
         self.share = FairShare(slots=SLOTS, per_tenant=SLOTS_OF_ONE_TENANT, engines=settings.engines)
+        self._places = Places(
+            home=settings.home,
+            roots=settings.roots,
+            private_hosts=settings.private_hosts,
+            lakehouses=lambda: [Path(site.root) for site in list(self._sites.values()) if not site.is_remote],
+        )
         self.connectors = Connectors(
-            lake=Lake(settings.home / "warehouse", locate=self._locate),
-            places=Places(
-                home=settings.home,
-                roots=settings.roots,
-                private_hosts=settings.private_hosts,
-                lakehouses=lambda: list(self._folders.values()),
-            ),
+            lake=Lake(settings.home / "warehouse", site_of=self._site_of, gate=self._places),
+            places=self._places,
             settings=settings.query,
             temp_directory=settings.temp,
         )
         self.is_retiring = False
+        self._checked_at = 0.0
         self._loading: asyncio.Task[None] | None = None
 
     def warm(self) -> None:
@@ -75,7 +79,8 @@ class Plane:
             await asyncio.shield(self._loading)
         key = (spec.tenant, spec.connection_id)
         if place:
-            self._folders[spec.tenant] = self._checked(spec.tenant, place)
+            self._sites[spec.tenant] = await self._site(spec, place)
+            spec = replace(spec, secret={})
         async with self.share.turn(key, patience_s=patience_s):
             await self.connectors.make_room(key, keep=self.share.busy, at_most=self._settings.engines)
             yield await self.connectors.get(spec)
@@ -89,8 +94,18 @@ class Plane:
             raise Unauthorized("The lakehouse is outside the folders that this data plane may read.")
         return folder
 
-    def _locate(self, tenant: str) -> Path:
-        return self._folders.get(tenant, self._settings.home / "warehouse" / tenant)
+    async def _site(self, spec: ConnectionSpec, place: str) -> Site:
+        own = self._settings.home / "warehouse" / spec.tenant
+        if not is_remote(place):
+            return Site.local(self._checked(spec.tenant, place))
+        site = Site(place, own, properties=tuple(sorted(spec.secret.items())))
+        if self._sites.get(spec.tenant) != site or time.monotonic() - self._checked_at > CHECK_AGAIN_S:
+            await asyncio.to_thread(check_endpoint, site.open_storage(), self._places)
+            self._checked_at = time.monotonic()
+        return site
+
+    def _site_of(self, tenant: str) -> Site:
+        return self._sites.get(tenant) or Site.local(self._settings.home / "warehouse" / tenant)
 
 
 def _load() -> None:

@@ -57,7 +57,7 @@ def home(tmp_path: Path) -> Path:
 def lake(store: Store, roots: Path, home: Path) -> Iterator[Lake]:
     """The lakehouses as another process writes them."""
     warehouses = Warehouses(store, folder=home / "lake", home=home, roots=[roots], ttl_s=0)
-    opened = Lake(home / "lake", locate=warehouses.locate)
+    opened = Lake(home / "lake", site_of=warehouses.site, gate=warehouses.gate)
     yield opened
     opened.close()
 
@@ -69,7 +69,7 @@ async def open_catalog(store: Store, roots: Path, home: Path) -> AsyncIterator[C
 
     def open_one() -> Catalog:
         warehouses = Warehouses(store, folder=home / "lake", home=home, roots=[roots])
-        lake = Lake(home / "lake", locate=warehouses.locate)
+        lake = Lake(home / "lake", site_of=warehouses.site, gate=warehouses.gate)
         places = Places(home=home, roots=[roots], lakehouses=warehouses.folders)
         connectors = Connectors(lake=lake, places=places, settings=QuerySettings(), temp_directory=home / "tmp")
         opened.append((lake, connectors))

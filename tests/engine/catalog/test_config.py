@@ -89,14 +89,19 @@ async def test_a_folder_that_cannot_be_made_is_refused(catalog: Catalog, roots: 
     [
         CatalogConfig(catalog_type="glue"),
         CatalogConfig(catalog_type="rest", uri="http://x"),
+        CatalogConfig(catalog_type="hive", uri="http://x", warehouse="s3://bucket/lake"),
+        CatalogConfig(catalog_type="hadoop", uri="http://x"),
         CatalogConfig(uri="x"),
         CatalogConfig(catalog_type="sql or not", catalog_name="a b"),
     ],
 )
-async def test_catalogs_elsewhere_are_refused_saying_what_is_supported(catalog: Catalog, wrong: CatalogConfig) -> None:
+async def test_configurations_that_do_not_fit_together_are_refused_with_a_next_step(
+    catalog: Catalog, wrong: CatalogConfig
+) -> None:
     with pytest.raises((Conflict, InvalidArgument)) as refused:
         await catalog.set_config(ADA, wrong)
-    assert isinstance(refused.value, PlatformError) and "sql" in refused.value.message + refused.value.hint
+    assert isinstance(refused.value, PlatformError) and refused.value.hint
+    assert not (await catalog.configs.get("acme")).is_configured
 
 
 async def test_secret_properties_are_masked_and_survive_being_sent_back(catalog: Catalog) -> None:

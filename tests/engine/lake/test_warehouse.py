@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from core.context import Principal
 from core.errors import InvalidArgument, NotFound, Unavailable
+from engine.lake.storage import local_path
 from engine.lake.warehouse import TABLE_DEFAULTS, Lake
 
 ANN = Principal("ann", "default")
@@ -50,7 +51,7 @@ async def test_a_table_tells_its_columns_rows_and_current_metadata(lake: Lake) -
     ]
     assert table.metadata.row_count == 3
     assert table.metadata.columns[0].comment == "The key."
-    assert Path(table.metadata.metadata_location).is_file()
+    assert local_path(table.metadata.metadata_location).is_file()
 
 
 async def test_an_empty_table_has_no_rows_and_no_snapshot(lake: Lake) -> None:
@@ -107,7 +108,7 @@ def test_after_a_failed_commit_the_catalog_is_not_wedged(lake: Lake) -> None:
 
 
 def test_a_missing_metadata_file_is_said_plainly(lake: Lake) -> None:
-    Path(lake.locations("default")["shop.items"]).unlink()
+    local_path(lake.locations("default")["shop.items"]).unlink()
     with pytest.raises(Unavailable):
         lake.tables("default")
 

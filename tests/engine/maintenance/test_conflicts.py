@@ -7,6 +7,7 @@ from pyiceberg.table import Table
 
 from core.errors import Conflict
 from engine.lake.history import read_history
+from engine.lake.storage import local_path
 from engine.maintenance.compaction import _as_it_is_now, _data_files, _plan, commit_group, run_compaction
 from engine.maintenance.entries import ManifestReader
 from engine.maintenance.expiry import expire, plan_expiry
@@ -34,7 +35,8 @@ def interrupted(tables: Tables, event: Callable[[Table], object]) -> tuple[Table
 
 
 def no_orphans(table: Table) -> bool:
-    return all(path in live_files(table) or "compact-" not in path for path in files_on_disk(table))
+    live = {str(local_path(location)) for location in live_files(table)}
+    return all(path in live or "compact-" not in path for path in files_on_disk(table))
 
 
 def test_rows_appended_meanwhile_are_kept(tables: Tables) -> None:

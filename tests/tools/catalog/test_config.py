@@ -29,11 +29,11 @@ async def test_without_that_the_folder_is_refused_saying_why(call: Caller) -> No
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"catalog_type": "rest"},
+        {"catalog_type": "hbase"},
         {"catalog_name": "a b"},
         {"warehouse": "relative"},
         {"warehouse": ""},
-        {"warehouse": "s3://bucket/x"},
+        {"warehouse": "ftp://bucket/x"},
         {"warehouse": "/" + "x" * 4096},
     ],
 )
