@@ -1,7 +1,7 @@
 """Quotas of tenants: requests per minute and concurrent queries, by tier, exact across processes."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from core.context import Principal
@@ -16,6 +16,9 @@ from engine.store.db import Store
 
 CALLS = "calls"
 QUERIES = "queries"
+Count = Callable[[Principal, Tool], Awaitable[None]]
+"""Counts a request that may go on. Raises QuotaExceeded."""
+
 BUSY_RETRY_S = 1.0  # when a running query ends cannot be known
 
 
@@ -26,21 +29,30 @@ class Quotas:
     the ledger; one caller alone can use them all at once. See `engine.quotas.windows`."""
 
     def __init__(
-        self, store: Store, ledger: Ledger, *, slots: Slots | None = None, clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        ledger: Ledger,
+        *,
+        slots: Slots | None = None,
+        count: Count | None = None,
+        clock: Callable[[], float] = time.time,
     ):
         self._tiers = Tiers(store)
         self._ledger = ledger
         self._leases = Leases(ledger, clock=clock)
         self._slots = slots or Slots(ledger)
+        self._count = count
         self._windows: dict[int, Window] = {}
 
     async def take(self, principal: Principal, tool: Tool) -> None:
-        """Use one request of the tenant's tier, or raise RateLimited with `retry_after_s`."""
+        """Use one request of the tenant's tier and quota, or raise RateLimited or QuotaExceeded."""
         tier = self._tiers.cached(principal.tenant) or await self._tiers.of(principal.tenant)
         limit = tier.requests_per_minute
         if limit is not None:
             window = self._windows.get(limit) or self._windows.setdefault(limit, Window(limit))
             await self._leases.take(principal.tenant, CALLS, window)
+        if self._count is not None:
+            await self._count(principal, tool)
 
     @asynccontextmanager
     async def query_slot(self, principal: Principal) -> AsyncIterator[None]:

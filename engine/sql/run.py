@@ -205,7 +205,9 @@ class SqlService:
         """A started query; its end, however it comes, is written to the list of queries and to the costs."""
         stop, stats, started = _joined(cancelled), RunStats(), time.perf_counter()
         run.facts.query_id = query_id = self.queries.new_id()
-        reserve = self._usage.reservation(run.by, query_id, run.likely, timeout_s=run.limits.timeout_s)
+        reserve = self._usage.reservation(
+            run.by, query_id, run.likely, timeout_s=run.limits.timeout_s, saved_query=run.statement.reader
+        )
         listing = asyncio.ensure_future(self.queries.start(run.by, query_id, run.listed, stop, reserve=reserve))
         error: PlatformError | None = None
         try:
@@ -306,7 +308,7 @@ class SqlService:
             from_cache=run.facts.from_cache,
             cost_usd=to_usd(self._usage.price(work)),
         )
-        return self._usage.settlement(run.by, cost)
+        return self._usage.settlement(run.by, cost, saved_query=run.statement.reader)
 
     def _limits(self, statement: Statement, most_rows: int) -> QueryLimits:
         settings = self._settings

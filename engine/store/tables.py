@@ -47,11 +47,21 @@ from engine.store.project_tables import projects, shares
 from engine.store.result_tables import query_exports, query_results
 from engine.store.schema import Id, Name, metadata
 from engine.store.schema import tenant as _tenant
-from engine.store.usage_tables import query_costs, query_quotas, query_reservations, query_spending
+from engine.store.usage_tables import (
+    query_costs,
+    query_quotas,
+    query_reservations,
+    query_spending,
+    usage_counters,
+    usage_holds,
+    usage_limits,
+    usage_notices,
+)
 
 __all__ = ["aggregate_budgets", "datasets", "import_results", "lineage_columns", "lineage_queries", "managed_tables"]
 __all__ += ["clients", "keys", "one_time_links", "passwords", "roles", "sessions", "tenants", "tokens", "users"]
 __all__ += ["query_costs", "query_quotas", "query_reservations", "query_spending"]
+__all__ += ["usage_counters", "usage_holds", "usage_limits", "usage_notices"]
 __all__ += ["agent_credentials", "agent_limits", "agent_pins", "agent_rules", "agent_tasks", "agents", "project_agents"]
 __all__ += ["metadata", "query_exports", "query_results", "uploads"]
 __all__ += ["approval_comments", "approval_rules", "approvals", "notice_destinations", "notices", "projects", "shares"]

@@ -12,6 +12,15 @@ class Periods:
     month: str
     day_ends: datetime
     month_ends: datetime
+    seconds: float = 0.0  # the moment itself
+
+    @property
+    def names(self) -> tuple[str, str]:
+        return self.month, self.day
+
+    def of(self, span: str) -> tuple[str, datetime]:
+        """Name and end of the day or the month."""
+        return (self.day, self.day_ends) if span == "day" else (self.month, self.month_ends)
 
 
 def periods_at(seconds: float) -> Periods:
@@ -24,4 +33,5 @@ def periods_at(seconds: float) -> Periods:
         month=f"{now:%Y-%m}",
         day_ends=midnight + timedelta(days=1),
         month_ends=(first + timedelta(days=32)).replace(day=1),
+        seconds=seconds,
     )

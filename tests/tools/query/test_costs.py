@@ -99,3 +99,45 @@ async def test_amounts_are_exact_and_without_an_exponent_on_every_face() -> None
     for nano in (1, 10, 123_456_789, 10**18 + 1):
         assert to_nano(Decimal(plain_digits(to_usd(nano)))) == nano
         assert "E" not in plain_digits(to_usd(nano))
+
+
+LIMITS: dict[str, Any] = {
+    "limits": [
+        {"metric": "rows_scanned", "span": "day", "soft": 1, "hard": 3},
+        {"metric": "query_usd", "scope": "user", "scope_id": "*", "span": "month", "hard": "1.5"},
+    ]
+}
+
+
+async def test_limits_of_other_things_hold_and_are_shown(call: Caller) -> None:
+    told = await call("set_query_quota", by=ROOT, **LIMITS)
+    assert [(item.metric, item.scope_id, str(item.hard)) for item in told.limits] == [
+        ("query_usd", "*", "1.50"),
+        ("rows_scanned", "", "3"),
+    ]
+    await call("execute_query", **ROWS, no_cache=True)
+    with pytest.raises(QuotaExceeded, match="daily limit of 3 rows scanned for your tenant is reached"):
+        await call("execute_query", **ROWS, no_cache=True)
+    state = await call("get_query_quota")
+    rows = next(item for item in state.limits if item.metric == "rows_scanned")
+    assert (rows.used, rows.remaining, rows.is_warned, rows.is_exceeded) == (2, 1, True, False)
+    assert [(item.metric, item.soft) for item in state.warnings] == [("rows_scanned", 1)]
+    assert state.max_concurrent_queries == 5 and state.max_requests_per_minute == 60
+
+
+async def test_limits_stay_unless_they_are_given_anew(call: Caller) -> None:
+    await call("set_query_quota", by=ROOT, **LIMITS)
+    assert len((await call("set_query_quota", by=ROOT, daily_limit_usd=Decimal(1))).limits) == 2
+    assert (await call("set_query_quota", by=ROOT, limits=[])).limits == []
+
+
+async def test_limits_that_make_no_sense_are_refused(call: Caller) -> None:
+    wrong: list[dict[str, Any]] = [
+        {"metric": "rows"},
+        {"metric": "requests", "hard": -1},
+        {"metric": "requests", "scope_id": "a b"},
+        {"metric": "requests", "span": "year"},
+    ]
+    for limit in wrong:
+        with pytest.raises(InvalidArgument):
+            await call("set_query_quota", by=ROOT, limits=[limit])
