@@ -103,7 +103,7 @@ async def test_amounts_are_exact_and_without_an_exponent_on_every_face() -> None
 
 LIMITS: dict[str, Any] = {
     "limits": [
-        {"metric": "rows_scanned", "span": "day", "soft": 1, "hard": 3},
+        {"metric": "rows_scanned", "span": "day", "soft": 1, "hard": 2},
         {"metric": "query_usd", "scope": "user", "scope_id": "*", "span": "month", "hard": "1.5"},
     ]
 }
@@ -113,14 +113,14 @@ async def test_limits_of_other_things_hold_and_are_shown(call: Caller) -> None:
     told = await call("set_query_quota", by=ROOT, **LIMITS)
     assert [(item.metric, item.scope_id, str(item.hard)) for item in told.limits] == [
         ("query_usd", "*", "1.50"),
-        ("rows_scanned", "", "3"),
+        ("rows_scanned", "", "2"),
     ]
     await call("execute_query", **ROWS, no_cache=True)
-    with pytest.raises(QuotaExceeded, match="daily limit of 3 rows scanned for your tenant is reached"):
+    with pytest.raises(QuotaExceeded, match="daily limit of 2 rows scanned for your tenant is reached"):
         await call("execute_query", **ROWS, no_cache=True)
     state = await call("get_query_quota")
     rows = next(item for item in state.limits if item.metric == "rows_scanned")
-    assert (rows.used, rows.remaining, rows.is_warned, rows.is_exceeded) == (2, 1, True, False)
+    assert (rows.used, rows.remaining, rows.is_warned, rows.is_exceeded) == (2, 0, True, True)
     assert [(item.metric, item.soft) for item in state.warnings] == [("rows_scanned", 1)]
     assert state.max_concurrent_queries == 5 and state.max_requests_per_minute == 60
 
