@@ -122,11 +122,10 @@ class Dispatcher(Generic[EngineT]):
         self._observe = observe
         self._scope = scope
 
-    def beside(self, registry: Registry, engine: OtherT) -> "Dispatcher[OtherT]":
+    def beside(self, registry: Registry, engine: OtherT, timeout_s: float = 0) -> "Dispatcher[OtherT]":
         """The same gate before the operations of another protocol, which work on an engine of their own."""
-        return Dispatcher(
-            registry, engine, self._ports, timeout_s=self._timeout_s, observe=self._observe, scope=self._scope
-        )
+        limit_s = timeout_s or self._timeout_s
+        return Dispatcher(registry, engine, self._ports, timeout_s=limit_s, observe=self._observe, scope=self._scope)
 
     async def authenticate(self, token: str | None) -> Principal:
         """The principal of a bearer token. Raises Unauthenticated."""

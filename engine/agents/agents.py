@@ -1,10 +1,11 @@
 """Agents as one part of the engine: who they are, what may be asked of them, and the way to them."""
 
+import base64
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from core.context import Principal
-from core.errors import NotFound
+from core.errors import NotFound, PlatformError
 from engine.agents.a2a_client import A2aClient
 from engine.agents.breaker import Breakers
 from engine.agents.credentials import Assertion, Credentials, Seal
@@ -63,7 +64,12 @@ class Agents:
         self.ownership = Ownership(store)
         self.routing = Routing(self.live, self.looks, (a2a, mcp), self.ownership, self.places)
         self.watch = AgentWatch(store, self.looks)
+        self._seal, self._unseal = ground.seal, ground.unseal
         self._public_url = ground.public_url.rstrip("/")
+
+    @property
+    def public_url(self) -> str:
+        return self._public_url
 
     async def get(self, by: Principal, agent_id: str) -> Agent:
         """An agent of the caller's tenant. Raises NotFound."""
@@ -79,6 +85,23 @@ class Agents:
         """Where callers reach an agent through us: whole where our public address is known, else the path."""
         return self._public_url + agent.gateway_path if agent.gateway_path else ""
 
+    def seal_session(self, by: Principal, agent_id: str, session: str) -> str:
+        """An agent's session as its caller gets it: good for this caller and agent alone."""
+        sealed = self._seal(by.tenant, session.encode("utf-8", "replace"), _session_of(by, agent_id))
+        return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+
+    def open_session(self, by: Principal, agent_id: str, sealed: str) -> str:
+        """Raises NotFound for a session that is none of the caller's."""
+        try:
+            data = base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
+            return self._unseal(by.tenant, data, _session_of(by, agent_id)).decode()
+        except (ValueError, PlatformError):
+            raise NotFound("No such session.", hint="Begin a new one with initialize.") from None
+
     async def close(self) -> None:
         await self.limits.close()
         await self._leases.close()
+
+
+def _session_of(by: Principal, agent_id: str) -> bytes:
+    return f"session\0{agent_id}\0{by.subject}".encode()

@@ -49,6 +49,11 @@ class Proof:
     headers: Mapping[str, str] = field(default_factory=dict)
     certificate: ClientCertificate | None = None
 
+    @property
+    def secret(self) -> bytes:
+        """The token in the headers, which nobody but the agent may see."""
+        return self.headers.get("authorization", "").rpartition(" ")[2].encode("ascii")
+
 
 NO_PROOF = Proof()
 

@@ -107,10 +107,10 @@ class McpClient:
         self, by: Principal, live: Live, method: str, params: Mapping[str, Any], *, is_look: bool
     ) -> dict[str, Any] | None:
         meta = {
+            "io.modelcontextprotocol/clientCapabilities": {},
             **(params.get("_meta") or {}),
             "io.modelcontextprotocol/protocolVersion": MODERN,
             "io.modelcontextprotocol/clientInfo": CLIENT,
-            "io.modelcontextprotocol/clientCapabilities": {},
         }
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": meta}}
         headers = {"mcp-protocol-version": MODERN, "mcp-method": method}

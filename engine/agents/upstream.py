@@ -15,6 +15,7 @@ from engine.egress.addresses import NotSent
 from engine.egress.client import EgressClient, Incoming
 
 LANE = "agents"
+HIDDEN = b"***"
 HEAD_S = 55.0
 IDLE_S = 120.0
 MAX_ANSWER_BYTES = 32 * 2**20
@@ -64,7 +65,8 @@ class Upstream:
             with watched:
                 incoming = await self._send(stack, out, proof)
                 watched.is_fault = incoming.status >= 500
-                yield replace(incoming, chunks=watched.read(incoming.chunks, out.idle_s))
+                chunks = watched.read(incoming.chunks, out.idle_s)
+                yield replace(incoming, chunks=without(proof.secret, chunks), headers=_clean(incoming, proof))
 
     async def _send(self, stack: AsyncExitStack, out: Outgoing, proof: Proof) -> Incoming:
         try:
@@ -98,6 +100,30 @@ class Upstream:
             stack.push_async_callback(attempt.pop_all().aclose)
             return incoming
         raise AssertionError("unreachable: an answer or an error")
+
+
+async def without(secret: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The chunks with a credential taken out, should the agent send back what it was sent."""
+    if not secret:
+        async for chunk in chunks:
+            yield chunk
+        return
+    kept = b""
+    async for chunk in chunks:
+        text = (kept + chunk).replace(secret, HIDDEN)
+        size = next((size for size in range(len(secret) - 1, 0, -1) if text.endswith(secret[:size])), 0)
+        kept = text[len(text) - size :]
+        if len(text) > size:
+            yield text[: len(text) - size]
+    if kept:
+        yield kept
+
+
+def _clean(incoming: Incoming, proof: Proof) -> Mapping[str, str]:
+    secret = proof.secret.decode("ascii")
+    if not secret:
+        return incoming.headers
+    return {name: value.replace(secret, HIDDEN.decode()) for name, value in incoming.headers.items()}
 
 
 class _Watched:
