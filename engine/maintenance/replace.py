@@ -42,6 +42,10 @@ class Replacement(_OverwriteFiles):
         self._dangling = set(dangling)
 
     def _validate_concurrency(self) -> None:
+        # pyiceberg lists added files under the spec of the moment, which theirs no longer is.
+        present = self._transaction.table_metadata.default_spec_id
+        if any(file.spec_id != present for file in self._added_data_files):
+            raise ValidationException("The table was partitioned anew meanwhile.")
         window = self._commit_window
         if window is None or window.is_empty() or window.head is None:
             return
@@ -160,6 +164,10 @@ def _settled(table: Table, snapshot_id: int, added: list[DataFile]) -> Iterator[
     except (SQLAlchemyError, OSError) as error:
         if not has_landed(table, snapshot_id):  # perhaps not yet: the files stay for remove_orphan_files
             raise Unavailable("The catalog did not take the commit.", hint="Retry in a moment.") from error
+    except ValueError as error:  # how pyiceberg refuses a snapshot whose base the table went back to
+        if not has_landed(table, snapshot_id):
+            delete_files(table.io, [file.file_path for file in added])
+            raise Conflict("The table changed in a way that does not fit this commit.", hint="Retry.") from error
 
 
 def has_landed(table: Table, snapshot_id: int) -> bool:

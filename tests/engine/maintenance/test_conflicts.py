@@ -3,15 +3,19 @@
 from collections.abc import Callable
 
 import pytest
+from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table
 
-from core.errors import Conflict
+from core.errors import Conflict, Unavailable
 from engine.lake.history import read_history
 from engine.lake.storage import local_path
 from engine.maintenance.compaction import _as_it_is_now, _data_files, _plan, commit_group, run_compaction
 from engine.maintenance.entries import ManifestReader
+from engine.maintenance.evolution import drop_column, rename_column
 from engine.maintenance.expiry import expire, plan_expiry
+from engine.maintenance.manifests import rewrite_manifests
 from engine.maintenance.planning import CompactionOptions
+from engine.maintenance.refs import create_ref, roll_back
 from engine.maintenance.writing import WriterLimits, write_group
 from tests.engine.maintenance.tables import Tables, delete_positions, files_on_disk, live_files, orders, rows
 
@@ -86,6 +90,78 @@ def test_a_column_added_meanwhile_does_not_matter(tables: Tables) -> None:
     assert is_committed
     assert {row["note"] for row in rows(table)} == {None}
     assert len(rows(table)) == 80
+
+
+def part(other: Table) -> None:
+    with other.update_spec() as change:
+        change.add_identity("region")
+
+
+def append_and_part(other: Table) -> None:
+    other.append(orders(1_000, 5))
+    part(other.refresh())
+
+
+def join_manifests(other: Table) -> None:
+    other.append(orders(1_000, 5))
+    rewrite_manifests(other.refresh())
+
+
+def expire_older(other: Table) -> None:
+    other.append(orders(1_000, 5))
+    history = read_history(other.refresh().metadata_location)
+    expire(other, plan_expiry(history, retain_last=2, older_than=None))
+
+
+def go_back(other: Table) -> None:
+    other.append(orders(1_000, 5))
+    history = read_history(other.refresh().metadata_location)
+    roll_back(other, history, history.lineage(history.current_id)[-1].snapshot_id)
+
+
+HARMLESS: dict[str, tuple[Callable[[Table], object], int]] = {
+    "column renamed": (lambda other: rename_column(other, "region", "area"), 80),
+    "column dropped": (lambda other: drop_column(other, "region"), 80),
+    "partitioned anew": (part, 80),
+    "appended and partitioned anew": (append_and_part, 85),
+    "manifests joined": (join_manifests, 85),
+    "older versions expired": (expire_older, 85),
+    "gone back to the base": (go_back, 80),
+    "tag made": (lambda other: create_ref(other, "monday", "tag", snapshot_of(other), max_age_days=None), 80),
+}
+
+
+@pytest.mark.parametrize("event", HARMLESS)
+def test_what_leaves_the_files_alone_ends_no_rewrite_and_costs_no_row(tables: Tables, event: str) -> None:
+    change, count = HARMLESS[event]
+    table, is_committed = interrupted(tables, change)
+    assert len(rows(table)) == count
+    assert sorted(row["id"] for row in rows(table))[:80] == list(range(80))
+    assert is_committed or no_orphans(table)
+    run_compaction(tables.open(), OPTIONS, run_id="again", limits=LIMITS)
+    assert len(rows(tables.open())) == count
+    if event != "column dropped":
+        column = "area" if event == "column renamed" else "region"
+        found = tables.open().scan(row_filter=f"{column} = 'eu'").to_arrow()
+        assert found["id"].to_pylist() and all(int(str(number)) % 3 == 0 for number in found["id"])
+
+
+def snapshot_of(table: Table) -> int:
+    return table.metadata.current_snapshot_id or 0
+
+
+@pytest.mark.parametrize("then", ["dropped", "renamed"])
+def test_a_table_that_is_gone_takes_no_commit(tables: Tables, then: str) -> None:
+    def event(other: Table) -> None:
+        if then == "dropped":
+            other.catalog.drop_table("shop.orders")
+        else:
+            other.catalog.rename_table("shop.orders", "shop.moved")
+
+    with pytest.raises((NoSuchTableError, Unavailable)):
+        interrupted(tables, event)
+    if then == "renamed":
+        assert len(rows(tables.open("moved"))) == 80
 
 
 def test_expiry_of_the_base_ends_the_rewrite(tables: Tables) -> None:
