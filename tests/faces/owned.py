@@ -13,6 +13,7 @@ from sqlalchemy import select
 from core.dispatch import Call
 from core.registry import Registry
 from core.tool import Tool
+from engine.identity.sessions import SignIn
 from engine.lake.warehouse import TABLE_DEFAULTS
 from engine.store.tables import jobs
 from headwater.build import TOOL_PACKAGES, Platform
@@ -67,6 +68,7 @@ MAKING: dict[str, Making] = {
     "upload": Making("create_upload", {"name": "zebra.csv", "size_bytes": 5}),
     "import_job": Making("create_import_job", {"table_id": "{managed_table}", "upload_id": "{upload}"}, "id"),
     "export_job": Making("create_export_job", {"table_id": "{managed_table}"}, "id"),
+    "role": Making("create_role", {"role": "{tenant}-role", "permissions": ["query.run"]}, "role"),
     "snapshot": Making("list_snapshots", {"table": "{table}"}, "snapshots.0.snapshot_id"),
 }
 """Kinds that `create_KIND` with its own sample does not make, or that need another one first."""
@@ -117,7 +119,14 @@ async def fill(platform: Platform, tenant: str, token: str, data: str) -> Tenanc
     load_tables(platform, tenant, (orders, people))
     words = {"shop.orders": orders, "shop.customers": people, "parity": f"{CANARY}-{tenant}"}
     user = await platform.engine.identity.directory.create_user(tenant, user_id=f"{tenant}-person", roles=["viewer"])
-    ids = {"table": orders, "document": f"lakehouse/{orders}", "tenant": tenant, "user": user}
+    session = await platform.engine.identity.admin.sessions.open(tenant, user, SignIn("an app"), lifetime_s=3600)
+    ids = {
+        "session": session.session_id,
+        "table": orders,
+        "document": f"lakehouse/{orders}",
+        "tenant": tenant,
+        "user": user,
+    }
     here = Tenancy(tenant, token, ids, words)
     for kind in [*MAKING, *sorted(kinds() - set(MAKING))]:
         if kind not in ids and NOT_YET.get(kind, "ping") in REGISTRY:

@@ -22,9 +22,9 @@ MATRIX = {
 """Roles, and the permissions that just these have."""
 
 NEEDS = {
-    "none": "health ping",
+    "none": "health ping accept_invitation reset_password request_password_reset",
     "signed in": (
-        "get_current_user create_token list_tokens revoke_token list_sessions revoke_session get_result"
+        "get_current_user create_token list_tokens revoke_token list_sessions revoke_session change_password get_result"
         " list_jobs get_job cancel_job watch_job list_schedules create_schedule delete_schedule"
         " search_tools call_tool call_write_tool approve_request reject_request"
     ),
@@ -78,19 +78,20 @@ NEEDS = {
         "create_agent update_agent delete_agent test_agent_connection approve_agent_change reject_agent_change"
         " set_agent_credential update_agent_rate_limit assign_agent_to_project remove_agent_from_project"
     ),
-    "tenant.read": "get_query_quota list_query_costs get_tenant get_tenant_usage",
+    "tenant.read": "get_query_quota list_query_costs get_tenant list_tenants get_tenant_usage",
     "tenant.manage": "set_catalog_config update_tenant export_tenant_data",
     "users.manage": (
         "list_users create_user get_user update_user delete_user restore_user deactivate_user update_user_role"
         " invite_user list_roles create_role update_role delete_role assign_role revoke_role create_client"
-        " list_clients rotate_client_secret delete_client"
+        " list_clients rotate_client_secret delete_client reactivate_user create_password_link get_role get_client"
     ),
     "policies.manage": (
         "list_policies get_policy create_policy update_policy delete_policy test_policy explain_access"
     ),
     "audit.read": "search_audit verify_audit_log export_audit",
     "platform.tenants": (
-        "create_tenant list_tenants delete_tenant restore_tenant set_tenant_tier set_query_quota purge_tenant"
+        "create_tenant delete_tenant restore_tenant set_tenant_tier suspend_tenant resume_tenant set_query_quota"
+        " purge_tenant"
     ),
     "platform.operate": "expire_approvals",
 }

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from core.pages import Listing, Paged
 from core.portable import Model, Refers
-from core.tool import SIGNED_IN, Empty, tool
+from core.tool import Empty, tool
 from engine.context import Ctx
 from engine.identity import tenants as stored
 from engine.identity.founding import found_tenant
@@ -143,7 +143,7 @@ async def create_tenant(ctx: Ctx, request: CreateTenant) -> CreatedTenant:
     )
 
 
-@tool("GET /tenants", needs=SIGNED_IN, effect="read")
+@tool("GET /tenants", needs="tenant.read", effect="read")
 async def list_tenants(ctx: Ctx, request: ListTenants) -> TenantList:
     """List the tenants that you belong to; administrators of the platform see all."""
     window = ctx.engine.pages.window("list_tenants", request, ctx.principal)
