@@ -40,9 +40,11 @@ class Approvals:
         store: Store,
         outbox: Outbox,
         *,
+        unseal: Callable[[str, bytes], bytes] = lambda tenant, data: data,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: f"apr_{secrets.token_hex(12)}",
     ):
+        self.unseal = unseal  # opens the arguments of calls
         self._store = store
         self._outbox = outbox
         self._clock = clock
@@ -102,6 +104,14 @@ class Approvals:
         now, may = self._clock(), [name for name, kind in self.kinds.items() if by.may(kind.decides)]
         where = and_(rows.T.decider_tenant == by.tenant, rows.T.kind.in_(may), rows.with_status((PENDING,), now))
         return await self._list(where & ~_own(by), now, offset=offset, size=size)
+
+    async def asked(
+        self, by: Principal, *, status: str, offset: int = 0, size: int | None = None
+    ) -> tuple[list[Approval], int]:
+        """What the caller's tenant is asked, the newest first, and how many there are."""
+        now = self._clock()
+        where = (rows.T.decider_tenant == by.tenant) & rows.with_status((status,), now)
+        return await self._list(where, now, offset=offset, size=size)
 
     async def requested(self, by: Principal, *, kind: str) -> list[Approval]:
         """The caller's own requests of a kind, the newest first."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from core.context import Principal
+from core.context import JobRun, Principal
 from core.errors import Unauthorized
 from core.tool import Tool
 from engine.approvals.approval import DAY_S, DECIDE, TOOL_CALL, Kind, Opening
@@ -34,13 +34,17 @@ class ApprovalGate:
         self._rules = rules
         self._seal = seal
 
-    async def check(self, principal: Principal, tool: Tool, request: BaseModel, argument_digest: str) -> bool:
+    async def check(
+        self, principal: Principal, tool: Tool, request: BaseModel, argument_digest: str, *, job: JobRun | None = None
+    ) -> bool:
         """Whether somebody has approved just this call, which uses that up; false where no rule asks for it.
 
-        Raises NeedsApproval, naming the approval that waits."""
+        A job that starts was approved when it was submitted. Raises NeedsApproval, naming the approval that waits."""
         rule = await self._asked(principal, tool, request)
         if rule is None:
             return False
+        if job is not None:
+            return await self._check_start(principal, tool, argument_digest)
         if await self._approvals.use(principal, tool.name, argument_digest) is not None:
             return True
         opening = Opening(
@@ -58,11 +62,9 @@ class ApprovalGate:
             hint="Somebody else decides it with approve_request. Then make exactly the same call again, within a day.",
         )
 
-    async def check_start(self, principal: Principal, tool: Tool, request: BaseModel, argument_digest: str) -> None:
-        """For a job that starts: it was approved when it was submitted. Raises NeedsApproval."""
-        rule = await self._asked(principal, tool, request)
-        if rule is None or await self._approvals.was_used(principal, tool.name, argument_digest):
-            return
+    async def _check_start(self, principal: Principal, tool: Tool, argument_digest: str) -> bool:
+        if await self._approvals.was_used(principal, tool.name, argument_digest):
+            return True
         raise NeedsApproval(
             f"{tool.name} needs an approval by now, and was submitted without.",
             hint="Submit it again: that asks for the approval.",

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from core.context import Principal
 from core.errors import Conflict, InvalidArgument, NotFound, Unauthorized
-from engine.egress.client import EgressClient
+from engine.notices.webhook import Webhooks
 from engine.store.db import Store
 from engine.store.tables import notice_destinations as table
 
@@ -46,9 +46,9 @@ class Destination:
 class Destinations:
     """Changed by administrators; agents never do."""
 
-    def __init__(self, store: Store, egress: EgressClient, *, seal: Seal, clock: Callable[[], float] = time.time):
+    def __init__(self, store: Store, webhooks: Webhooks, *, seal: Seal, clock: Callable[[], float] = time.time):
         self._store = store
-        self._egress = egress
+        self._webhooks = webhooks
         self._seal = seal
         self._clock = clock
 
@@ -118,7 +118,7 @@ class Destinations:
 
     def _check(self, url: str) -> None:
         try:
-            self._egress.check(url)
+            self._webhooks.check(url)
         except InvalidArgument as error:
             raise Conflict(error.message, hint=error.hint) from None
 

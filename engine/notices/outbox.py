@@ -12,7 +12,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, LargeBinary, Row, delete, insert, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    Row,
+    and_,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from core.errors import PlatformError, Unavailable
 from engine.notices.destinations import WEBHOOK, Destination, read_destination
@@ -38,6 +51,20 @@ Seal = Callable[[str, bytes], bytes]
 class _Due:
     row: Row[Any]
     attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A notice and what became of it, without what it says."""
+
+    notice_id: str
+    destination_id: str
+    event: str
+    status: str
+    attempts: int
+    error: str
+    due_at: float | None
+    created_at: float
 
 
 def announce(
@@ -82,8 +109,8 @@ class Outbox:
         unseal: Seal,
         clock: Callable[[], float] = time.time,
     ):
-        self._store = store
-        self._webhooks = webhooks
+        self.store = store
+        self.webhooks = webhooks
         self._mailer = mailer
         self._seal = seal
         self._unseal = unseal
@@ -115,7 +142,7 @@ class Outbox:
             "event": event,
         }
         row |= {"status": PENDING, "attempt": 0, "due_at": now, "error": "", "created_at": now, "payload": sealed}
-        await self._store.write(lambda connection: connection.execute(insert(notices).values(row)))
+        await self.store.write(lambda connection: connection.execute(insert(notices).values(row)))
         self.ring()
 
     async def serve(self) -> None:
@@ -136,25 +163,41 @@ class Outbox:
 
     async def deliver(self) -> int:
         """Send what is due now; how many were tried."""
-        due = await self._store.read(lambda connection: _due(connection, self._clock()))
+        due = await self.store.read(lambda connection: _due(connection, self._clock()))
         if not due:
             return 0
         claimed = [item for row in due if (item := await self._claim(row)) is not None]
         await asyncio.gather(*(self._send(item) for item in claimed))
         return len(claimed)
 
+    async def listing(
+        self, tenant: str, *, status: str = "", offset: int = 0, size: int = 100
+    ) -> tuple[list[Notice], int]:
+        """The newest first, and how many there are."""
+        where = T.tenant_id == tenant
+        if status:
+            where = and_(where, T.status == status)
+        columns = (T.notice_id, T.destination_id, T.event, T.status, T.attempt, T.error, T.due_at, T.created_at)
+        query = select(*columns).where(where).order_by(T.created_at.desc(), T.notice_id).offset(offset).limit(size)
+
+        def work(connection: Connection) -> tuple[list[Notice], int]:
+            total = connection.scalar(select(func.count()).select_from(notices).where(where)) or 0
+            return [Notice(*row) for row in connection.execute(query)], total
+
+        return await self.store.read(work)
+
     async def purge(self) -> None:
         """Delete what was sent or given up a month ago."""
         before = self._clock() - KEEP_S
         statement = delete(notices).where(T.due_at.is_(None), T.created_at < before)
-        await self._store.write(lambda connection: connection.execute(statement))
+        await self.store.write(lambda connection: connection.execute(statement))
 
     async def _claim(self, row: Row[Any]) -> _Due | None:
         statement = update(notices).where(
             T.tenant_id == row.tenant_id, T.notice_id == row.notice_id, T.status == PENDING, T.attempt == row.attempt
         )
         values = {"attempt": row.attempt + 1, "due_at": self._clock() + CLAIM_S}
-        taken = await self._store.write(lambda connection: connection.execute(statement.values(values)).rowcount)
+        taken = await self.store.write(lambda connection: connection.execute(statement.values(values)).rowcount)
         return _Due(row, row.attempt + 1) if taken else None
 
     async def _send(self, item: _Due) -> None:
@@ -172,7 +215,7 @@ class Outbox:
             opened = await asyncio.to_thread(self._unseal, row.tenant_id, row.payload)
             await self._mailer.send(Mail.load(opened))
             return
-        to = await self._store.read(lambda connection: read_destination(connection, row.tenant_id, row.destination_id))
+        to = await self.store.read(lambda connection: read_destination(connection, row.tenant_id, row.destination_id))
         if to is None:
             raise Refused("The destination is gone.")
         if to.kind == WEBHOOK:
@@ -183,7 +226,7 @@ class Outbox:
 
     async def _post(self, to: Destination, row: Row[Any]) -> None:
         secret = await asyncio.to_thread(self._unseal, row.tenant_id, to.secret or b"")
-        await self._webhooks.post(to.target, row.notice_id, bytes(row.payload), secret)
+        await self.webhooks.post(to.target, row.notice_id, bytes(row.payload), secret)
 
     async def _settle(self, item: _Due, status: str, error: str = "") -> None:
         row = item.row
@@ -195,7 +238,7 @@ class Outbox:
         statement = update(notices).where(
             T.tenant_id == row.tenant_id, T.notice_id == row.notice_id, T.attempt == item.attempt
         )
-        await self._store.write(lambda connection: connection.execute(statement.values(values)))
+        await self.store.write(lambda connection: connection.execute(statement.values(values)))
         if status == FAILED:
             log.warning("notice %s was given up: %s", row.notice_id, values["error"])
 
