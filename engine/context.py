@@ -7,6 +7,7 @@ from core.context import Context
 from core.pages import PageSigner
 from core.settings import Settings
 from engine.agents.agents import Agents
+from engine.approvals.desk import Desk
 from engine.audit.log import AuditLog
 from engine.catalog.catalog import Catalog
 from engine.connectors.pool import Connectors
@@ -67,6 +68,7 @@ class Engine:
     usage: Usage
     results: KeptResults
     agents: Agents
+    desk: Desk
     pages: PageSigner
     checks: Mapping[str, Check]
 

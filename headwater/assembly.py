@@ -44,6 +44,7 @@ from engine.transfer.uploads import Uploads
 from engine.usage.prices import Prices
 from engine.usage.usage import Usage
 from headwater import __version__
+from headwater.desk import build_desk, build_outbox
 from headwater.edge.edges import Edges
 from headwater.results import Reading, build_results
 
@@ -77,6 +78,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
     connectors = open_connectors(settings, places, lake, edges)
     catalog = build_catalog(ground, warehouses, connectors)
     identity = build_identity(ground)
+    outbox = build_outbox(settings.notices, store, ground.seals, ground.egress)
     ledger = open_ledger(store, settings.limits)
     quotas = Quotas(store, ledger)
     results = build_kept(ground, catalog)
@@ -121,6 +123,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         query_jobs=build_results(settings, store, vault, Reading(catalog.view, identity, sql, quotas, saved)),
         results=results,
         agents=build_agents(ground, identity, ledger),
+        desk=build_desk(ground.seals, outbox, catalog=catalog, identity=identity),
         pages=PageSigner(vault.purpose_key("pages")),
         checks={"store": store_check(store)} | ({} if edges is None else {"data_plane": edges.check}),
     )

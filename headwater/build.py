@@ -11,7 +11,6 @@ from core.dispatch import Call, Dispatcher, Ports, is_permitted
 from core.errors import Unauthorized
 from core.registry import Registry
 from core.settings import Settings
-from engine.approvals.none import NoApprovals
 from engine.context import Engine
 from engine.identity.identity import FirstStart, Identity
 from engine.identity.seals import TenantSeals
@@ -28,6 +27,7 @@ from engine.telemetry.traces import Tracing
 from engine.visibility.objects import ObjectVisibility
 from headwater import __version__
 from headwater.assembly import build_engine
+from headwater.desk import build_gate
 from headwater.edge.edges import Edges
 from headwater.settings import prepare_home
 
@@ -55,7 +55,7 @@ class Platform:
             return
         worker = make_worker(self, count)
         self.metrics.watch("headwater_jobs_running", "Jobs that run now.", "queue", lambda: {"jobs": worker.running})
-        for part in (worker, make_ticker(self), self.engine.agents.watch):
+        for part in (worker, make_ticker(self), self.engine.agents.watch, self.engine.desk.outbox):
             self._tasks.append(asyncio.create_task(part.serve()))
             self._stops.append(part.stop)
 
@@ -137,6 +137,11 @@ def build_ports(engine: Engine) -> Ports:
         visibility=ObjectVisibility(
             {
                 "agent": engine.agents.get,
+                "approval": engine.desk.approvals.get,
+                "notice_destination": engine.desk.destinations.get,
+                "project": engine.desk.projects.get,
+                "own_project": engine.desk.projects.own,
+                "share": engine.desk.shares.get,
                 "tenant": admin.tenants.get,
                 "user": admin.people.get,
                 "role": admin.roles.get,
@@ -156,7 +161,7 @@ def build_ports(engine: Engine) -> Ports:
                 "export": lambda by, name: engine.query_jobs.own.get(by, EXPORT, name),
             }
         ),
-        approvals=NoApprovals(),
+        approvals=build_gate(engine),
         idempotency=keep_keys(engine),
         jobs=engine.jobs,
         audit=engine.audit,
@@ -214,6 +219,8 @@ def make_worker(platform: Platform, concurrency: int) -> Worker:
             keep_keys(engine).purge,
             engine.query_jobs.sweep,
             engine.datasets.settler.upkeep,
+            engine.desk.approvals.expire,
+            engine.desk.outbox.purge,
             engine.uploads.sweep,
             engine.imports.sweep,
             engine.agents.ownership.purge,

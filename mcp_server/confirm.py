@@ -84,7 +84,7 @@ class Confirmation:
         if capabilities and capabilities.elicitation and (is_modern or self.session.can_send_request):
             return
         raise NeedsPerson(
-            f"{tool.name} destroys something; this client cannot ask the person to confirm it.",
+            f"{tool.name} needs a person's yes; this client cannot ask the person to confirm it.",
             hint=f"A person can run `headwater call {tool.name}` or use REST; a client with elicitation can ask.",
         )
 
