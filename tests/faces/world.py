@@ -41,6 +41,11 @@ IDS = {
     "upload": "no-such-id",
     "import_job": "no-such-id",
     "export_job": "no-such-id",
+    "approval": "no-such-id",
+    "notice_destination": "no-such-id",
+    "project": "atlas",
+    "own_project": "atlas",
+    "share": "no-such-id",
 }
 
 
@@ -71,6 +76,9 @@ async def _fill(platform: Platform, data: Path) -> dict[str, str | None]:
     await identity.directory.create_user("default", user_id="nobody", roles=[])
     await connections.create("default", name="Side", kind="sqlite", options=options, connection_id="side")
     await connections.create("other", name="Theirs", kind="sqlite", options=options, connection_id="foreign-connection")
+    projects = platform.engine.desk.projects
+    await projects.create(Principal("editor", "default"), "Atlas", project_id="atlas")
+    await projects.create(Principal("olga", "other"), "Theirs", project_id="foreign-project")
     draft = Draft(query_text="SELECT name FROM people", connection_id="side")
     for subject, tenant, query_id in (("viewer", "default", "kept"), ("olga", "other", "foreign-saved_query")):
         await platform.engine.saved.create(Principal(subject, tenant), draft, query_id=query_id)

@@ -1,8 +1,10 @@
 """Requests to another tenant: to join a project, or to add a dataset to one."""
 
+from typing import Annotated
+
 from pydantic import Field
 
-from core.portable import Model
+from core.portable import Model, Refers
 from core.tool import tool
 from engine.context import Ctx
 from tools.approvals.shown import (
@@ -13,13 +15,13 @@ from tools.approvals.shown import (
     show_one,
 )
 
-PROJECT = Field(min_length=1, max_length=64, description="Id of the project; list_projects shows it.")
+PROJECT = "Id of the project; list_projects shows it."
 
 
 class RequestProjectTenant(Model):
     """Whom to invite to what."""
 
-    project_id: str = PROJECT
+    project_id: Annotated[str, Refers("own_project")] = Field(min_length=1, max_length=64, description=PROJECT)
     tenant_id: str = Field(
         min_length=1, max_length=64, pattern=r"^[^\x00]+$", description="Id of the tenant to invite."
     )
@@ -28,7 +30,7 @@ class RequestProjectTenant(Model):
 class RequestProjectDataset(Model):
     """What is asked for, and where it should go."""
 
-    project_id: str = PROJECT
+    project_id: Annotated[str, Refers("project")] = Field(min_length=1, max_length=64, description=PROJECT)
     dataset_id: str = Field(min_length=1, max_length=64, pattern=r"^[^\x00]+$", description="Id of the dataset.")
     owner_tenant_id: str | None = Field(
         None,

@@ -14,7 +14,7 @@ from engine.datasets.rows import Dataset as Row
 
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,127}(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,127}){0,3}$"
 ID = r"^[A-Za-z0-9_-]{1,64}$"
-ProjectId = Annotated[str, Field(pattern=ID)]
+ProjectId = Annotated[str | None, Refers("own_project"), Field(pattern=ID)]
 DatasetId = Annotated[
     str, Refers("dataset"), Field(min_length=1, max_length=64, description="Id of the dataset; list_datasets shows it.")
 ]
@@ -26,7 +26,7 @@ class CreateDataset(Model):
 
     name: str = Field(pattern=NAME, max_length=255, description="Name, also of the namespace in SQL: `sales`.")
     description: str | None = Field(None, max_length=4000, description="What it holds.")
-    project_id: ProjectId | None = Field(None, description="Project that it belongs to.")
+    project_id: ProjectId = Field(None, description="Project of your tenant that it belongs to.")
     dataset_id: str | None = Field(None, pattern=ID, description="Id to give it; default a new one.")
 
 
@@ -39,7 +39,9 @@ class ListDatasets(Paged):
 class ListDatasetsByProject(ListDatasets):
     """Which project's datasets."""
 
-    project_id: str = Field(min_length=1, max_length=64, description="Id of the project.")
+    project_id: Annotated[str, Refers("project")] = Field(
+        min_length=1, max_length=64, description="Id of the project; list_projects shows it."
+    )
 
 
 class DatasetRef(Model):
@@ -59,7 +61,7 @@ class UpdateDataset(DatasetRef):
 
     name: str | None = Field(None, pattern=NAME, max_length=255, description="New name; its tables move along.")
     description: str | None = Field(None, max_length=4000, description="New description.")
-    project_id: ProjectId | None = Field(None, description="Project that it belongs to from now on.")
+    project_id: ProjectId = Field(None, description="Project that it belongs to from now on.")
 
 
 class Dataset(Model):

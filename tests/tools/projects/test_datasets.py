@@ -10,6 +10,7 @@ COLUMNS = [{"name": "id", "type": "bigint", "nullable": False}, {"name": "name",
 
 
 async def test_a_dataset_is_a_namespace_and_a_table_one_of_the_lakehouse(shop: Shop) -> None:
+    await shop.call("create_project", name="One", project_id="p1")
     made = await shop.call("create_dataset", name="sales", description="Orders.", project_id="p1")
     table = await shop.call("create_managed_table", name="orders", schema=COLUMNS, dataset_id=made.id)
     assert (table.table, [column.name for column in table.schema]) == ("sales.orders", ["id", "name"])
