@@ -22,7 +22,8 @@ from engine.maintenance.types import parse_type
 from engine.transfer.commits import commit, find_committed
 from engine.transfer.files import write_rows
 from engine.transfer.reading import CsvOptions, Reading, explained, look, opened
-from engine.transfer.rejects import Reject, Target, lenient_sql, refuse, strict_sql
+from engine.transfer.rejects import Target, lenient_sql, refuse, strict_sql
+from engine.transfer.sifting import Reject
 from engine.transfer.sources import Source
 from engine.transfer.types import duck_type
 

@@ -15,8 +15,9 @@ from core.context import Cancellation, JobRun, Principal
 from core.errors import Conflict, InvalidArgument, NotFound, Unauthorized, Unavailable
 from core.ports import Download
 from engine.catalog.catalog import Catalog
+from engine.catalog.connections import LAKEHOUSE
 from engine.connectors.places import Places
-from engine.datasets.datasets import LAKEHOUSE, Datasets
+from engine.datasets.datasets import Datasets
 from engine.egress.client import ANY_TYPE, EgressClient
 from engine.lake.names import split_name
 from engine.policy.rules import Governed
@@ -30,7 +31,7 @@ if TYPE_CHECKING:  # pyiceberg and DuckDB come with the first import
     from pyiceberg.catalog.sql import SqlCatalog
 
     from engine.transfer.importing import Imported, Wish
-    from engine.transfer.rejects import Reject
+    from engine.transfer.sifting import Reject
 
 KEEP_S = 7 * 24 * 3600.0  # for bad rows
 FETCH_S = 1800.0

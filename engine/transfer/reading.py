@@ -1,6 +1,5 @@
 """Reads a file with a DuckDB that can open it, the table's folder, and nothing else."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,16 +8,19 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from core.errors import Conflict
 from engine.connectors.duck import extension_path, quote
+from engine.transfer.sifting import LINE_BYTES, Dialect, read_header
 from engine.transfer.sources import Source
 from engine.transfer.types import kept_type
 
-LINE_BYTES = 8 * 2**20  # the longest line of CSV or JSON
 BATCH_BYTES = 512 * 2**20
 SAMPLE_ROWS = 20_480
+KEYS_BYTES = 64 * 2**20  # JSON up to here is looked through for keys that the sample does not have
 ARROW = "arrow_source"
+SIFTED = "sifted.csv"  # in the folder for temporary files
 # Pattern in DuckDB's message, what to say, what to do next. First match wins.
 _FAILURES = (
     ("[Mm]aximum line size|max_line_size", "A line of the file is longer than 8 MB.", "Check its quotes and newlines."),
@@ -27,6 +29,7 @@ _FAILURES = (
     ("No magic bytes|too small to be a|truncated|Invalid footer|metadata", "The file is damaged or cut off.", ""),
     ("sniffing|detect", "The file's columns cannot be told.", "Give `delimiter`, or check that it is CSV."),
     ("[Uu]nicode|utf-8|UTF8|byte sequence", "The file is not UTF-8 text.", "Convert it to UTF-8."),
+    ("Unimplemented type for cast|No function matches", "A column cannot become what the table's is.", "Convert it."),
 )
 
 
@@ -37,6 +40,7 @@ class CsvOptions:
     delimiter: str | None = None
     has_header: bool = True
     null_text: str = ""
+    quote: str = '"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,8 @@ class Reading:
     source: Source
     columns: Mapping[str, str]
     csv: Mapping[str, str] = field(default_factory=dict)  # what read_csv is told, in SQL
+    dialect: Dialect | None = None
+    kinds: Mapping[str, str] = field(default_factory=dict)  # the columns' types as DuckDB has found them
 
 
 @contextmanager
@@ -68,7 +74,8 @@ def opened(
         if source.format == "AVRO":
             connection.execute(f"LOAD {quote(str(extension_path('avro')))}")
         connection.execute("SET TimeZone='UTC'")
-        connection.execute(f"SET allowed_paths=[{quote(str(source.path))}]")
+        paths = ", ".join(quote(str(path)) for path in (source.path, temp / SIFTED))
+        connection.execute(f"SET allowed_paths=[{paths}]")
         connection.execute(f"SET allowed_directories=[{quote(str(folder))}]")
         connection.execute("SET enable_external_access=false")
         connection.execute("SET lock_configuration=true")
@@ -79,17 +86,54 @@ def opened(
 
 def look(connection: "duckdb.DuckDBPyConnection", source: Source, csv: CsvOptions) -> Reading:
     """The file's columns. Raises Conflict when it is not what it should be."""
+    options: dict[str, str] = {}
+    dialect = None
     with explained(source):
-        options = _sniffed(connection, source, csv) if source.format == "CSV" else {}
-        is_told = "columns" in options
-        found = json.loads(options.pop("columns")) if is_told else _described(connection, source)
+        if source.format == "CSV":
+            dialect, found, options = _sniffed(connection, source, csv)
+        else:
+            found = _described(connection, source)
+        names = list(found)
+        if dialect is not None and dialect.has_header:
+            names = read_header(source.path, dialect)
+        elif dialect is None and _is_renamed(names):
+            names = _own_names(connection, source)
     columns = {name: kept_type(kind) for name, kind in found.items()}
-    lowered = [name.lower() for name in columns]
     if not columns or any(not name.strip() or not name.isprintable() for name in columns):
         raise Conflict("The file has no columns, or one without a usable name.", hint="Its first line names them.")
+    if len(columns) == 1 and not csv.delimiter and dialect and re.search(r"[,;|\t]", names[0] if names else ""):
+        raise Conflict("The file's columns cannot be told.", hint="Check its quotes, or give `delimiter` and `quote`.")
+    lowered = [name.strip().lower() for name in names if name.strip()]
     if len(set(lowered)) != len(lowered):
-        raise Conflict("Two columns of the file differ only by case.", hint="Rename one of them.")
-    return Reading(source, columns, options)
+        raise Conflict("Two columns of the file differ only by case, or not at all.", hint="Rename one of them.")
+    return Reading(source, columns, options, dialect, found)
+
+
+def _is_renamed(names: list[str]) -> bool:
+    """Whether DuckDB may have given a column a number because another has its name."""
+    lowered = {name.lower() for name in names}
+    return any(re.sub(r"_[0-9]+$", "", name) in lowered - {name} for name in lowered)
+
+
+def _own_names(connection: "duckdb.DuckDBPyConnection", source: Source) -> list[str]:
+    if source.format == "PARQUET":
+        return list(pq.read_schema(source.path).names)
+    if source.format == "ARROW":
+        return list(_arrow(source.path).schema.names)
+    if source.format == "AVRO":
+        import fastavro  # for this rare question only
+
+        with source.path.open("rb") as file:
+            schema = fastavro.reader(file).writer_schema
+        return [item["name"] for item in schema["fields"]] if isinstance(schema, dict) else []
+    return list(_keys(connection, source))
+
+
+def _keys(connection: "duckdb.DuckDBPyConnection", source: Source) -> list[str]:
+    """All keys of the objects of a JSON file."""
+    objects = f"read_json_objects({quote(str(source.path))}, maximum_object_size={LINE_BYTES})"
+    query = f"SELECT DISTINCT unnest(keys) FROM (SELECT DISTINCT json_keys(json) AS keys FROM {objects})"  # noqa: S608
+    return sorted(row[0] for row in connection.execute(query).fetchall())
 
 
 def _described(connection: "duckdb.DuckDBPyConnection", source: Source) -> dict[str, str]:
@@ -100,7 +144,13 @@ def _described(connection: "duckdb.DuckDBPyConnection", source: Source) -> dict[
         if source.format != "JSON":
             raise
         return _structure(connection, source)
-    return {row[0]: row[1] for row in rows}
+    found = {row[0]: row[1] for row in rows}
+    if source.format == "JSON" and found.keys() != {"json"} and source.path.stat().st_size <= KEYS_BYTES:
+        late = [name for name in _keys(connection, source) if name not in found]
+        if late and not _is_renamed([*found, *late]):
+            wider = f"{relation(connection, source).removesuffix(f'{SAMPLE_ROWS})')}-1)"
+            found = {row[0]: row[1] for row in connection.execute(f"DESCRIBE SELECT * FROM {wider}").fetchall()}  # noqa: S608
+    return found
 
 
 def json_lines(source: Source) -> str:
@@ -150,13 +200,16 @@ def relation(connection: "duckdb.DuckDBPyConnection", source: Source, columns: M
     return f"read_json({path}, maximum_object_size={LINE_BYTES}{told})"
 
 
-def csv_relation(reading: Reading, columns: Mapping[str, str], *, keeps: int = 0) -> str:
-    """The FROM item that reads a CSV file with these columns; `keeps` errors are set aside and not raised."""
-    told = ", ".join(f"{name}={value}" for name, value in reading.csv.items())
-    aside = f", store_rejects=true, rejects_limit={keeps}" if keeps else ""
+def csv_relation(reading: Reading, columns: Mapping[str, str], *, sifted: Path | None = None) -> str:
+    """The FROM item that reads a CSV file with these columns, or what was sifted out of it."""
+    options = dict(reading.csv)
+    if sifted is not None:
+        options |= {"header": "false", "skip": "0"}
+    told = ", ".join(f"{name}={value}" for name, value in options.items())
+    # A line a little over the limit is the sifted one, with its number in front.
     return (
-        f"read_csv({quote(str(reading.source.path))}, auto_detect=false, columns={_struct(columns)}, "
-        f"max_line_size={LINE_BYTES}, {told}{aside})"
+        f"read_csv({quote(str(sifted or reading.source.path))}, auto_detect=false, columns={_struct(columns)}, "
+        f"max_line_size={LINE_BYTES + 64 * (sifted is not None)}, {told})"
     )
 
 
@@ -173,34 +226,38 @@ def explained(source: Source) -> Iterator[None]:
         raise Conflict(f"The file cannot be read as {source.format}.", hint="Check that it is whole.") from None
 
 
-def _sniffed(connection: "duckdb.DuckDBPyConnection", source: Source, csv: CsvOptions) -> dict[str, str]:
+def _sniffed(
+    connection: "duckdb.DuckDBPyConnection", source: Source, csv: CsvOptions
+) -> tuple[Dialect, dict[str, str], dict[str, str]]:
+    """How a file is written, its columns, and what read_csv is told.
+
+    The quote is not sniffed: where the sample holds none, values that are quoted later would be torn apart."""
     asked = f", header={str(csv.has_header).lower()}, nullstr={quote(csv.null_text)}, max_line_size={LINE_BYTES}"
+    asked += f", quote={quote(csv.quote)}"
     if csv.delimiter:
         asked += f", delim={quote(csv.delimiter)}"
     query = (
-        "SELECT Delimiter, Quote, Escape, SkipRows, Columns, DateFormat, TimestampFormat FROM sniff_csv("  # noqa: S608
+        "SELECT Delimiter, Escape, SkipRows, Columns, DateFormat, TimestampFormat FROM sniff_csv("  # noqa: S608
         f"{quote(str(source.path))}, ignore_errors=true, sample_size={SAMPLE_ROWS}{asked})"
     )
-    delimiter, quoted, escape, skip, columns, date, timestamp = connection.execute(query).fetchall()[0]
+    delimiter, escape, skip, columns, date, timestamp = connection.execute(query).fetchall()[0]
+    escape = "" if not csv.quote else csv.quote if escape == "(empty)" else escape
     options = {
-        "columns": json.dumps({item["name"]: item["type"] for item in columns}),
         "header": str(csv.has_header).lower(),
         "delim": quote(delimiter),
-        "quote": quote(_sign(quoted)),
-        "escape": quote(_sign(escape)),
+        "quote": quote(csv.quote),
+        "escape": quote(escape),
         "skip": str(skip),
         "nullstr": quote(csv.null_text),
-        "allow_quoted_nulls": "false",
     }
+    if csv.quote:
+        options["allow_quoted_nulls"] = "false"
     if date:
         options["dateformat"] = quote(date)
     if timestamp:
         options["timestampformat"] = quote(timestamp)
-    return options
-
-
-def _sign(text: str) -> str:
-    return "" if text == "(empty)" else text
+    dialect = Dialect(delimiter, csv.quote, escape, skip, csv.has_header)
+    return dialect, {item["name"]: item["type"] for item in columns}, options
 
 
 def _struct(columns: Mapping[str, str] | None) -> str:

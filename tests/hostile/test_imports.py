@@ -32,6 +32,8 @@ FILES: dict[str, bytes] = {
     "zipped.csv": b"PK\x03\x04" + b"x" * 100,
     "empty.csv": b"",
     "long_line.csv": b"id,name\n1," + b"x" * 30_000_000 + b"\n2,y\n",
+    "open_quote.csv": b'id,name\n1,"' + b"x" * 10_000_000,
+    "many_names.csv": b"a,A,b\n1,2,3\n",
     "binary.csv": bytes(range(256)) * 100,
     "latin.csv": "id,name\n1,caf\xe9\n".encode("latin-1"),
     "deep.json": b'{"a":' * 5_000 + b"1" + b"}" * 5_000,

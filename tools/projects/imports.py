@@ -46,6 +46,7 @@ class CreateImportJob(Model):
     max_bad_rows: int = Field(0, ge=0, le=100_000, description="Rows that may be set aside before all is refused.")
     delimiter: str | None = Field(None, pattern=r"^[^\s\"'\\A-Za-z0-9]$|^\t$", description="CSV: default as it seems.")
     header: bool = Field(True, description="CSV: whether the first line names the columns.")
+    quote: Literal['"', "'", "`", ""] = Field('"', description="CSV: sign around values; none when empty.")
     null_text: str = Field("", max_length=32, pattern=r"^[ -~]*$", description="CSV: text that stands for null.")
 
 
@@ -121,7 +122,7 @@ async def create_import_job(ctx: Ctx, request: CreateImportJob) -> ImportJob:
         evolution=request.schema_evolution,
         key_columns=tuple(request.key_columns),
         columns=read_columns(list(request.columns)),
-        csv=CsvOptions(request.delimiter, request.header, request.null_text),
+        csv=CsvOptions(request.delimiter, request.header, request.null_text, request.quote),
         max_bad_rows=request.max_bad_rows,
     )
     await ctx.emit(Progress(message="reading the file"))
