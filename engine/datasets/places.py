@@ -1,8 +1,6 @@
 """What happens in the catalog to namespaces and tables. Every step may be repeated, also after a kill half way."""
 
-import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyiceberg.exceptions import (
@@ -15,15 +13,15 @@ from pyiceberg.schema import Schema
 from pyiceberg.types import NestedField
 
 from core.errors import Conflict, NotFound
-from engine.lake.metadata import local_path
 from engine.lake.names import TRASH
+from engine.lake.storage import Storage
 from engine.lake.warehouse import TABLE_DEFAULTS
 from engine.maintenance.types import parse_type
 
 if TYPE_CHECKING:
     from pyiceberg.catalog.sql import SqlCatalog
 
-OWNER = "headwater.table-id"
+OWNER = "managed-table-id"  # no name of ours: another Headwater's catalog would refuse it
 Parts = tuple[str, ...]
 
 
@@ -106,14 +104,14 @@ def drop_table(catalog: "SqlCatalog", parts: Parts) -> str:
     return location
 
 
-def delete_folder(location: str, warehouse: Path, neighbours: Sequence[str]) -> None:
+def delete_folder(location: str, warehouse: str, neighbours: Sequence[str], storage: Storage) -> None:
     """Delete a table's files, unless another table lies there too or they lie outside the lakehouse."""
-    folder = local_path(location).resolve()
-    if folder == warehouse or not folder.is_relative_to(warehouse):
+    folder, root = f"{storage.spelled(location).rstrip('/')}/", f"{storage.spelled(warehouse).rstrip('/')}/"
+    if folder == root or not folder.startswith(root):
         return
-    others = [local_path(other).resolve() for other in neighbours]
-    if not any(other.is_relative_to(folder) or folder.is_relative_to(other) for other in others):
-        shutil.rmtree(folder, ignore_errors=True)
+    others = [f"{storage.spelled(other).rstrip('/')}/" for other in neighbours]
+    if not any(other.startswith(folder) or folder.startswith(other) for other in others):
+        storage.remove_tree(location)
 
 
 def trash(table_id: str) -> Parts:

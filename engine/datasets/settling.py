@@ -183,9 +183,9 @@ class Settler:
             row, location = await self.rows.table(row.tenant, row.table_id), found
         await self.commit(row.tenant, lambda catalog: drop_table(catalog, trash(row.table_id)))
         if location:
-            folder = self.lake.tenant_folder(row.tenant).resolve()
+            root, storage = self.lake.site(row.tenant).root, await asyncio.to_thread(self.lake.storage, row.tenant)
             others = [table.metadata.location for table in await asyncio.to_thread(self.lake.tables, row.tenant)]
-            await asyncio.to_thread(delete_folder, location, folder, others)
+            await asyncio.to_thread(delete_folder, location, root, others, storage)
         await self.rows.forget(row)
 
     async def commit(self, tenant: str, work: "Callable[[SqlCatalog], T]") -> T:

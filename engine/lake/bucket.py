@@ -2,9 +2,9 @@
 
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -76,9 +76,17 @@ class BucketStorage:
                 at = meta["last_modified"].timestamp()
                 yield StoredFile(f"{self.root}/{meta['path']}", int(meta["size"]), at)
 
-    def remove_tree(self, location: str) -> None:
+    def folders(self, location: str) -> list[str]:
+        import obstore
+
+        prefix = self._path(f"{location.rstrip('/')}/")
+        found = self._run(lambda: obstore.list_with_delimiter(self._store, prefix))
+        return [str(path).rstrip("/").rpartition("/")[2] for path in found["common_prefixes"]]
+
+    def remove_tree(self, location: str, *, keep: Collection[str] = ()) -> None:
         for found in list(self.walk(location)):
-            self.delete(found.location)
+            if found.location not in keep:
+                self.delete(found.location)
 
     @contextmanager
     def desk(self, location: str) -> Iterator[Desk]:
@@ -90,8 +98,9 @@ class BucketStorage:
         import obstore
 
         def work() -> None:
+            found = obstore.get(self._store, self._path(location))
             with path.open("wb") as file:
-                for chunk in obstore.get(self._store, self._path(location)).stream(min_chunk_size=PART_BYTES):
+                for chunk in found.stream(min_chunk_size=PART_BYTES):
                     file.write(chunk)
 
         self._run(work)
@@ -142,8 +151,8 @@ class _BucketDesk:
         key = spelled(location)
         if key not in self._copies:
             path = self._place(len(self._copies), key)
-            self._storage.fetch(location, path)
             self._copies[key] = path
+            self._storage.fetch(location, path)
         return self._copies[key]
 
     def files(self, locations: Iterable[str]) -> list[Path]:
@@ -154,7 +163,7 @@ class _BucketDesk:
             for n, key in enumerate(missing)
         }
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(lambda key: self._storage.fetch(key, paths[key]), missing))
+            list(pool.map(lambda key: self._try(key, paths[key]), missing))
         self._copies |= paths
         return [self._copies[key] for key in wanted]
 
@@ -173,6 +182,10 @@ class _BucketDesk:
         targets = [f"{location}/{path.relative_to(place).as_posix()}" for path in files]
         with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(self._storage.store, files, targets))
+
+    def _try(self, location: str, path: Path) -> None:
+        with suppress(FileNotFoundError):  # whoever opens the copy is told
+            self._storage.fetch(location, path)
 
     def _place(self, number: int, key: str) -> Path:
         return self.folder / f"{number}-{key.rpartition('/')[2][-80:]}"

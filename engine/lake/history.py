@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from core.errors import Unavailable
@@ -51,6 +51,8 @@ class History:
     metadata_log: tuple[str, ...]
     statistics: tuple[str, ...]
     properties: Mapping[str, str]
+    storage: Storage = field(default=ANYWHERE, repr=False, compare=False)
+    """Where its files are read."""
 
     @property
     def current(self) -> SnapshotEntry | None:
@@ -68,14 +70,14 @@ class History:
 def read_history(metadata_location: str, storage: Storage = ANYWHERE) -> History:
     """Raises Unavailable when the file is not there or is not a table's metadata."""
     try:
-        return _interpret(json.loads(storage.read(metadata_location)))
+        return _interpret(json.loads(storage.read(metadata_location)), storage)
     except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
         raise Unavailable(
             "A table's metadata cannot be read.", hint="`headwater doctor` checks the lakehouse."
         ) from error
 
 
-def _interpret(raw: dict[str, Any]) -> History:
+def _interpret(raw: dict[str, Any], storage: Storage) -> History:
     spec = next(item for item in raw["partition-specs"] if item["spec-id"] == raw["default-spec-id"])
     current = raw.get("current-snapshot-id")
     snapshots = {item["snapshot-id"]: _snapshot(item) for item in raw.get("snapshots") or []}
@@ -96,6 +98,7 @@ def _interpret(raw: dict[str, Any]) -> History:
             item["statistics-path"] for kind in ("statistics", "partition-statistics") for item in raw.get(kind) or []
         ),
         properties=raw.get("properties") or {},
+        storage=storage,
     )
 
 

@@ -5,7 +5,7 @@ A storage that has a root touches nothing outside of it, whatever a catalog or a
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,8 +81,12 @@ class Storage(Protocol):
         """Every file below a location."""
         ...
 
-    def remove_tree(self, location: str) -> None:
-        """Delete every file below a location."""
+    def folders(self, location: str) -> list[str]:
+        """The names of the folders right below a location."""
+        ...
+
+    def remove_tree(self, location: str, *, keep: Collection[str] = ()) -> None:
+        """Delete every file below a location but those of `keep`, as `spelled`, and what folders are left empty."""
         ...
 
     @contextmanager
@@ -93,6 +97,11 @@ class Storage(Protocol):
 
 def local_path(location: str) -> Path:
     return Path(location.removeprefix("file://") if location.startswith("file://") else location.removeprefix("file:"))
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def is_remote(location: str) -> bool:
@@ -152,8 +161,23 @@ class LocalStorage:
                     continue
                 yield StoredFile(str(path), status.st_size, status.st_mtime)
 
-    def remove_tree(self, location: str) -> None:
-        shutil.rmtree(self._path(location), ignore_errors=True)
+    def folders(self, location: str) -> list[str]:
+        try:
+            return [entry.name for entry in self._path(location).iterdir() if entry.is_dir()]
+        except FileNotFoundError:
+            return []
+
+    def remove_tree(self, location: str, *, keep: Collection[str] = ()) -> None:
+        if not keep:
+            shutil.rmtree(self._path(location), ignore_errors=True)
+            return
+        root = self._path(location)
+        for path in sorted(root.rglob("*"), reverse=True):  # what lies in a folder before the folder
+            if path.is_dir():
+                _remove_if_empty(path)
+            elif self.spelled(str(path)) not in keep:
+                path.unlink()
+        _remove_if_empty(root)
 
     @contextmanager
     def desk(self, location: str) -> Iterator[Desk]:

@@ -10,6 +10,7 @@ from core.context import Principal
 from core.errors import Conflict
 from engine.catalog.catalog import Catalog
 from engine.lake.history import History, Ref, SnapshotEntry, read_history
+from engine.lake.storage import storage_of
 from engine.lake.warehouse import Lake
 from engine.maintenance.found import Found, TableFinder
 from engine.maintenance.table_jobs import TableJobs, Workshop
@@ -61,7 +62,7 @@ class TableCare:
             raise Conflict("Say where to go back to.", hint="Give snapshot_id or timestamp, one of the two.")
 
         def work(opened: "Table") -> int:
-            history = read_history(opened.metadata_location)
+            history = read_history(opened.metadata_location, storage_of(opened))
             wanted = find_snapshot(history, snapshot_id, at)
             roll_back(opened, history, wanted.snapshot_id)
             return wanted.snapshot_id
@@ -75,7 +76,7 @@ class TableCare:
         from engine.maintenance.refs import create_ref, find_snapshot
 
         def work(opened: "Table") -> Ref:
-            wanted = find_snapshot(read_history(opened.metadata_location), snapshot_id)
+            wanted = find_snapshot(read_history(opened.metadata_location, storage_of(opened)), snapshot_id)
             return create_ref(opened, name, kind, wanted.snapshot_id, max_age_days=max_age_days)
 
         return await self.change(by, table, work)

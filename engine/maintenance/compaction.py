@@ -3,10 +3,8 @@
 Each group of files is written and committed by itself, so that a run may be cancelled or killed between any two
 lines: what is committed stays, what is not leaves files that the next run of the same job removes."""
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from pyiceberg.expressions import parser
 from pyiceberg.expressions.visitors import bind
@@ -18,7 +16,7 @@ from pyparsing import ParseBaseException
 
 from core.errors import Cancelled, Conflict
 from engine.lake.history import read_history
-from engine.lake.metadata import local_path
+from engine.lake.storage import storage_of
 from engine.maintenance.entries import FileEntry, ManifestReader
 from engine.maintenance.planning import CompactionOptions, CompactionPlan, FileGroup, plan_compaction
 from engine.maintenance.replace import replace_files
@@ -44,7 +42,7 @@ def make_plan(table: Table, options: CompactionOptions) -> CompactionPlan:
     """What a run would do now. Reads metadata only. Blocking. Raises Conflict, Unavailable."""
     check_table(table)
     check_options(table, options)
-    with ManifestReader(table.location()) as reader:
+    with ManifestReader(table.location(), storage_of(table)) as reader:
         return _plan(table, options, reader)
 
 
@@ -86,7 +84,7 @@ def run_compaction(
     check_options(table, options)
     _remove_leftovers(table, run_id)
     result, limits = CompactionResult(), replace(limits, is_cancelled=is_cancelled)
-    with ManifestReader(table.location()) as reader:
+    with ManifestReader(table.location(), storage_of(table)) as reader:
         plan = _plan(table, options, reader)
         for number, planned in enumerate(plan.groups):
             if is_cancelled():
@@ -112,7 +110,7 @@ class _Task:
 
 
 def _plan(table: Table, options: CompactionOptions, reader: ManifestReader) -> CompactionPlan:
-    current = read_history(table.metadata_location).current
+    current = read_history(table.metadata_location, storage_of(table)).current
     if current is None:
         return CompactionPlan(None, (), 0)
     entries = reader.entries(reader.manifests(current.manifest_list))
@@ -138,7 +136,7 @@ def _as_it_is_now(table: Table, group: FileGroup, reader: ManifestReader) -> tup
 
     Commits that came after the plan, our own among them, have moved files to other manifests, and the base from which
     conflicts are looked for. Raises Conflict when a file of the group is gone."""
-    current = read_history(table.metadata_location).current
+    current = read_history(table.metadata_location, storage_of(table)).current
     entries = reader.entries(reader.manifests(current.manifest_list)) if current else []
     key, wanted = (group.spec_id, group.partition), {file.path for file in group.files}
     same = [entry for entry in entries if (entry.spec_id, entry.partition) == key]
@@ -162,7 +160,7 @@ def _run_group(task: _Task, options: CompactionOptions, *, limits: WriterLimits,
         snapshot_id = commit_group(table, group, left, sources=sources, added=added, name=name)
     except (Conflict, Cancelled) as error:
         result.conflicts += isinstance(error, Conflict)
-        shutil.rmtree(local_path(f"{table.location()}/data/{folder}"), ignore_errors=True)
+        storage_of(table).remove_tree(f"{table.location()}/data/{folder}")
         return
     result.groups += 1
     result.rewritten_files += len(group.files)
@@ -199,7 +197,7 @@ def _entries_of(table: Table, files: Iterable[FileEntry]) -> Iterator[DataFile]:
     snapshot = table.current_snapshot()
     manifests = {file.manifest for file in files}
     for manifest in snapshot.manifests(table.io) if snapshot else ():
-        if str(local_path(manifest.manifest_path)) in manifests:
+        if storage_of(table).spelled(manifest.manifest_path) in manifests:
             for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
                 yield entry.data_file
 
@@ -221,27 +219,18 @@ def _dangling(table: Table, group: FileGroup, left: Sequence[FileEntry]) -> list
 
 def _remove_leftovers(table: Table, run_id: str) -> None:
     """Delete what an earlier, killed attempt of this run wrote but did not commit."""
-    folders = list(local_path(f"{table.location()}/data").glob(f"compact-{run_id}-*"))
+    storage = storage_of(table)
+    folders = [name for name in storage.folders(f"{table.location()}/data") if name.startswith(f"compact-{run_id}-")]
     live = _live_paths(table) if folders else set()
-    for folder in folders:
-        for path in sorted(folder.rglob("*"), reverse=True):  # what lies in a folder before the folder
-            if path.is_dir():
-                _remove_if_empty(path)
-            elif str(path) not in live:
-                path.unlink()
-        _remove_if_empty(folder)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    if not any(folder.iterdir()):
-        folder.rmdir()
+    for name in folders:
+        storage.remove_tree(f"{table.location()}/data/{name}", keep=live)
 
 
 def _live_paths(table: Table) -> set[str]:
     """Every file that some snapshot still refers to."""
     live: set[str] = set()
-    with ManifestReader(table.location()) as reader:
-        for snapshot in read_history(table.metadata_location).snapshots.values():
+    with ManifestReader(table.location(), storage_of(table)) as reader:
+        for snapshot in read_history(table.metadata_location, storage_of(table)).snapshots.values():
             files = reader.entries(reader.manifests(snapshot.manifest_list))
-            live.update(str(local_path(file.path)) for file in files)
+            live.update(storage_of(table).spelled(file.path) for file in files)
     return live

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import Unavailable
+from core.errors import Unauthorized, Unavailable
 from engine.connectors.duck import Duck, DuckPlan, quote
-from engine.lake.metadata import local_path
+from engine.lake.storage import ANYWHERE, Storage
 
 MEMORY_MB = 256
 _MANIFESTS = """
@@ -18,8 +19,9 @@ _ENTRIES = """
 SELECT {spec} AS spec_id, data_file.content AS content, data_file.file_path AS path,
     data_file.file_size_in_bytes AS size_bytes, data_file.record_count AS row_count,
     coalesce(sequence_number, numbers.number) AS sequence_number,
-    coalesce(to_json(data_file.partition)::VARCHAR, '') AS partition, filename AS manifest
-FROM read_avro([{paths}], filename = true) JOIN (VALUES {numbers}) AS numbers(file, number) ON filename = numbers.file
+    coalesce(to_json(data_file.partition)::VARCHAR, '') AS partition, numbers.place AS manifest
+FROM read_avro([{paths}], filename = true)
+JOIN (VALUES {numbers}) AS numbers(file, number, place) ON filename = numbers.file
 WHERE status <> {left_out}"""
 _DELETED, _NONE = 2, -1  # Iceberg's status of an entry that its snapshot took away; no status at all
 
@@ -35,6 +37,8 @@ class Manifest:
     size_bytes: int
     added_snapshot_id: int
     entry_count: int
+    file: str = ""
+    """Where it is read: the same file, or a copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +58,38 @@ class FileEntry:
 class ManifestReader:
     """Reads the manifests of one table; its DuckDB can open that table's metadata and nothing else. Blocking."""
 
-    def __init__(self, location: str):
-        folder = local_path(location)
-        self._duck = Duck(DuckPlan(directories=[Path(folder)], extensions=["avro"], memory_mb=MEMORY_MB))
+    def __init__(self, location: str, storage: Storage = ANYWHERE):
+        self._storage = storage
+        self._closing = ExitStack()
+        self._desk = self._closing.enter_context(storage.desk(location))
+        self._duck = Duck(DuckPlan(directories=[self._desk.folder], extensions=["avro"], memory_mb=MEMORY_MB))
 
     def __enter__(self) -> "ManifestReader":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._duck.close()
+        self._closing.close()
 
     def manifests(self, *manifest_lists: str) -> list[Manifest]:
         """The manifests of the snapshots with those lists, each once. Raises Unavailable when one cannot be read."""
         if not manifest_lists:
             return []
-        listed = ", ".join(quote(_plain(location)) for location in manifest_lists)
+        listed = ", ".join(quote(str(path)) for path in self._files(manifest_lists))
         rows = self._duck.rows(_MANIFESTS.format(lists=f"[{listed}]"))
-        return [Manifest(_plain(row[0]), row[1], row[2] == 1, *row[3:]) for row in rows]
+        files = self._files([row[0] for row in rows])
+        spelled = self._storage.spelled
+        return [
+            Manifest(spelled(row[0]), row[1], row[2] == 1, row[3], row[4], row[5], row[6], str(file))
+            for row, file in zip(rows, files, strict=True)
+        ]
+
+    def _files(self, locations: Sequence[str]) -> list[Path]:
+        """Raises Unavailable for what does not lie in the lakehouse, and when its store does not answer."""
+        try:
+            return self._desk.files(locations)
+        except (Unauthorized, OSError) as error:
+            raise Unavailable("The table's metadata cannot be read.", hint="Retry in a moment.") from error
 
     def entries(self, manifests: Sequence[Manifest]) -> list[FileEntry]:
         """Every live file of those manifests."""
@@ -98,16 +117,11 @@ def _one_spec(spec_id: int, manifests: Iterable[Manifest], left_out: int) -> str
     return _ENTRIES.format(
         spec=spec_id,
         left_out=left_out,
-        paths=", ".join(quote(manifest.path) for manifest in listed),
-        numbers=", ".join(f"({quote(manifest.path)}, {manifest.sequence_number})" for manifest in listed),
+        paths=", ".join(quote(manifest.file) for manifest in listed),
+        numbers=", ".join(
+            f"({quote(manifest.file)}, {manifest.sequence_number}, {quote(manifest.path)})" for manifest in listed
+        ),
     )
-
-
-def _plain(location: str) -> str:
-    """A path as DuckDB opens it. Raises Unavailable for what is not a file of this machine."""
-    if "://" in location and not location.startswith("file://"):
-        raise Unavailable("The table's metadata lies in an object store, which is not read here yet.")
-    return str(local_path(location))
 
 
 def partition_values(partition: str) -> dict[str, object]:

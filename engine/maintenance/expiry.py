@@ -17,7 +17,7 @@ from pyiceberg.table.update import (
 
 from core.errors import Conflict
 from engine.lake.history import History, Ref, SnapshotEntry
-from engine.lake.metadata import local_path
+from engine.lake.storage import Storage
 from engine.maintenance.entries import ManifestReader, entries_sql
 
 
@@ -97,13 +97,14 @@ def files_of_expired(history: History, manifest_lists: Sequence[str]) -> list[st
     """Files that only the snapshots with those lists used; `history` is the table's after they went.
 
     Data and delete files first, then manifests, then the lists, so that a stop in between can be taken up again."""
-    kept = {local_path(entry.manifest_list) for entry in history.snapshots.values()}
-    lists = [place for place in manifest_lists if local_path(place) not in kept and local_path(place).exists()]
-    with ManifestReader(history.location) as reader:
+    storage = history.storage
+    kept = {storage.spelled(entry.manifest_list) for entry in history.snapshots.values()}
+    lists = [place for place in manifest_lists if storage.spelled(place) not in kept and _is_there(storage, place)]
+    with ManifestReader(history.location, storage) as reader:
         live = reader.manifests(*(entry.manifest_list for entry in history.snapshots.values()))
         live_paths = {manifest.path for manifest in live}
         dead = [manifest for manifest in reader.manifests(*lists) if manifest.path not in live_paths]
-        dead = [manifest for manifest in dead if local_path(manifest.path).exists()]
+        dead = [manifest for manifest in dead if _is_there(storage, manifest.path)]
         files: list[str] = []
         if dead:
             sql = f"SELECT DISTINCT path FROM ({entries_sql(dead, with_deleted=True)})"  # noqa: S608 - ours
@@ -111,3 +112,7 @@ def files_of_expired(history: History, manifest_lists: Sequence[str]) -> list[st
                 sql += f" WHERE path NOT IN (SELECT path FROM ({entries_sql(live)}))"  # noqa: S608
             files = [str(row[0]) for row in reader.rows(sql)]
     return [*files, *(manifest.path for manifest in dead), *lists]
+
+
+def _is_there(storage: Storage, location: str) -> bool:
+    return storage.size(location) is not None

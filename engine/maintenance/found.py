@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from core.context import Principal
@@ -11,6 +11,7 @@ from engine.catalog.catalog import Catalog
 from engine.catalog.holding import Holding
 from engine.lake.history import History, read_history
 from engine.lake.names import TableName, parse_table_name
+from engine.lake.storage import ANYWHERE, Storage
 from engine.lake.warehouse import Lake
 from engine.policy.rules import Governed
 
@@ -28,6 +29,7 @@ class Found:
     name: TableName
     metadata_location: str
     governed: Governed
+    storage: Storage = field(default=ANYWHERE, repr=False)
 
     @property
     def sees_all(self) -> bool:
@@ -45,7 +47,7 @@ class Found:
         return frozenset(name for name in self.columns if self.governed.privacy(name) == "public")
 
     def history(self) -> History:
-        return read_history(self.metadata_location)
+        return read_history(self.metadata_location, self.storage)
 
     def check_columns(self, names: Iterable[str], *, plain: Iterable[str] = ()) -> None:
         """Raises NotFound for a column that the caller does not see, or in `plain` may not read as it is."""
@@ -70,7 +72,8 @@ class TableFinder:
         view = await self._catalog.table(by, LAKEHOUSE, table)
         name = parse_table_name(view.relation.name)
         opened = await asyncio.to_thread(self.lake.open_now, by.tenant, name)
-        return Found(opened.name, opened.metadata.metadata_location, view.governed)
+        storage = await asyncio.to_thread(self.lake.storage, by.tenant)
+        return Found(opened.name, opened.metadata.metadata_location, view.governed, storage)
 
     async def hold(self, by: Principal, found: Found, *, dropped: str = "") -> None:
         """Tie policies and tags to the table's columns before those are called otherwise, or one of them is dropped.

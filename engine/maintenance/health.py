@@ -101,7 +101,7 @@ def measure(history: History, *, small_file_mb: int) -> Health:
     current = history.current
     if current is None:
         return Health(snapshot_count=len(history.snapshots), timeline=tuple(_timeline(history)))
-    with ManifestReader(history.location) as reader:
+    with ManifestReader(history.location, history.storage) as reader:
         manifests = reader.manifests(current.manifest_list)
         found = _measure(reader, manifests, small_file_mb * MB) if manifests else Health()
     found = replace(

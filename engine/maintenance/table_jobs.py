@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.context import Cancellation, JobRun, Principal
-from core.errors import Cancelled, Conflict
+from core.errors import Cancelled, Conflict, Unavailable
 from engine.lake.history import History, read_history
-from engine.lake.metadata import local_path
+from engine.lake.storage import Storage, is_remote, local_path
 from engine.maintenance.found import TableFinder
 
 if TYPE_CHECKING:  # pyiceberg comes with the first change of a table, not with the server's start
@@ -144,7 +144,7 @@ class TableJobs:
         from engine.maintenance.expiry import files_of_expired
 
         found = await self._finder.find(by, table)
-        delete = _deletion(run)
+        delete = _deletion(run, found.storage)
         return await asyncio.to_thread(lambda: delete(files_of_expired(found.history(), manifest_lists)))
 
     async def remove_orphans(
@@ -154,7 +154,7 @@ class TableJobs:
         from engine.maintenance.orphans import find_orphans
 
         found = await self._finder.find(by, table)
-        lake, tenant, name, delete = self._finder.lake, by.tenant, found.name, _deletion(run)
+        lake, tenant, name, delete = self._finder.lake, by.tenant, found.name, _deletion(run, found.storage)
 
         def work() -> Removed:
             others = [other for other in lake.tables(tenant) if other.name != name]
@@ -162,7 +162,7 @@ class TableJobs:
 
             def read() -> tuple[str, History]:
                 location = lake.open_now(tenant, name).metadata.metadata_location
-                return location, read_history(location)
+                return location, read_history(location, found.storage)
 
             orphans = find_orphans(
                 opened.metadata.location,
@@ -170,11 +170,13 @@ class TableJobs:
                 older_than_s=older_than_s,
                 now=self._clock(),
                 neighbours=[other.metadata.location for other in others],
+                storage=found.storage,
             )
-            root = local_path(opened.metadata.location)
-            paths = [str(orphan.path.relative_to(root)) for orphan in orphans]
+            root = str(local_path(opened.metadata.location)) if not is_remote(opened.metadata.location) else ""
+            root = root or found.storage.spelled(opened.metadata.location)
+            paths = [orphan.path.removeprefix(root).lstrip("/") for orphan in orphans]
             if not dry_run:
-                delete([str(orphan.path) for orphan in orphans])
+                delete([orphan.path for orphan in orphans])
             return Removed(paths, len(orphans), sum(orphan.size_bytes for orphan in orphans))
 
         return await asyncio.to_thread(work)
@@ -222,7 +224,7 @@ def _from_thread(run: Run) -> tuple[Callable[[str, int, int], None], Callable[[]
     return tell, lambda: stopped
 
 
-def _deletion(run: Run) -> Callable[[Sequence[str]], tuple[int, int]]:
+def _deletion(run: Run, storage: Storage) -> Callable[[Sequence[str]], tuple[int, int]]:
     """Deletes files in a thread and says how many and how large they were; those gone already do not count."""
     tell, is_cancelled = _from_thread(run)
 
@@ -233,16 +235,21 @@ def _deletion(run: Run) -> Callable[[Sequence[str]], tuple[int, int]]:
                 tell(f"{deleted} files deleted", number, len(paths))
             if is_cancelled():
                 raise Cancelled(f"Cancelled after {deleted} of {len(paths)} files; remove_orphan_files takes the rest.")
-            place = local_path(path)
-            try:
-                size = place.stat().st_size
-                place.unlink()
-            except FileNotFoundError:
-                continue
-            deleted, freed = deleted + 1, freed + size
+            size = _delete_one(storage, path)
+            if size is not None:
+                deleted, freed = deleted + 1, freed + size
         return deleted, freed
 
     return delete
+
+
+def _delete_one(storage: Storage, path: str) -> int | None:
+    try:
+        return storage.delete(path)
+    except OSError as error:
+        raise Unavailable(
+            "The store of the warehouse does not answer.", hint="remove_orphan_files takes what is left."
+        ) from error
 
 
 def _would_go(history: History, planned: "ExpiryPlan") -> tuple[int, int]:
@@ -252,5 +259,5 @@ def _would_go(history: History, planned: "ExpiryPlan") -> tuple[int, int]:
     gone = set(planned.snapshot_ids)
     left = {number: entry for number, entry in history.snapshots.items() if number not in gone}
     paths = files_of_expired(replace(history, snapshots=left), planned.manifest_lists)
-    sizes = [path.stat().st_size for path in map(local_path, paths) if path.exists()]
+    sizes = [size for path in paths if (size := history.storage.size(path)) is not None]
     return len(sizes), sum(sizes)

@@ -24,7 +24,7 @@ from pyiceberg.table import FileScanTask, Table
 
 from core.errors import Cancelled, Conflict, Unavailable
 from engine.connectors.duck import quote, quote_name
-from engine.lake.metadata import local_path
+from engine.lake.storage import Desk, storage_of
 from engine.maintenance.layout import Layout, layout_of
 from engine.maintenance.planning import CompactionOptions, FileGroup
 
@@ -87,20 +87,31 @@ def _by_duckdb(
     sources: Mapping[str, DataFile],
     limits: WriterLimits,
 ) -> list[DataFile]:
-    place = local_path(f"{table.location()}/data/{folder}")
-    place.mkdir(parents=True, exist_ok=True)
+    target = f"{table.location()}/data/{folder}"
+    with storage_of(table).desk(table.location()) as desk:
+        written = _copied(desk, target, group, options, layout, limits)
+        record = sources[group.files[0].path].partition
+        added = [_describe(table, path, f"{target}/{path.name}", record) for path in written]
+        desk.publish(target)
+    return added
+
+
+def _copied(
+    desk: Desk, target: str, group: FileGroup, options: CompactionOptions, layout: Layout, limits: WriterLimits
+) -> list[Path]:
+    place = desk.draft(target)
     is_single = group.expected_files == 1
     rolling = f", FILE_SIZE_BYTES {options.target_bytes}, FILENAME_PATTERN '{{uuid}}'"
     statement = _COPY.format(
         columns=", ".join(map(quote_name, layout.columns)),
-        files=", ".join(quote(str(local_path(file.path))) for file in group.files),
+        files=", ".join(quote(str(path)) for path in desk.files([file.path for file in group.files])),
         reading=layout.reading,
         order=_order(options),
         target=quote(str(place / f"{uuid.uuid4()}.parquet" if is_single else place)),
         ids=layout.field_ids,
         rolling="" if is_single else rolling,
     )
-    with _writer(local_path(table.location()), limits) as connection:
+    with _writer(desk.folder, limits) as connection:
         try:
             with _interrupted(connection, limits):
                 connection.execute(statement)
@@ -109,9 +120,7 @@ def _by_duckdb(
             raise Unavailable(
                 "The files could not be rewritten.", hint="See the server's log; nothing was changed."
             ) from error
-    record = sources[group.files[0].path].partition
-    written = sorted(path for path in place.iterdir() if path.suffix == ".parquet")
-    return [_describe(table, path, f"{table.location()}/data/{folder}/{path.name}", record) for path in written]
+    return sorted(path for path in place.iterdir() if path.suffix == ".parquet")
 
 
 def _writer(location: Path, limits: WriterLimits) -> duckdb.DuckDBPyConnection:

@@ -158,7 +158,7 @@ def tidy(tables: Tables) -> None:
         return location, read_history(location)
 
     for orphan in find_orphans(tables.open().location(), read, older_than_s=-1, now=time.time()):
-        orphan.path.unlink()
+        Path(orphan.path).unlink()
 
 
 @pytest.mark.slow

@@ -247,10 +247,11 @@ def test_only_files_that_the_condition_may_touch_are_rewritten(tables: Tables) -
     assert plan.rewritten_files == 3
 
 
-@pytest.mark.parametrize("where", ["nonsense", "nope = 3", "(" * 500])
-def test_a_condition_that_is_none_is_refused(tables: Tables, where: str) -> None:
-    with pytest.raises(Conflict, match="`where`"):
-        make_plan(tables.make(files=2), CompactionOptions(where=where))
+def test_a_condition_that_is_none_is_refused(tables: Tables) -> None:
+    table = tables.make(files=2)
+    for where in ("nonsense", "nope = 3", "(" * 500):
+        with pytest.raises(Conflict, match="`where`"):
+            make_plan(table, CompactionOptions(where=where))
 
 
 @pytest.mark.slow

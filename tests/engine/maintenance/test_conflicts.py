@@ -131,7 +131,11 @@ HARMLESS: dict[str, tuple[Callable[[Table], object], int]] = {
 }
 
 
-@pytest.mark.parametrize("event", HARMLESS)
+QUICK = ("column renamed", "appended and partitioned anew", "gone back to the base")
+EVENTS = [event if event in QUICK else pytest.param(event, marks=pytest.mark.slow) for event in HARMLESS]
+
+
+@pytest.mark.parametrize("event", EVENTS)
 def test_what_leaves_the_files_alone_ends_no_rewrite_and_costs_no_row(tables: Tables, event: str) -> None:
     change, count = HARMLESS[event]
     table, is_committed = interrupted(tables, change)
@@ -150,7 +154,7 @@ def snapshot_of(table: Table) -> int:
     return table.metadata.current_snapshot_id or 0
 
 
-@pytest.mark.parametrize("then", ["dropped", "renamed"])
+@pytest.mark.parametrize("then", [pytest.param("dropped", marks=pytest.mark.slow), "renamed"])
 def test_a_table_that_is_gone_takes_no_commit(tables: Tables, then: str) -> None:
     def event(other: Table) -> None:
         if then == "dropped":

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pyiceberg.table import Table
@@ -60,8 +61,8 @@ def test_a_run_killed_at_any_point_is_taken_up_again(killed: Tables, point: str)
     assert {f"file://{path}" for path in written} | written >= live_files(table)
     assert len(written) == 1
     left = orphans_of(killed, point)
-    assert {orphan.path.suffix for orphan in left} <= {".avro", ".json"}
+    assert {Path(orphan.path).suffix for orphan in left} <= {".avro", ".json"}
     for orphan in left:
-        orphan.path.unlink()
+        Path(orphan.path).unlink()
     assert len(rows(killed.open(point))) == 20
     assert local_path(killed.open(point).metadata_location).exists()

@@ -20,7 +20,7 @@ def orphans(table: Table, older_than_s: float = -1, **options: object) -> list[s
         return table.metadata_location, read_history(table.metadata_location)
 
     found = find_orphans(table.location(), read, older_than_s=older_than_s, now=time.time(), **options)  # type: ignore[arg-type]
-    return sorted(orphan.path.name for orphan in found)
+    return sorted(Path(orphan.path).name for orphan in found)
 
 
 def put(table: Table, name: str, *, age_s: float = 0) -> Path:
