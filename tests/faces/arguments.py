@@ -77,6 +77,8 @@ BY_TOOL: dict[str, dict[str, Any]] = {
     "evolve_partitioning": {"table": "shop.customers", "fields": [{"column": "id", "transform": "bucket", "width": 2}]},
     "set_sort_order": {"table": "shop.customers", "fields": [{"column": "id"}]},
     "set_maintenance_policy": {"expiry": {"enabled": True, "retain_last": 9}},
+    "create_notice_destination": {"addresses": ["ops@example.com"]},
+    "set_approval_rules": {"rules": [{"name": "none"}]},
     "call_tool": {"name": "list_tables", "arguments": {}},
     "call_write_tool": {"name": "describe_table", "arguments": {"table": "shop.orders", "description": "Orders."}},
 }
