@@ -82,7 +82,7 @@ def page_of_users(
 def find_login(connection: Connection, tenant: str, login: str) -> User | None:
     """The user who is not deleted and goes by that address, login name or id."""
     key = login_key(login)
-    if not key:
+    if not key or not (login + tenant).isprintable():  # no database keeps half a surrogate pair, or NUL
         return None
     named = or_(U.email_key == key, U.login_key == key, U.user_id == login)
     rows = connection.execute(select(users).where(U.tenant_id == tenant, U.deleted_at.is_(None), named)).mappings()

@@ -16,7 +16,7 @@ from engine.egress.client import EgressClient
 from engine.identity.identity import Identity
 from engine.identity.vault import Vault
 from engine.store.db import Store
-from engine.visibility.objects import ObjectVisibility
+from engine.visibility.objects import Look, ObjectVisibility
 from tests.fakes.gate import sample_dispatcher
 from tests.fixtures_store import new_sqlite
 
@@ -67,7 +67,7 @@ def desk_over(store: Store, identity: Identity) -> PeopleDesk:
     sample, _ = sample_dispatcher()
     engine = SimpleNamespace(identity=identity, pages=PageSigner(b"p" * 32), settings=Settings())
     admin = identity.admin
-    looks = {
+    looks: dict[str, Look] = {
         "tenant": admin.tenants.get,
         "user": admin.people.get,
         "role": admin.roles.get,

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,7 @@ async def test_a_token_or_an_agent_does_not_create_tokens(desk: Desk) -> None:
         {"name": "x\0"},
     ],
 )
-async def test_a_bad_request_is_refused(desk: Desk, arguments: dict[str, object]) -> None:
+async def test_a_bad_request_is_refused(desk: Desk, arguments: dict[str, Any]) -> None:
     viewer = await desk.identity.mint(role="viewer")
     with pytest.raises(InvalidArgument):
         await desk.call("create_token", viewer, **arguments)
