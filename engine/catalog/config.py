@@ -135,7 +135,7 @@ def _place(warehouses: Warehouses, tenant: str, config: CatalogConfig) -> str | 
 def _check_supported(config: CatalogConfig) -> None:
     kind = config.catalog_type
     if config.uri and kind in ("hadoop", GLUE):
-        raise Conflict(f"A catalog of type `{kind}` has no `uri`.", hint="Leave uri out, or send another type.")
+        raise Conflict(f"A catalog of type `{kind}` has no `uri`; one of type `sql` has.", hint="Leave uri out.")
     if kind in (REST, HIVE) and not (config.uri and _URIS[kind].fullmatch(config.uri)):
         raise Conflict(f"A catalog of type `{kind}` needs its `uri`.", hint=f"Write {_EXAMPLES[kind]}.")
     if kind in DISTANT and config.warehouse is None:

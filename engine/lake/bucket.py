@@ -149,6 +149,9 @@ class _BucketDesk:
 
     def file(self, location: str) -> Path:
         key = spelled(location)
+        for target, place in self._drafts.items():
+            if key.startswith(f"{target}/"):
+                return place / key[len(target) + 1 :]
         if key not in self._copies:
             path = self._place(len(self._copies), key)
             self._copies[key] = path
@@ -157,7 +160,8 @@ class _BucketDesk:
 
     def files(self, locations: Iterable[str]) -> list[Path]:
         wanted = [spelled(location) for location in locations]
-        missing = [key for key in dict.fromkeys(wanted) if key not in self._copies]
+        drafted = tuple(f"{target}/" for target in self._drafts)
+        missing = [key for key in dict.fromkeys(wanted) if key not in self._copies and not key.startswith(drafted)]
         paths = {
             key: self.folder / f"{len(self._copies) + n}-{key.rpartition('/')[2][-80:]}"
             for n, key in enumerate(missing)
@@ -165,7 +169,7 @@ class _BucketDesk:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(lambda key: self._try(key, paths[key]), missing))
         self._copies |= paths
-        return [self._copies[key] for key in wanted]
+        return [self.file(key) for key in wanted]
 
     def draft(self, location: str) -> Path:
         key = spelled(location)
@@ -175,7 +179,7 @@ class _BucketDesk:
         return self._drafts[key]
 
     def publish(self, location: str) -> None:
-        place = self._drafts.pop(spelled(location), None)
+        place = self._drafts.get(spelled(location))
         if place is None:
             return
         files = sorted(path for path in place.rglob("*") if path.is_file())

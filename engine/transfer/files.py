@@ -20,7 +20,7 @@ from pyiceberg.table import Table
 from pyiceberg.typedef import Record
 
 from engine.connectors.duck import quote, quote_name
-from engine.lake.metadata import local_path
+from engine.lake.storage import Desk, local_path
 from engine.maintenance.layout import layout_of
 
 TARGET_BYTES = 128 * 2**20
@@ -31,9 +31,17 @@ FIELD_IDS {ids}, ROW_GROUP_SIZE 122880, FILE_SIZE_BYTES {size}, FILENAME_PATTERN
 
 
 def write_rows(
-    connection: "duckdb.DuckDBPyConnection", table: Table, rows: str, *, columns: Iterable[str], folder: str
+    connection: "duckdb.DuckDBPyConnection",
+    table: Table,
+    rows: str,
+    *,
+    columns: Iterable[str],
+    folder: str,
+    desk: Desk | None = None,
 ) -> list[DataFile]:
     """Write the FROM item `rows`, which has `columns`; the table's other columns are null.
+
+    With a desk the files are drafts until they are published.
 
     DuckDB writes where it can do so faithfully, pyiceberg where rows are partitioned or types are foreign to it.
     Raises what DuckDB raises."""
@@ -44,14 +52,15 @@ def write_rows(
     if layout is None or not table.spec().is_unpartitioned():
         found = connection.execute(f"SELECT {listed} FROM {rows} AS r").to_arrow_reader(32_768)  # noqa: S608
         return list(_by_pyiceberg(table, found))
-    place = local_path(f"{table.location()}/data/{folder}")
+    target = f"{table.location()}/data/{folder}"
+    place = local_path(target) if desk is None else desk.draft(target)
     place.mkdir(parents=True, exist_ok=True)
     typed = _typed(table, listed, given)
     connection.execute(
         _COPY.format(columns=typed, rows=rows, target=quote(str(place)), ids=layout.field_ids, size=TARGET_BYTES)
     )
     written = sorted(path for path in place.iterdir() if path.suffix == ".parquet")
-    files = [describe_file(table, path, f"{table.location()}/data/{folder}/{path.name}") for path in written]
+    files = [describe_file(table, path, f"{target}/{path.name}") for path in written]
     return [file for file in files if file.record_count]
 
 

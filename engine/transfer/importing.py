@@ -15,7 +15,7 @@ from core.errors import Cancelled, Conflict
 from engine.connectors.duck import quote, quote_name
 from engine.datasets.columns import Column
 from engine.datasets.reshaping import add_columns, is_wider
-from engine.lake.metadata import local_path
+from engine.lake.storage import Desk, storage_of
 from engine.maintenance.compaction import check_table
 from engine.maintenance.layout import layout_of
 from engine.maintenance.types import parse_type
@@ -85,36 +85,58 @@ class Run:
     is_cancelled: Callable[[], bool] = lambda: False
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a try writes: folders of its own among the table's data."""
+
+    desk: Desk
+    data: str
+    folder: str
+
+    def paths(self, files: Sequence[DataFile]) -> str:
+        """The files as DuckDB's list of what it reads."""
+        found = self.desk.files([file.file_path for file in files])
+        return "[" + ", ".join(quote(str(path)) for path in found) + "]"
+
+    def publish(self) -> None:
+        for folder in (self.folder, f"{self.folder}-kept"):
+            self.desk.publish(f"{self.data}/{folder}")
+
+    def clear(self) -> None:
+        """Remove what was drafted."""
+        shutil.rmtree(self.desk.draft(f"{self.data}/{self.folder}"), ignore_errors=True)
+
+
 def run_import(table: Table, source: Source, wish: Wish, rules: Rules, limits: Limits, run: Run) -> Imported:
     """Read, check, write and commit. Raises Conflict with nothing changed, Unavailable when it must be tried again."""
     done = find_committed(table, run.job_id)
     if done is not None:
         return _found(table, done)
     check_table(table)
-    data = local_path(f"{table.location()}/data")
-    for left in data.glob(f"import-{run.job_id}-*"):
-        shutil.rmtree(left, ignore_errors=True)
+    storage, data = storage_of(table), f"{table.location()}/data"
+    for left in storage.folders(data):
+        if left.startswith(f"import-{run.job_id}-"):
+            storage.remove_tree(f"{data}/{left}")
     folder = f"import-{run.job_id}-{run.attempt}"
-    data.mkdir(parents=True, exist_ok=True)
     try:
-        with opened(
-            source,
-            folder=local_path(table.location()),
-            memory_mb=limits.memory_mb,
-            threads=limits.threads,
-            temp=limits.temp,
-        ) as connection:
+        with (
+            storage.desk(table.location()) as desk,
+            opened(
+                source, folder=desk.folder, memory_mb=limits.memory_mb, threads=limits.threads, temp=limits.temp
+            ) as connection,
+        ):
+            place = Place(desk, data, folder)
 
             def interrupt() -> None:
                 with suppress(duckdb.Error):  # it may have ended already
                     connection.interrupt()
 
             run.on_start(interrupt)
-            return _load(connection, table, source, wish, rules, run, folder)
+            return _load(connection, table, source, wish, rules, run, place)
     except BaseException:
         if find_committed(table.catalog.load_table(table.name()), run.job_id) is None:
-            shutil.rmtree(data / folder, ignore_errors=True)
-            shutil.rmtree(data / f"{folder}-kept", ignore_errors=True)
+            storage.remove_tree(f"{data}/{folder}")
+            storage.remove_tree(f"{data}/{folder}-kept")
         raise
 
 
@@ -125,21 +147,22 @@ def _load(
     wish: Wish,
     rules: Rules,
     run: Run,
-    folder: str,
+    place: Place,
 ) -> Imported:
     transaction = table.transaction()
     reading = look(connection, source, wish.csv)
     targets = _targets(transaction, reading, wish, rules)
     staged = Table(table.name(), transaction.table_metadata, table.metadata_location, table.io, table.catalog)
-    added, rejects = _write(connection, staged, reading, targets, wish, run, folder)
-    _check_condition(connection, added, rules)
+    added, rejects = _write(connection, staged, reading, targets, wish, run, place)
+    _check_condition(connection, added, rules, place)
     if rejects:
         run.keep(rejects)
-    exchange = _exchange(connection, staged, added, wish, folder)
+    exchange = _exchange(connection, staged, added, wish, place)
     rows = sum(file.record_count for file in added)
     removed, kept = (None, []) if exchange is None else exchange
     if run.is_cancelled():
         raise Cancelled("The import was cancelled; nothing was changed.")
+    place.publish()
     snapshot_id = commit(transaction, run.job_id, added=[*added, *kept], removed=removed, now=run.now)
     return Imported(rows, snapshot_id, rejects)
 
@@ -200,23 +223,23 @@ def _write(
     targets: Mapping[str, Target],
     wish: Wish,
     run: Run,
-    folder: str,
+    place: Place,
 ) -> tuple[list[DataFile], list[Reject]]:
     """The file's rows as data files. Bad rows are looked for only once one was met: looking costs."""
     try:
         rows = strict_sql(connection, reading, targets)
-        added = write_rows(connection, staged, rows, columns=targets, folder=folder)
+        added = write_rows(connection, staged, rows, columns=targets, folder=place.folder, desk=place.desk)
         if not _has_forbidden_nulls(staged, added):
             return added, []
     except duckdb.Error:
         if run.is_cancelled():
             raise Cancelled("The import was cancelled; nothing was changed.") from None
-    _clear(staged, folder)
+    place.clear()
     with explained(reading.source):
         rows, rejects = lenient_sql(connection, reading, targets, wish.max_bad_rows)
         if len(rejects) > wish.max_bad_rows:
             raise refuse(rejects, wish.max_bad_rows)
-        added = write_rows(connection, staged, rows, columns=targets, folder=folder)
+        added = write_rows(connection, staged, rows, columns=targets, folder=place.folder, desk=place.desk)
     return added, rejects
 
 
@@ -225,21 +248,19 @@ def _has_forbidden_nulls(table: Table, files: Sequence[DataFile]) -> bool:
     return any((file.null_value_counts or {}).get(number) for file in files for number in required)
 
 
-def _clear(table: Table, folder: str) -> None:
-    shutil.rmtree(local_path(f"{table.location()}/data/{folder}"), ignore_errors=True)
-
-
-def _check_condition(connection: "duckdb.DuckDBPyConnection", added: Sequence[DataFile], rules: Rules) -> None:
+def _check_condition(
+    connection: "duckdb.DuckDBPyConnection", added: Sequence[DataFile], rules: Rules, place: Place
+) -> None:
     if not rules.condition or not added:
         return
-    rows = f"read_parquet({_paths(added)}, hive_partitioning=false) AS {quote_name(rules.alias)}"
+    rows = f"read_parquet({place.paths(added)}, hive_partitioning=false) AS {quote_name(rules.alias)}"
     query = f"SELECT count(*) FROM {rows} WHERE NOT coalesce({rules.condition}, false)"  # noqa: S608 - printed by us
     if connection.execute(query).fetchall()[0][0]:
         raise Conflict("The file holds rows that you may not write.", hint="You write only what you could read.")
 
 
 def _exchange(
-    connection: "duckdb.DuckDBPyConnection", table: Table, added: Sequence[DataFile], wish: Wish, folder: str
+    connection: "duckdb.DuckDBPyConnection", table: Table, added: Sequence[DataFile], wish: Wish, place: Place
 ) -> tuple[list[DataFile], list[DataFile]] | None:
     """The files that go, and the ones with what stays of their rows; None where files are only added."""
     if wish.mode == "append":
@@ -247,7 +268,7 @@ def _exchange(
     tasks = list(table.scan().plan_files())
     if wish.mode == "overwrite":
         return [task.file for task in tasks], []
-    _check_keys(connection, table, added, wish)
+    _check_keys(connection, table, added, wish, place)
     layout = layout_of(table)
     if layout is None or any(task.delete_files for task in tasks) or not table.spec().is_unpartitioned():
         raise Conflict(
@@ -256,23 +277,25 @@ def _exchange(
         )
     if not tasks or not added:
         return [], []
-    new = f"(SELECT * FROM read_parquet({_paths(added)}))"  # noqa: S608
+    new = f"(SELECT * FROM read_parquet({place.paths(added)}))"  # noqa: S608
     match = " AND ".join(f"o.{quote_name(name)} = n.{quote_name(name)}" for name in wish.key_columns)
     touched = []
     for task in tasks:
-        old = f"read_parquet([{quote(str(local_path(task.file.file_path)))}], schema={layout.reading})"
+        old = f"read_parquet({place.paths([task.file])}, schema={layout.reading})"
         query = f"SELECT 1 FROM {old} AS o SEMI JOIN {new} AS n ON {match} LIMIT 1"  # noqa: S608
         if connection.execute(query).fetchall():
             touched.append(task.file)
     if not touched:
         return [], []
-    old = f"read_parquet({_paths(touched)}, schema={layout.reading})"
+    old = f"read_parquet({place.paths(touched)}, schema={layout.reading})"
     left = f"(SELECT o.* FROM {old} AS o ANTI JOIN {new} AS n ON {match})"  # noqa: S608
-    kept = write_rows(connection, table, left, columns=layout.columns, folder=f"{folder}-kept")
+    kept = write_rows(connection, table, left, columns=layout.columns, folder=f"{place.folder}-kept", desk=place.desk)
     return touched, kept
 
 
-def _check_keys(connection: "duckdb.DuckDBPyConnection", table: Table, added: Sequence[DataFile], wish: Wish) -> None:
+def _check_keys(
+    connection: "duckdb.DuckDBPyConnection", table: Table, added: Sequence[DataFile], wish: Wish, place: Place
+) -> None:
     known = {field.name for field in table.schema().fields if field.field_type.is_primitive}
     unknown = [name for name in wish.key_columns if name not in known]
     if unknown or not wish.key_columns:
@@ -280,17 +303,13 @@ def _check_keys(connection: "duckdb.DuckDBPyConnection", table: Table, added: Se
     if not added:
         return
     keys = ", ".join(map(quote_name, wish.key_columns))
-    rows = f"read_parquet({_paths(added)})"
+    rows = f"read_parquet({place.paths(added)})"
     nulls = " OR ".join(f"{quote_name(name)} IS NULL" for name in wish.key_columns)
     if connection.execute(f"SELECT 1 FROM {rows} WHERE {nulls} LIMIT 1").fetchall():  # noqa: S608
         raise Conflict("A row of the file has no key.", hint="Key columns may not be null.")
     query = f"SELECT 1 FROM {rows} GROUP BY {keys} HAVING count(*) > 1 LIMIT 1"  # noqa: S608
     if connection.execute(query).fetchall():
         raise Conflict("Two rows of the file have the same key.", hint="Keep the one that counts.")
-
-
-def _paths(files: Sequence[DataFile]) -> str:
-    return "[" + ", ".join(quote(str(local_path(file.file_path))) for file in files) + "]"
 
 
 def _found(table: Table, snapshot_id: int) -> Imported:
