@@ -9,6 +9,7 @@ from core.settings import Settings
 from engine.agents.agents import Agents
 from engine.approvals.desk import Desk
 from engine.audit.log import AuditLog
+from engine.audit.search import AuditSearch
 from engine.catalog.catalog import Catalog
 from engine.connectors.pool import Connectors
 from engine.datasets.datasets import Datasets
@@ -48,6 +49,7 @@ class Engine:
     egress: EgressClient
     identity: Identity
     audit: AuditLog
+    audit_search: AuditSearch
     quotas: Quotas
     jobs: JobQueue
     schedules: Schedules

@@ -10,6 +10,7 @@ from core.settings import LimitSettings, QuerySettings, Settings
 from engine.agents.agents import Agents
 from engine.agents.agents import Ground as AgentGround
 from engine.audit.log import AuditLog
+from engine.audit.search import AuditSearch
 from engine.catalog.catalog import Catalog
 from engine.catalog.warehouses import Warehouses
 from engine.connectors.places import Places
@@ -84,6 +85,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
     results = build_kept(ground, catalog)
     prices = Prices(settings.query.usd_per_tb, settings.query.usd_per_cpu_hour)
     usage = Usage(store, prices, warehouse=lake.tenant_folder)
+    audit = build_audit(ground)
     quotas = Quotas(store, open_ledger(store, settings.limits), count=usage.admit)
     sql, lineage = build_sql(settings.query, store, catalog, usage, results)
     builder = QueryBuilder(catalog)
@@ -97,7 +99,8 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         vault=vault,
         egress=ground.egress,
         identity=identity,
-        audit=build_audit(ground),
+        audit=audit,
+        audit_search=AuditSearch(store, audit),
         quotas=quotas,
         jobs=JobQueue(store, part_of=lambda name: registry.get(name).emits),
         schedules=Schedules(store),

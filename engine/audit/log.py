@@ -23,10 +23,14 @@ from core.ports import AuditRecord
 from engine.audit import rows
 from engine.audit.chain import NO_MAC, AuditVerification, Head, extend, find_fault, is_sealed, seal_head
 from engine.audit.group import GroupCommit
+from engine.audit.terms import Terms
 from engine.store.db import Store
 
 Transform = Callable[[str, bytes], bytes]
 """Seals or opens bytes with the key of a tenant; the tenant "" stands for the platform itself."""
+
+Chains = dict[str, list[tuple[float, bytes, set[int]]]]
+"""By tenant what goes to the end of its chain: time, sealed record, and the terms that it is found by."""
 
 PLATFORM = ""
 CHUNK = 2_000
@@ -62,6 +66,7 @@ class AuditLog:
         self._unseal = unseal
         self._digest_key = blake2b(b"digests", key=digest_key, digest_size=32).digest()
         self._head_key = blake2b(b"heads", key=digest_key, digest_size=32).digest()
+        self.terms = Terms(digest_key)
         self._keyed: dict[str, blake2b] = {}
         self._written: dict[str, Head] = {}
         self._group: GroupCommit[AuditRecord] | None = None
@@ -115,7 +120,7 @@ class AuditLog:
         """Opened records in the order of the chain."""
         found = await self._store.read(lambda c: rows.read_records(c, tenant, after_seq=after_seq, limit=limit))
         return await asyncio.to_thread(
-            lambda: [AuditEntry(row.seq, row.at, self._opened(tenant, row.record)) for row in found]
+            lambda: [AuditEntry(row.seq, row.at, self.opened(tenant, row.record)) for row in found]
         )
 
     def _key(self, tenant: str) -> "blake2b":
@@ -126,10 +131,11 @@ class AuditLog:
         return self._keyed[tenant]
 
     def _commit(self, records: list[AuditRecord]) -> None:
-        chains: dict[str, list[tuple[float, bytes]]] = {}
+        chains: Chains = {}
         for record in records:
             tenant, sealed = self._sealed(record)
-            chains.setdefault(tenant, []).append((record.at.timestamp(), sealed))
+            found_by = self.terms.of_record(record, tenant)
+            chains.setdefault(tenant, []).append((record.at.timestamp(), sealed, found_by))
         self._written.update(self._store.write_now(lambda connection: self._append(connection, chains)))
 
     def _sealed(self, record: AuditRecord) -> tuple[str, bytes]:
@@ -139,12 +145,14 @@ class AuditLog:
         except NotFound:
             return PLATFORM, self._seal(PLATFORM, data)
 
-    def _append(self, connection: Connection, chains: dict[str, list[tuple[float, bytes]]]) -> dict[str, Head]:
+    def _append(self, connection: Connection, chains: Chains) -> dict[str, Head]:
         heads = {}
         for tenant in sorted(chains):  # one order everywhere, so that two processes cannot deadlock
             head, is_sound = self._take_head(connection, tenant)
-            added = extend(tenant, head, chains[tenant])
+            added = extend(tenant, head, ((at, sealed) for at, sealed, _ in chains[tenant]))
             rows.insert_records(connection, tenant, added)
+            found_by = [(term, row.seq) for row, item in zip(added, chains[tenant], strict=True) for term in item[2]]
+            rows.insert_terms(connection, tenant, found_by)
             heads[tenant] = Head(added[-1].seq, added[-1].hash)
             mac = seal_head(self._head_key, tenant, heads[tenant]) if is_sound else NO_MAC
             rows.update_head(connection, tenant, heads[tenant], mac)
@@ -167,7 +175,8 @@ class AuditLog:
         )
         return (last if last.seq > head.seq else head), is_sound
 
-    def _opened(self, tenant: str, sealed: bytes) -> AuditRecord | None:
+    def opened(self, tenant: str, sealed: bytes) -> AuditRecord | None:
+        """A stored record; None when its tenant's key is gone. May read the store."""
         try:
             values = json.loads(self._unseal(tenant, sealed))
         except PlatformError:

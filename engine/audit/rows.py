@@ -12,6 +12,7 @@ HeadRow = tuple[Head, bytes]
 INSERT_RECORDS = (
     "INSERT INTO audit (tenant_id, seq, at, previous_hash, hash, record) VALUES ({0}, {0}, {0}, {0}, {0}, {0})"
 )
+INSERT_TERMS = "INSERT INTO audit_term (tenant_id, term, seq) VALUES ({0}, {0}, {0}) ON CONFLICT DO NOTHING"
 INSERT_HEAD = text(
     "INSERT INTO audit_head (tenant_id, seq, hash, mac) VALUES (:tenant_id, :seq, :hash, :mac) ON CONFLICT DO NOTHING"
 )
@@ -61,6 +62,13 @@ def insert_records(connection: Connection, tenant: str, rows: Iterable[SealedRec
     mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
     values = [(tenant, row.seq, row.at, row.previous_hash, row.hash, row.record) for row in rows]
     connection.exec_driver_sql(INSERT_RECORDS.format(mark), values)
+
+
+def insert_terms(connection: Connection, tenant: str, found_by: Iterable[tuple[int, int]]) -> None:
+    """What records are found by: terms, and the number of a record."""
+    mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
+    values = [(tenant, term, seq) for term, seq in sorted(found_by)]  # in the index's order: it is faster
+    connection.exec_driver_sql(INSERT_TERMS.format(mark), values)
 
 
 def last_record(connection: Connection, tenant: str) -> Head:

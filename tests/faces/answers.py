@@ -9,7 +9,7 @@ from typing import Any
 from tests.faces.clients import Answer
 
 VOLATILE_KEYS = re.compile(
-    r"(^|_)(at|ms|id|token|since|time|version|plan|uptime_s|now|url|text|hash|secret|seq|checked_count|head|usd|manifest_size_bytes|data_plane)$"
+    r"(^|_)(at|ms|id|token|since|time|version|plan|uptime_s|now|url|text|hash|secret|seq|checked_count|head|usd|manifest_size_bytes|data_plane|today|storage|day)$"
 )
 
 

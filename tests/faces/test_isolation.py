@@ -40,6 +40,10 @@ NARROWS_TO_NOTHING = {
     ("list_datasets_by_project", "project_id"),
     ("list_queries", "project_id"),
     ("list_query_jobs_by_query", "query_id"),
+    ("search_audit", "user_id"),
+    ("search_audit", "table"),
+    ("search_audit", "connection_id"),
+    ("search_audit", "request_id"),
 }
 """Lists that an unknown id leaves empty, as one that names nothing of the caller's does."""
 
