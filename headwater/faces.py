@@ -1,5 +1,6 @@
 """The faces of a platform, each imported only when it is opened."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from headwater import __version__
@@ -14,6 +15,7 @@ def rest_face(platform: Platform) -> Any:
     from api.iceberg import iceberg_routes
     from api.rest import rest_app
     from api.uploads import upload_routes
+    from headwater.gateway import agent_addresses
     from headwater.iceberg import iceberg_gate
 
     return rest_app(
@@ -25,11 +27,13 @@ def rest_face(platform: Platform) -> Any:
             *content_routes(platform.dispatcher, platform.engine.query_jobs.contents),
             *upload_routes(platform.dispatcher, platform.engine.imports),
             *iceberg_routes(iceberg_gate(platform), platform.engine.identity),
+            *agent_addresses(platform),
         ],
     )
 
 
 def mcp_face(platform: Platform) -> Any:
+    from headwater.gateway import beside_mcp
     from mcp_server.server import mcp_app
 
     return mcp_app(
@@ -38,6 +42,7 @@ def mcp_face(platform: Platform) -> Any:
         version=__version__,
         results=platform.engine.results,
         state_key=platform.engine.vault.purpose_key("mcp request state"),
+        beside=partial(beside_mcp, platform),
     )
 
 
@@ -45,7 +50,11 @@ def grpc_server(platform: Platform, *, shared: bool) -> "GrpcServer":
     from api import grpc
 
     return grpc.grpc_server(
-        platform.dispatcher, platform.dispatcher.registry, settings=platform.settings.server, shared=shared
+        platform.dispatcher,
+        platform.dispatcher.registry,
+        settings=platform.settings.server,
+        shared=shared,
+        uploads=(platform.dispatcher, platform.engine.imports),
     )
 
 

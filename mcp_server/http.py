@@ -1,6 +1,6 @@
 """Streamable HTTP at `/mcp`: both protocol eras on one endpoint, stateless, guarded."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,8 +15,8 @@ from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.dispatch import Dispatcher
 from core.errors import InvalidArgument, NotFound
@@ -77,7 +77,13 @@ def wants_stream(headers: Headers, body: bytes) -> bool:
     return is_modern or b'"progressToken"' in body
 
 
-def http_app(server: Server[Any], dispatcher: Dispatcher[Any], settings: ServerSettings) -> Starlette:
+Beside = Callable[[ASGIApp], Sequence[BaseRoute]]
+"""Routes of others to serve beside `/mcp`; they are given the app that serves it."""
+
+
+def http_app(
+    server: Server[Any], dispatcher: Dispatcher[Any], settings: ServerSettings, beside: Beside = lambda app: ()
+) -> Starlette:
     """The app to serve; its lifespan starts and stops the transports."""
     max_body_bytes = settings.max_body_mb << 20
     transports = Transports(server, max_body_bytes=max_body_bytes)
@@ -88,7 +94,8 @@ def http_app(server: Server[Any], dispatcher: Dispatcher[Any], settings: ServerS
         async with transports.running():
             yield
 
-    routes = [Route(path, endpoint=door) for path in ("/mcp", "/mcp/")]
+    routes: list[BaseRoute] = [Route(path, endpoint=door) for path in ("/mcp", "/mcp/")]
+    routes += beside(door)
     routes.append(Route("/{path:path}", endpoint=NoSuchPath()))
     return Starlette(routes=routes, middleware=guards(settings), lifespan=lifespan)
 

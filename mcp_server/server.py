@@ -33,7 +33,7 @@ from core.settings import ServerSettings
 from mcp_server import resources
 from mcp_server.auth import SCOPE_KEY, Credentials, new_request_id
 from mcp_server.calls import Calls
-from mcp_server.http import http_app
+from mcp_server.http import Beside, http_app
 from mcp_server.listing import GateTool, RegistryTool, current_request
 from mcp_server.results import RPC_CODES, ResultsPort
 from mcp_server.toolsets import choose, parse_toolsets
@@ -143,13 +143,14 @@ def mcp_app(
     version: str,
     results: ResultsPort | None = None,
     state_key: bytes | None = None,
+    beside: Beside = lambda app: (),
 ) -> ASGIApp:
-    """The app that serves `/mcp`; it needs its lifespan.
+    """The app that serves `/mcp`, and the routes of others `beside` it; it needs its lifespan.
 
     state_key: 32 bytes or more that all replicas share, for confirmations; None makes one for this process."""
     leave_logging_to_the_platform()
     server = HeadwaterMCP(Calls(dispatcher, results), version=version, state_key=state_key)
-    return http_app(server._mcp_server, dispatcher, settings)
+    return http_app(server._mcp_server, dispatcher, settings, beside)
 
 
 async def run_stdio(

@@ -59,6 +59,10 @@ class Routing:
             return _routed(live, error=fault.error)
         return _routed(live, result=result)
 
+    async def call(self, by: Principal, live: Live, message: Mapping[str, Any]) -> dict[str, Any]:
+        """An agent's result. Raises AgentFault where it answers with an error."""
+        return await self._ask(by, live, message)
+
     async def route_to_project(
         self, by: Principal, project_id: str, message: Mapping[str, Any], *, limit_s: float = ALL_TOGETHER_S
     ) -> list[Routed]:
