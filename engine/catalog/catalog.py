@@ -11,11 +11,13 @@ from core.errors import Conflict, NotFound
 from engine.catalog.annotations import NO_NOTES, Annotations, Notes, Place, TableNotes
 from engine.catalog.config import CatalogConfig, CatalogConfigs
 from engine.catalog.connections import Connections
+from engine.catalog.guests import Guests, Opened, narrowed
 from engine.catalog.search import Search
 from engine.catalog.snapshots import Connectors, Snapshot, Snapshots
 from engine.catalog.views import Seen, View
 from engine.catalog.warehouses import Warehouses
 from engine.connectors.connector import ColumnInfo, ConnectionSpec, Connector, RelationInfo, Versioned
+from engine.connectors.shared import OWNER, SHARE
 from engine.lake.names import split_name
 from engine.policy.decide import Caller, decide
 from engine.policy.index import OPEN, ConnectionPolicies, caller_of
@@ -92,19 +94,28 @@ class Catalog:
         self.configs = CatalogConfigs(store, warehouses=warehouses, seal=seal, open=open, clock=clock)
         self.annotations = Annotations(store, clock=clock)
         self.snapshots = Snapshots(connections=self.connections, connectors=connectors, ttl_s=schema_ttl_s, clock=clock)
+        self._guests = Guests(self.policies, self.annotations)
         self._search = Search(connections=self.connections, view=self.view, annotations=self.annotations)
         self.search = self._search.search
 
     async def snapshot(self, principal: Principal, connection_id: str) -> Snapshot:
-        """The schema of a connection. Raises NotFound, Unavailable."""
-        return await self.snapshots.snapshot(principal, connection_id)
+        """The schema of a connection; of a share, what its owner leaves of it. Raises NotFound, Unavailable."""
+        found = await self.snapshots.snapshot(principal, connection_id)
+        return found if found.spec.kind != SHARE else (await self._opened(found)).snapshot
+
+    async def _opened(self, found: Snapshot) -> Opened:
+        return await self._guests.open(found, self._clock(), self._mask_key(found.spec.options[OWNER]))
 
     async def view(self, principal: Principal, connection_id: str, as_of: str = "") -> View:
         """What of the connection the caller may see; with `as_of`, of its relations as they were.
 
         Raises NotFound, Unavailable, and Conflict when the connection keeps no past."""
-        snapshot = await self.snapshot(principal, connection_id)
-        view = await self._present(principal, snapshot, connection_id)
+        snapshot = await self.snapshots.snapshot(principal, connection_id)
+        if snapshot.spec.kind == SHARE:
+            opened = await self._opened(snapshot)
+            view = self._shared(opened, await self._present(principal, opened.snapshot, connection_id))
+        else:
+            view = await self._present(principal, snapshot, connection_id)
         return await self._past(view, as_of) if as_of else view
 
     async def _present(self, principal: Principal, snapshot: Snapshot, connection_id: str) -> View:
@@ -127,6 +138,19 @@ class Catalog:
             return _decide(relation, tags, policies, caller, now, self._mask_key(principal.tenant))
 
         return View(principal, snapshot, key, look, self._seen_by(snapshot, key), judge=judge)
+
+    def _shared(self, opened: Opened, own: View) -> View:
+        """What the owner leaves, narrowed by the guest's own policies, which see no more of it than the guest does."""
+        key: Hashable = ("shared", opened.key, own.key)
+
+        def look(name: str) -> Governed | None:
+            return narrowed(opened.governed[name], own.decide(name)) if name in opened.governed else None
+
+        def judge(name: str, relation: RelationInfo) -> Governed | None:
+            found = opened.judge(name, relation, self._clock())
+            return None if found is None else narrowed(found, own.judge(name, found.relation))
+
+        return View(own.principal, own.snapshot, key, look, self._seen_by(own.snapshot, key), judge=judge)
 
     async def _past(self, view: View, as_of: str) -> View:
         """The same caller's view of what the relations were: decided afresh, on the columns that they had."""

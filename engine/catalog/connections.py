@@ -15,7 +15,9 @@ from sqlalchemy.exc import IntegrityError
 from core.errors import Conflict, InvalidArgument, NotFound
 from engine.connectors.connector import ConnectionSpec
 from engine.connectors.kinds import split_options
+from engine.connectors.shared import NAMESPACE, OWNER, SHARE
 from engine.lake.names import CATALOG
+from engine.projects.shares import SharedDataset, read_shared
 from engine.store.db import Store
 from engine.store.flights import DEFAULT_TTL_S, TenantCache
 from engine.store.tables import catalog_configs, column_tags, connections, descriptions
@@ -208,7 +210,9 @@ class Connections:
                 )
             ).first()
             lakehouse = _lakehouse(json.loads(config[0]), config[1]) if config else _lakehouse({}, 0.0)
-            stored = {lakehouse.connection_id: lakehouse, **{row["connection_id"]: _stored(row) for row in rows}}
+            shared = {item.share_id: _shared(item) for item in read_shared(connection, tenant)}
+            stored = {lakehouse.connection_id: lakehouse, **shared}
+            stored |= {row["connection_id"]: _stored(row) for row in rows}
             return _Loaded(stored, {row["connection_id"]: row["secret"] for row in rows if row["secret"]})
 
         return await self._store.read(work)
@@ -237,6 +241,21 @@ def _lakehouse(config: Mapping[str, Any], updated_at: float) -> StoredConnection
         updated_at=updated_at,
         catalog_name=config.get("catalog_name") or CATALOG,
         is_built_in=True,
+    )
+
+
+def _shared(item: SharedDataset) -> StoredConnection:
+    """A dataset of another tenant as a connection, which is there as long as it is shared."""
+    return StoredConnection(
+        connection_id=item.share_id,
+        name=f"{item.project_name}: {item.namespace}"[:255],
+        kind=SHARE,
+        options={OWNER: item.owner, NAMESPACE: item.namespace},
+        description=item.description or f"The dataset {item.namespace} of {item.owner}, shared with you.",
+        version=item.version,
+        created_at=item.created_at,
+        updated_at=item.created_at,
+        is_built_in=False,
     )
 
 

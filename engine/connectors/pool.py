@@ -1,6 +1,8 @@
 """Open connections, kept per tenant, connection and version."""
 
 import asyncio
+import json
+import os
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Collection
@@ -17,15 +19,17 @@ from engine.connectors.kinds import DuckdbOptions, FilesOptions, PostgresqlOptio
 from engine.connectors.lakehouse import LakehouseConnector
 from engine.connectors.places import Places
 from engine.connectors.postgres import PostgresConnector
+from engine.connectors.shared import NAMESPACE, OWNER, PATHS, SHARE, ShareConnector, placed
 from engine.connectors.sqlite import SqliteConnector
 from engine.lake.buckets import EXTENSIONS, read_bucket
 from engine.lake.sites import Site
+from engine.lake.storage import local_path
 from engine.lake.warehouse import Lake
 
 MAX_OPEN = 64
 
 Key = tuple[str, str]
-State = tuple[int, Site | None]
+State = tuple[int, Site | tuple[str, ...] | None]
 """What an open connector was made for, version and place; in another state another one takes its place."""
 
 
@@ -51,6 +55,9 @@ class Connectors:
 
     async def get(self, spec: ConnectionSpec) -> Connector:
         """The open connector. Raises Unavailable when it points where it no longer may, or where nothing is."""
+        if spec.kind == SHARE and PATHS not in spec.options:
+            far = self._lake.is_far(spec.options[OWNER])
+            spec = await asyncio.to_thread(placed, self._lake, spec) if far else placed(self._lake, spec)
         key, state = (spec.tenant, spec.connection_id), self._state(spec)
         opened_in, connector = self._open.get(key, (None, None))
         if connector is not None and opened_in == state:
@@ -106,6 +113,9 @@ class Connectors:
         """A connector that nobody shares: for a connection that is not stored yet. Blocking.
 
         Raises Conflict on wrong options, Unauthorized or NotFound on a place that they may not or cannot name."""
+        if spec.kind == SHARE:
+            paths = [Path(os.path.realpath(local_path(path))) for path in json.loads(spec.options[PATHS])]
+            return ShareConnector(self._lake, spec, self._plan(directories=paths, extensions=["avro", "iceberg"]))
         options = read_options(spec.kind, spec.options, spec.secret)
         if isinstance(options, DuckdbOptions):
             path = self._places.check_path(options.path)
@@ -128,6 +138,8 @@ class Connectors:
         return replace(plan, bucket=bucket)
 
     def _state(self, spec: ConnectionSpec) -> State:
+        if spec.kind == SHARE:
+            return spec.version, (spec.options[OWNER], spec.options[NAMESPACE], spec.options[PATHS])
         is_lakehouse = spec.kind == LakehouseConnector.kind
         return spec.version, self._lake.site(spec.tenant) if is_lakehouse else None
 

@@ -14,6 +14,7 @@ from core.errors import Unavailable
 from core.settings import Settings
 from engine.connectors.connector import ConnectionSpec, Connector
 from engine.connectors.pool import Wrap
+from engine.connectors.shared import OWNER, SHARE
 from engine.lake.buckets import read_bucket
 from engine.lake.warehouse import Lake
 from headwater.edge.address import FarLink, total_memory_mb
@@ -49,6 +50,8 @@ class Edges:
         """Gives connections whose statements run in a data plane."""
 
         def wrapped(spec: ConnectionSpec, connector: Connector) -> Connector:
+            if spec.kind == SHARE:
+                return RemoteLakehouse(spec, connector, self._link(SHARE), lake.site(spec.options[OWNER]).root)
             if spec.kind != LAKEHOUSE:
                 return RemoteConnector(spec, connector, self._link(spec.kind), "")
             site = lake.site(spec.tenant)

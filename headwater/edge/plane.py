@@ -1,6 +1,7 @@
 """The data plane's own side of a query: the connections it holds open, and who may use them now."""
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -14,9 +15,10 @@ from engine.connectors.connector import ConnectionSpec, Connector
 from engine.connectors.ipc import load_arrow
 from engine.connectors.places import Places, real_path, touches
 from engine.connectors.pool import Connectors
+from engine.connectors.shared import OWNER, PATHS, SHARE
 from engine.connectors.stream import stuck_s
 from engine.lake.sites import Site
-from engine.lake.storage import is_remote
+from engine.lake.storage import is_remote, local_path
 from engine.lake.warehouse import CHECK_AGAIN_S, Lake, check_endpoint
 from headwater.edge.share import FairShare
 
@@ -78,7 +80,9 @@ class Plane:
         if self._loading is not None:
             await asyncio.shield(self._loading)
         key = (spec.tenant, spec.connection_id)
-        if place:
+        if spec.kind == SHARE:
+            self._check_share(spec, place)
+        elif place:
             self._sites[spec.tenant] = await self._site(spec, place)
             spec = replace(spec, secret={})
         async with self.share.turn(key, patience_s=patience_s):
@@ -93,6 +97,16 @@ class Plane:
         if folder != own and not is_allowed:
             raise Unauthorized("The lakehouse is outside the folders that this data plane may read.")
         return folder
+
+    def _check_share(self, spec: ConnectionSpec, place: str) -> None:
+        """Every folder lies in the owner's lakehouse, and none is all of it. Raises Unauthorized."""
+        owner = spec.options.get(OWNER, "")
+        if not owner.isascii() or not owner.replace("-", "").replace("_", "").isalnum():
+            raise Unauthorized("A share without an owner.")
+        root = self._checked(owner, place)
+        for path in map(real_path, map(local_path, json.loads(spec.options.get(PATHS, "[]")))):
+            if path == root or not path.is_relative_to(root):
+                raise Unauthorized("A shared table is outside its owner's lakehouse.")
 
     async def _site(self, spec: ConnectionSpec, place: str) -> Site:
         own = self._settings.home / "warehouse" / spec.tenant
