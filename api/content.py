@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -31,19 +31,19 @@ def content_routes(dispatcher: Dispatcher[Any], content: Content) -> list[Route]
     async def export(request: Request) -> Response:
         export_id = request.path_params["export_id"]
         principal = await admit(request, "download_export", {"export_id": export_id})
-        return answer(request, await content.open_export(principal, export_id))
+        return answer(request, await content.open_export(principal, export_id), dispatcher.stay(principal))
 
     async def table_export(request: Request) -> Response:
         job_id = request.path_params["job_id"]
         principal = await admit(request, "get_export_job", {"job_id": job_id})
         if not principal.may("query.export"):
             raise NotFound("This link does not work any more.", hint="Ask for a new one.")
-        return answer(request, await content.open_export(principal, job_id))
+        return answer(request, await content.open_export(principal, job_id), dispatcher.stay(principal))
 
     async def result(request: Request) -> Response:
         job_id, kind = request.path_params["job_id"], request.path_params["format"]
         principal = await admit(request, "download_query_result", {"job_id": job_id, "format": kind})
-        return answer(request, await content.open_result(principal, job_id, kind))
+        return answer(request, await content.open_result(principal, job_id, kind), dispatcher.stay(principal))
 
     async def admit(request: Request, tool: str, arguments: dict[str, str]) -> Any:
         query, request_id = request.query_params, request_id_of(request.scope)
@@ -82,30 +82,38 @@ def _guarded(serve: Any) -> Any:
     return guarded
 
 
-def answer(request: Request, download: Download) -> Response:
-    """The file, or the part of it that was asked for. Raises RangeNotSatisfiable."""
+def answer(request: Request, download: Download, stay: AbstractContextManager[None]) -> Response:
+    """The file, or the part of it that was asked for, for as long as the caller may `stay`.
+
+    Raises RangeNotSatisfiable."""
     headers = {**_SAFE, "content-disposition": disposition(download.name)}
     size = download.size_bytes
     if size is None:
         headers["accept-ranges"] = "none"
-        return _stream(request, download, 200, headers, 0, 0)
+        return _stream(request, download, stay, 200, headers, (0, 0))
     start, end = read_range(request.headers.get("range", ""), size)
     headers |= {"accept-ranges": "bytes", "content-length": str(end - start)}
     if (start, end) == (0, size):
-        return _stream(request, download, 200, headers, start, end)
+        return _stream(request, download, stay, 200, headers, (start, end))
     headers["content-range"] = f"bytes {start}-{end - 1}/{size}"
-    return _stream(request, download, 206, headers, start, end)
+    return _stream(request, download, stay, 206, headers, (start, end))
 
 
 def _stream(
-    request: Request, download: Download, status: int, headers: dict[str, str], start: int, end: int
+    request: Request,
+    download: Download,
+    stay: AbstractContextManager[None],
+    status: int,
+    headers: dict[str, str],
+    part: tuple[int, int],
 ) -> Response:
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=download.media_type)
 
     async def body() -> AsyncIterator[bytes]:
-        async for piece in download.read(start, end):
-            yield piece
+        with stay:
+            async for piece in download.read(*part):
+                yield piece
 
     return StreamingResponse(body(), status, headers, download.media_type)
 

@@ -28,7 +28,7 @@ def upload_routes(dispatcher: Dispatcher[Any], receiver: Receiver) -> list[Route
         try:
             principal = await sign_in(request)
             await dispatcher.call(Call("get_import_job", {"job_id": job_id}, FACE, request_id, principal=principal))
-            return answer(request, await receiver.open_rejects(principal, job_id))
+            return answer(request, await receiver.open_rejects(principal, job_id), dispatcher.stay(principal))
         except PlatformError as error:
             return refusal(request, error)
 
@@ -44,7 +44,8 @@ def upload_routes(dispatcher: Dispatcher[Any], receiver: Receiver) -> list[Route
             arguments = {"upload_id": upload_id}
             await dispatcher.call(Call("get_upload", arguments, FACE, request_id, principal=principal))
             start, size, total = read_content_range(request.headers.get("content-range", ""))
-            found = await receiver.receive(principal, upload_id, start, _exactly(request, size), total=total)
+            with dispatcher.stay(principal):
+                found = await receiver.receive(principal, upload_id, start, _exactly(request, size), total=total)
         except PlatformError as error:
             return refusal(request, error)
         body = {"upload_id": upload_id, "received_bytes": found.received_bytes}
