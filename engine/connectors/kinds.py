@@ -71,6 +71,8 @@ def read_options(kind: str, options: Mapping[str, str], secret: Mapping[str, str
     """The options of a connection as its model. Raises Conflict that never shows a secret.
 
     No request schema can say which options go with which kind, so wrong ones are no InvalidArgument."""
+    if kind == "share":
+        raise Conflict("A dataset that is shared with you can only be read.", hint="Its owner changes it.")
     if kind not in OPTIONS:
         raise InvalidArgument(f"No connection kind {kind[:40]!r}.", hint=f"Kinds: {', '.join(OPTIONS)}.")
     try:

@@ -9,7 +9,8 @@ from core.errors import Conflict, NotFound, PlatformError, QueryUnauthorized
 from engine.catalog.annotations import NO_NOTES
 from engine.catalog.catalog import Catalog
 from engine.catalog.snapshots import Snapshot
-from engine.connectors.connector import ColumnInfo, RelationInfo
+from engine.connectors.connector import ColumnInfo, ConnectionSpec, RelationInfo
+from engine.connectors.shared import SHARE
 from engine.lake.names import split_name
 from engine.policy.decide import Caller, claim_of, decide
 from engine.policy.families import fits
@@ -113,6 +114,7 @@ class Rulebook:
         """How a query of somebody's would be governed. Nothing is run. Raises Unauthorized, NotFound."""
         check_change(by)
         view = await self._catalog.view(whom, connection_id)
+        _refuse_share(view.spec)
         connector = await self._catalog.connector(by, connection_id)
         from engine.sql.bind import prepare
 
@@ -128,6 +130,7 @@ class Rulebook:
         """What somebody sees of a table, and which policies say so. Raises Unauthorized, NotFound."""
         check_change(by)
         snapshot = await self._catalog.snapshot(by, connection_id)
+        _refuse_share(snapshot.spec)
         key = snapshot.key(split_name(table))
         if key is None:
             raise NotFound(f"No table {table[:80]!r} in {connection_id}.", hint="list_tables shows the tables.")
@@ -141,6 +144,14 @@ class Rulebook:
             nothing = TableEffect(relation.name, {}, {column.name: "hidden" for column in relation.columns}, ())
             return Access(False, nothing, seen)
         return Access(True, _effect(governed, known.policies), seen)
+
+
+def _refuse_share(spec: ConnectionSpec) -> None:
+    """What holds there is its owner's to show."""
+    if spec.kind == SHARE:
+        raise Conflict(
+            "A dataset that is shared with you is governed by its owner.", hint="list_columns shows what you may see."
+        )
 
 
 def _of_identity(rule: Rule, snapshot: Snapshot) -> RelationInfo | None:
