@@ -158,7 +158,7 @@ async def test_a_masked_password_goes_back_to_its_own_address_alone(
         shown = (await call(here, "set_catalog_config", uri=given)).uri
         assert "qzqz" not in shown and "***" in shown
         assert (await call(here, "set_catalog_config", uri=shown)).uri == shown
-        assert here.engine.lake.is_shared("default") and await _url(here) == given
+        assert here.engine.lake.is_far("default") and _url(here) == given
         moved = shown.replace("postgres:", "root:")
         with pytest.raises(Unavailable):  # tried with `***`, not with the password of another address
             await call(here, "set_catalog_config", uri=moved)
@@ -172,6 +172,5 @@ async def test_a_masked_password_goes_back_to_its_own_address_alone(
     assert masked_url("postgresql://u:p%40ss@h:1/d") == "postgresql://u:***@h:1/d"
 
 
-async def _url(platform: Platform) -> str:
-    shared = platform.engine.catalog.configs._warehouses.shared("default")
-    return "" if shared is None else shared[1]
+def _url(platform: Platform) -> str:
+    return platform.engine.lake.site("default").uri
