@@ -57,6 +57,13 @@ BY_TOOL: dict[str, dict[str, Any]] = {
         "limit": 2,
     },
     "get_record_by_id": {"table": "people", "key": ["2"], "as_of": ""},
+    "accept_invitation": {"password": "correct horse battery"},
+    "reset_password": {"password": "correct horse battery"},
+    "change_password": {"new_password": "correct horse battery"},
+    "invite_user": {"email": "invited@example.com"},
+    "set_tenant_tier": {"tier": "enterprise"},  # else what follows would be limited
+    "update_role": {"permissions": ["query.run"]},
+    "update_user": {"attributes": {"region": "eu"}},
     "create_policy": {"kind": "column", "table": "", "tag": "parity", "privacy": "hidden", "enabled": False},
     "create_agent": {"system_prompt": "You answer.", "connections": ["side"], "capabilities": ["query"]},
     "update_agent": {"capabilities": {"query": True}, "expected_version": 1},

@@ -41,6 +41,11 @@ IDS = {
     "upload": "no-such-id",
     "import_job": "no-such-id",
     "export_job": "no-such-id",
+    "tenant": "default",
+    "user": "spare",
+    "role": "spare-role",
+    "client": "spare-client",
+    "session": "no-such-id",
     "approval": "no-such-id",
     "notice_destination": "no-such-id",
     "project": "atlas",
@@ -74,6 +79,12 @@ async def _fill(platform: Platform, data: Path) -> dict[str, str | None]:
     await identity.directory.create_tenant("Other", tenant_id="other", tier="enterprise")
     await identity.directory.create_user("other", user_id="olga", roles=["admin"])
     await identity.directory.create_user("default", user_id="nobody", roles=[])
+    await identity.directory.create_user("default", user_id="spare", roles=["viewer"])
+    await identity.directory.create_client("default", client_id="spare-client", name="Spare", roles=["viewer"])
+    for tenant in ("default", "other"):
+        await identity.directory.define_role(tenant, "spare-role" if tenant == "default" else "foreign-role", [])
+    await identity.directory.create_user("other", user_id="foreign-user", roles=["viewer"])
+    await identity.directory.create_client("other", client_id="foreign-client", roles=["viewer"])
     await connections.create("default", name="Side", kind="sqlite", options=options, connection_id="side")
     await connections.create("other", name="Theirs", kind="sqlite", options=options, connection_id="foreign-connection")
     projects = platform.engine.desk.projects
