@@ -89,6 +89,13 @@ class Rows:
         rows = await self._store.read(lambda connection: connection.execute(query).all())
         return [_managed(row) for row in rows]
 
+    async def forget_archived(self, time: float) -> None:
+        """Take away the rows of datasets that were deleted before, once none of their tables is left."""
+        c, t = datasets.c, managed_tables.c
+        left = select(t.table_id).where(t.tenant_id == c.tenant_id, t.dataset_id == c.dataset_id).exists()
+        query = delete(datasets).where(c.state == "archived", c.archived_at < time, ~left)
+        await self._store.write(lambda connection: connection.execute(query))
+
     async def tenants(self) -> list[str]:
         """Every tenant with something unfinished."""
         found: set[str] = set()

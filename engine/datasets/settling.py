@@ -55,6 +55,7 @@ class Settler:
         for row in await self.rows.archived_before(self.clock() - KEEP_S):
             await self._purge(row)
             count += 1
+        await self.rows.forget_archived(self.clock() - KEEP_S)
         return count
 
     async def _settle(self, row: Dataset | ManagedTable) -> None:

@@ -46,7 +46,7 @@ CASES: dict[str, Case] = {
     "files gone": ("purge", {}, places, "delete_folder", -1),
     "expiry planned": ("expire_snapshots", {}, expiry, "expire", 1),
     "expiry committed": ("expire_snapshots", {}, expiry, "expire", -1),
-    "one file deleted": ("expire_snapshots", {}, table_jobs, "local_path", 2),
+    "one file deleted": ("expire_snapshots", {}, table_jobs, "_delete_one", 2),
 }
 
 

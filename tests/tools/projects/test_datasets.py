@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from core.errors import Conflict, InvalidArgument, NotFound, Unauthorized
@@ -90,6 +92,41 @@ async def test_deleted_files_are_purged_after_a_week(shop: Shop) -> None:
     assert not list((folder / "orders").rglob("*.parquet")) and list((folder / "customers").rglob("*.parquet"))
     with pytest.raises(NotFound):
         await shop.call("restore_managed_table", table_id=found["orders"])
+
+
+async def test_a_deleted_dataset_is_forgotten_after_a_week_and_its_id_is_free_again(shop: Shop) -> None:
+    for name in ("sales", "people"):
+        await shop.call("create_dataset", name=name, dataset_id=name)
+    await shop.call("create_managed_table", name="t", schema=COLUMNS, dataset_id="sales")
+    await shop.call("delete_dataset", dataset_id="sales")
+    settler = shop.platform.engine.datasets.settler
+    await settler.upkeep()
+    with pytest.raises(Conflict):
+        await shop.call("create_dataset", name="other", dataset_id="sales")
+    now = settler.clock()
+    settler.clock = lambda: now + 8 * 24 * 3600
+    assert await settler.upkeep() == 1
+    assert (await shop.call("list_datasets", archived=True)).datasets == []
+    with pytest.raises(NotFound):
+        await shop.call("restore_dataset", dataset_id="sales")
+    await shop.call("create_dataset", name="other", dataset_id="sales")
+    assert {item.name for item in (await shop.call("list_datasets")).datasets} == {"people", "other"}
+
+
+async def test_what_a_kill_left_half_done_is_ended_by_the_next_to_look(shop: Shop) -> None:
+    dataset = await shop.call("create_dataset", name="sales")
+    table = await shop.call("create_managed_table", name="t", schema=COLUMNS, dataset_id=dataset.id)
+    datasets = shop.platform.engine.datasets
+    row, now = await datasets.rows.table("default", table.id), datasets.settler.clock()
+    target = json.dumps({"dataset_id": dataset.id, "name": "moved"})
+    await datasets.rows.change(row, now, state="moving", target=target, taken_name=f"{dataset.id}.moved")
+    assert [item.table for item in (await shop.call("list_managed_tables")).tables] == ["sales.t"]
+    datasets.settler.clock = lambda: now + 30
+    assert [item.table for item in (await shop.call("list_managed_tables")).tables] == ["sales.moved"]
+    await datasets.rows.change(await datasets.rows.dataset("default", dataset.id), now + 31, state="archiving")
+    datasets.settler.clock = lambda: now + 90
+    assert (await shop.call("list_managed_tables")).tables == []
+    assert shop.platform.engine.lake.namespaces("default") == []
 
 
 async def test_columns_are_added_and_widened_and_never_lost(shop: Shop) -> None:
