@@ -30,6 +30,18 @@ _PROTO_TYPES = {
 }
 
 
+class UploadPart(Model):
+    """One message of the stream that fills an upload."""
+
+    upload_id: str | None = Field(None, description="Id, as create_upload answered; the first message has it.")
+    offset: int | None = Field(None, description="Where the bytes begin; default where the last ones ended, first 0.")
+    data: bytes = Field(b"", description="The next bytes of the file.")
+
+
+# Streams of parts from the client, by the tool that answers when they end. HTTP has PUT with ranges for it.
+STREAMED: dict[str, tuple[str, type[BaseModel]]] = {"get_upload": ("SendUpload", UploadPart)}
+
+
 class Accepted(Model):
     """What every method of a job can answer beside its result."""
 
@@ -60,6 +72,7 @@ class MethodSpec:
     request: str
     response: str
     is_streaming: bool
+    part: type[BaseModel] | None = None  # what the client sends a stream of
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +107,15 @@ def build_schema(registry: Registry) -> Schema:
 def _methods(tool: Tool) -> Iterator[MethodSpec]:
     for name in (camel(tool.name), *ALIASES.get(tool.name, ())):
         yield MethodSpec(name, tool, f"{name}Request", f"{name}Response", tool.emits is not None)
+    if tool.name in STREAMED:
+        name, part = STREAMED[tool.name]
+        yield MethodSpec(name, tool, f"{name}Request", f"{name}Response", False, part)
 
 
 def _request(method: MethodSpec) -> MessageSpec:
     tool = method.tool
+    if method.part is not None:
+        return MessageSpec(method.request, tuple(fields_of(method.part)), inspect.cleandoc(method.part.__doc__ or ""))
     fields = fields_of(tool.request) + (fields_of(Patience) if tool.job else [])
     for spec in fields:
         if spec.type.form is Form.ROWS:
@@ -194,6 +212,7 @@ def file_descriptor(schema: Schema, lock: Mapping[str, LockedMessage]) -> descri
                 input_type=f".{PACKAGE}.{method.request}",
                 output_type=f".{PACKAGE}.{method.response}",
                 server_streaming=method.is_streaming or None,
+                client_streaming=method.part is not None or None,
             )
     return file
 

@@ -1,6 +1,6 @@
 """The gRPC face: every tool as a method, with reflection and health, on one grpc.aio server."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -11,13 +11,16 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from pydantic import BaseModel
 
 from api.grpc_errors import status_code, status_of
+from api.grpc_uploads import Entrance, take_upload
 from api.protolock import shipped_lock
-from api.rpc import REQUEST_ID_KEY, Gate, Metadata, Rpc, Rpcs, build_rpcs, own_timeout_s
+from api.rpc import REQUEST_ID_KEY, Gate, Metadata, Rpc, Rpcs, build_rpcs, own_timeout_s, request_id
 from core.errors import PlatformError, Unavailable
 from core.registry import Registry
 from core.settings import ServerSettings
 
 if TYPE_CHECKING:
+    from core.ports import Receiver
+
     Servicer = grpc.aio.ServicerContext[bytes, bytes]
 
 FACE = "grpc"
@@ -33,8 +36,17 @@ class GrpcServer:
 
     Reflection and health need no token: they tell what the committed .proto tells, and load balancers have none."""
 
-    def __init__(self, gate: Gate, rpcs: Rpcs, *, settings: ServerSettings, shared: bool = False):
+    def __init__(
+        self,
+        gate: Gate,
+        rpcs: Rpcs,
+        *,
+        settings: ServerSettings,
+        shared: bool = False,
+        uploads: "tuple[Entrance, Receiver] | None" = None,
+    ):
         self._gate = gate
+        self._uploads = uploads
         self._rpcs = rpcs
         self._settings = settings
         self._shared = shared or settings.workers > 1
@@ -44,7 +56,7 @@ class GrpcServer:
     async def start(self) -> int:
         """Listen, and say on which port. Raises Unavailable when the port is taken."""
         self._server = server = grpc.aio.server(options=self._options())
-        server.add_generic_rpc_handlers((_Methods(self._gate, self._rpcs),))
+        server.add_generic_rpc_handlers((_Methods(self._gate, self._rpcs, self._uploads),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [*self._rpcs.services, health.SERVICE_NAME]
         _describe_known_services(self._rpcs.pool)
@@ -86,10 +98,19 @@ class GrpcServer:
 
 
 def grpc_server(
-    gate: Gate, registry: Registry, *, settings: ServerSettings, lock_path: Path | None = None, shared: bool = False
+    gate: Gate,
+    registry: Registry,
+    *,
+    settings: ServerSettings,
+    lock_path: Path | None = None,
+    shared: bool = False,
+    uploads: "tuple[Entrance, Receiver] | None" = None,
 ) -> GrpcServer:
-    """A server of a registry's tools, with the field numbers of the shipped lock unless told otherwise."""
-    return GrpcServer(gate, build_rpcs(registry, lock_path or shipped_lock()), settings=settings, shared=shared)
+    """A server of a registry's tools, with the field numbers of the shipped lock unless told otherwise.
+
+    `uploads`: who lets bytes of uploads in, and who takes them."""
+    rpcs = build_rpcs(registry, lock_path or shipped_lock())
+    return GrpcServer(gate, rpcs, settings=settings, shared=shared, uploads=uploads)
 
 
 def _credentials(cert: Path, key: Path) -> grpc.ServerCredentials:
@@ -105,8 +126,11 @@ def _describe_known_services(pool: DescriptorPool) -> None:
 class _Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
     """Finds the method of a path. Bytes go in and out raw, so that a bad message is our error, not gRPC's."""
 
-    def __init__(self, gate: Gate, rpcs: Rpcs):
+    def __init__(self, gate: Gate, rpcs: Rpcs, uploads: "tuple[Entrance, Receiver] | None" = None):
         self._handlers = {path: _method_of(gate, rpc) for path, rpc in rpcs.methods.items()}
+        if uploads is not None:
+            take = grpc.stream_unary_rpc_method_handler
+            self._handlers |= {path: take(_intake(*uploads, rpc)) for path, rpc in rpcs.streams.items()}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         return self._handlers.get(handler_call_details.method)
@@ -146,6 +170,21 @@ def _stream(gate: Gate, rpc: Rpc) -> Callable[[bytes, "Servicer"], Awaitable[Non
             await context.write(await rpc.answer(gate, call, metadata))
         except PlatformError as error:
             await _abort(context, error, call.request_id)
+
+    return answer
+
+
+def _intake(
+    entrance: Entrance, receiver: "Receiver", rpc: Rpc
+) -> Callable[[AsyncIterator[bytes], "Servicer"], Awaitable[bytes]]:
+    async def answer(requests: AsyncIterator[bytes], context: "Servicer") -> bytes:
+        metadata = dict(context.invocation_metadata() or ())
+        known = request_id(metadata)
+        context.set_trailing_metadata(((REQUEST_ID_KEY, known),))
+        try:
+            return await take_upload(entrance, receiver, rpc, aiter(requests), {**metadata, REQUEST_ID_KEY: known})
+        except PlatformError as error:
+            await _abort(context, error, known)
 
     return answer
 

@@ -11,6 +11,7 @@ from api.openapi_errors import (
     error_responses,
 )
 from api.openapi_schemas import BY_SKIP, Schema, Schemas
+from api.preconditions import TAG, expected_field, has_tag
 from api.rest_calls import MAX_WAIT_S
 from api.streams import ARROW, ARROW_FIELD, SSE
 from core.dispatch import DEFAULT_WAIT_S
@@ -34,7 +35,8 @@ def openapi_document(registry: Registry, *, version: str, public_url: str = "") 
             path = route.path if route.at_root else f"/v1{route.path}"
             operation = _operation(tool, route, schemas, _operation_id(tool, route, named))
             paths.setdefault(path, {})[route.method.lower()] = operation
-    paths |= TOKEN_PATHS | CONTENT_PATHS
+    for path, operations in (TOKEN_PATHS | CONTENT_PATHS).items():
+        paths.setdefault(path, {}).update(operations)
     schemas.prune([paths, RESPONSES])
     return {
         "openapi": "3.1.0",
@@ -155,6 +157,15 @@ def _extra_parameters(tool: Tool) -> list[Schema]:
                 "schema": {"type": "string"},
             }
         )
+    if expected_field(tool):
+        found.append(
+            {
+                "name": "If-Match",
+                "in": "header",
+                "description": "The `ETag` that you read: if it has changed since, nothing is done, and 409 is answered.",
+                "schema": {"type": "string", "pattern": TAG},
+            }
+        )
     if tool.takes_key:
         found.append(
             {
@@ -183,6 +194,8 @@ def _responses(tool: Tool, schemas: Schemas) -> Schema:
     headers: Schema = {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}}
     if tool.location:
         headers["Location"] = {"$ref": "#/components/headers/Location"}
+    if has_tag(tool):
+        headers["ETag"] = {"$ref": "#/components/headers/ETag"}
     done: Schema = {"description": _first_line(tool.result.__doc__) or "Done.", "headers": headers}
     if tool.status != 204:
         bare: Schema = {

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of downloads by signed link, which are no tools."""
+"""What the OpenAPI document says of files on their way in and out, which are no tools."""
 
 from typing import Any
 
@@ -54,6 +54,57 @@ def _download(operation_id: str, tag: str, summary: str, parameters: list[Schema
     }
 
 
+def _rejects() -> Schema:
+    found = _download(
+        "read_import_job_rejects",
+        "projects",
+        "Download the rows that an import of yours has set aside, as JSON lines.",
+        [_parameter("job_id", "path", "Id of the import job.", _ID)],
+    )
+    operation = found["get"]
+    operation["parameters"] = [item for item in operation["parameters"] if item["in"] != "query"]
+    operation["responses"] |= named_errors((401,))
+    operation["description"] = "It is there for seven days, for whoever started the import (404 for others)."
+    del operation["security"]
+    return found
+
+
+def _upload() -> Schema:
+    about = "Which bytes these are: `bytes 0-1048575/5000000`; without it the body is the whole file."
+    headers = _REQUEST_ID | {
+        "Upload-Offset": {"description": "Where the next range starts.", "schema": {"type": "string"}}
+    }
+    state: Schema = {
+        "type": "object",
+        "required": ["upload_id", "received_bytes", "status"],
+        "properties": {
+            "upload_id": {"type": "string"},
+            "received_bytes": {"type": "integer"},
+            "status": {"type": "string", "enum": ["open", "complete"]},
+        },
+    }
+    answer = {
+        "description": "How much has come.",
+        "headers": headers,
+        "content": {"application/json": {"schema": state}},
+    }
+    return {
+        "put": {
+            "operationId": "put_upload_content",
+            "summary": "Send the bytes of an upload, whole or a range after the other.",
+            "description": "Ranges come in order; after a break get_upload says where to go on. 409 for any other"
+            " range, for more bytes than were announced, and when the SHA-256 is another.",
+            "tags": ["assets"],
+            "parameters": [
+                _parameter("upload_id", "path", "Id, as create_upload answered.", _ID),
+                _parameter("Content-Range", "header", about, {"type": "string"}),
+            ],
+            "requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {}}}},
+            "responses": {"200": answer, **named_errors((401, *_ERRORS, 413))},
+        }
+    }
+
+
 CONTENT_PATHS: dict[str, Schema] = {
     "/v1/exports/{export_id}/content": _download(
         "read_export_content",
@@ -67,6 +118,8 @@ CONTENT_PATHS: dict[str, Schema] = {
         "Download a table's export by the link of get_export_job.",
         [_parameter("job_id", "path", "Id of the export job.", _ID)],
     ),
+    "/v1/import-jobs/{job_id}/rejects": _rejects(),
+    "/v1/uploads/{upload_id}": _upload(),
     "/v1/query-jobs/{job_id}/content/{format}": _download(
         "read_query_job_content",
         "query",

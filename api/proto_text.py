@@ -74,9 +74,11 @@ def _service(name: str, methods: tuple[MethodSpec, ...]) -> Iterator[str]:
     for index, method in enumerate(methods):
         if index:
             yield ""
-        yield from _comment(method.tool.description, "  ")
+        about = f"Takes a stream and answers as {method.tool.name} does." if method.part else method.tool.description
+        yield from _comment(about, "  ")
+        sent = "stream " if method.part else ""
         stream = "stream " if method.is_streaming else ""
-        yield f"  rpc {method.name}({method.request}) returns ({stream}{method.response});"
+        yield f"  rpc {method.name}({sent}{method.request}) returns ({stream}{method.response});"
     yield "}"
 
 

@@ -82,6 +82,7 @@ class Rpc:
     encode_result: Encoder
     encode_part: Encoder | None
     encode_job: Encoder | None
+    takes_stream: bool = False
 
     @property
     def path(self) -> str:
@@ -146,6 +147,7 @@ class Rpcs:
 
     pool: DescriptorPool
     methods: Mapping[str, Rpc]
+    streams: Mapping[str, Rpc]  # those that take a stream, which gRPC alone can carry
 
     @property
     def by_tool(self) -> dict[str, Rpc]:
@@ -167,7 +169,11 @@ def build_rpcs(registry: Registry, lock_path: Path) -> Rpcs:
         for service, methods in schema.services.items()
         for method in methods
     ]
-    return Rpcs(pool, {rpc.path: rpc for rpc in rpcs})
+    return Rpcs(
+        pool,
+        methods={rpc.path: rpc for rpc in rpcs if not rpc.takes_stream},
+        streams={rpc.path: rpc for rpc in rpcs if rpc.takes_stream},
+    )
 
 
 def _rpc(service: str, method: MethodSpec, schema: Schema, pool: DescriptorPool) -> Rpc:
@@ -188,6 +194,7 @@ def _rpc(service: str, method: MethodSpec, schema: Schema, pool: DescriptorPool)
         encode_result=Encoder(response, fields_of(tool.result), messages),
         encode_part=Encoder(response, fields_of(tool.emits), messages) if tool.emits else None,
         encode_job=Encoder(response, fields_of(Accepted), messages) if tool.job else None,
+        takes_stream=method.part is not None,
     )
 
 

@@ -62,6 +62,14 @@ async def test_wrong_bytes_and_ranges_are_refused(shop: Shop) -> None:
     assert (await shop.call("get_upload", upload_id=other.upload_id)).received_bytes == 0
 
 
+async def test_bodies_that_are_too_large_are_told_how_to_come_in_parts(shop: Shop) -> None:
+    made = await shop.call("create_upload", name="a", size_bytes=10)
+    answer = await put(shop, made.upload_id, b"x" * 10, content_length=str(2**40))
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (413, "INVALID_ARGUMENT") and "parts" in error["hint"]
+    assert (await shop.call("get_upload", upload_id=made.upload_id)).received_bytes == 0
+
+
 async def test_uploads_belong_to_their_owner(shop: Shop) -> None:
     made = await shop.call("create_upload", name="a", size_bytes=10)
     for stranger in ("olga", "cora"):
