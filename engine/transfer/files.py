@@ -60,8 +60,11 @@ def write_rows(
         _COPY.format(columns=typed, rows=rows, target=quote(str(place)), ids=layout.field_ids, size=TARGET_BYTES)
     )
     written = sorted(path for path in place.iterdir() if path.suffix == ".parquet")
-    files = [describe_file(table, path, f"{target}/{path.name}") for path in written]
-    return [file for file in files if file.record_count]
+    files = {path: describe_file(table, path, f"{target}/{path.name}") for path in written}
+    for path in [path for path, file in files.items() if not file.record_count]:
+        path.unlink()
+        del files[path]
+    return list(files.values())
 
 
 def _typed(table: Table, listed: str, given: set[str]) -> str:
