@@ -19,7 +19,7 @@ from engine.agents.upstream import MAX_ANSWER_BYTES, MAX_STREAM_BYTES, Outgoing
 from engine.egress.client import Incoming
 from gateway.a2a_requests import CARD, LIST, SEND, Asked, body_of, read_rest, read_rpc
 from gateway.cards import served_card
-from gateway.door import Arrived, CallerLeft, Door, Reply, keep_whole, parse_envelope
+from gateway.door import About, Arrived, CallerLeft, Door, Reply, keep_whole, parse_envelope
 from gateway.faults import OUTSIDE, STATUS, a2a_rest_error, a2a_rpc_error, headers_of
 from gateway.operations import Ctx, Passed
 
@@ -77,9 +77,8 @@ class A2aDoor:
     async def _pass_other(self, arrived: Arrived, reply: Reply, receive: Receive, *, is_rpc: bool) -> None:
         path = arrived.path.strip("/")
         if arrived.method == "GET" and path in (*CARDS, SIGNED):
-            about = {"operation": "card"}
             shown = CardExchange(self._door.agents, arrived, reply, is_signed=path == SIGNED)
-            await self._door.pass_on(arrived, receive, shown, "read_agent_card", face=FACE, **about)
+            await self._door.pass_on(arrived, receive, shown, "read_agent_card", face=FACE, about=About("card"))
             return
         is_old = path.startswith("v1/")
         given = body_of(arrived.body) if arrived.body else {}
@@ -93,9 +92,8 @@ class A2aDoor:
 
     async def _go(self, arrived: Arrived, receive: Receive, exchange: "A2aExchange", asked: Asked) -> None:
         operation = "read_from_agent" if asked.is_read else "send_to_agent"
-        about = {"operation": asked.method, "subject": (asked.tasks or [""])[0][:1024]}
-        about |= {"streams": "yes"} if asked.streams else {}
-        await self._door.pass_on(arrived, receive, exchange, operation, face=FACE, **about)
+        about = About(asked.method, (asked.tasks or [""])[0], asked.streams)
+        await self._door.pass_on(arrived, receive, exchange, operation, face=FACE, about=about)
 
 
 def _refuse(reply: Reply, error: PlatformError, scope: Scope, rpc_id: Any, *, has_token: bool) -> None:

@@ -58,6 +58,15 @@ class Arrived:
         return {name: self.headers[name] for name in names if name in self.headers}
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a request is about, for the audit; and whether it may go on for long."""
+
+    method: str
+    subject: str = ""
+    streams: bool = False
+
+
 @dataclass
 class Reply:
     """What goes back: whole, or streamed as it comes."""
@@ -137,18 +146,17 @@ class Door:
         return True
 
     async def pass_on(
-        self, arrived: Arrived, receive: Receive, exchange: Exchange, operation: str, *, face: str, **about: str
+        self, arrived: Arrived, receive: Receive, exchange: Exchange, tool: str, *, face: str, about: About
     ) -> Passed:
         """Run an exchange behind the gate, and end it when its caller goes away. Raises what the gate does."""
-        streams = about.pop("streams", "")
-        arguments = {"agent_id": arrived.agent_id, "body_digest": arrived.digest, **about}
+        arguments = {"agent_id": arrived.agent_id, "body_digest": arrived.digest}
         call = Call(
-            operation,
-            arguments,
+            tool,
+            arguments | {"operation": about.method[:128], "subject": about.subject[:1024]},
             face,
             arrived.request_id,
             token=arrived.token,
-            timeout_s=STREAM_S if streams else self._limit_s(arrived),
+            timeout_s=STREAM_S if about.streams else self._limit_s(arrived),
             traceparent=arrived.headers.get("traceparent", ""),
         )
         gate = self.dispatcher.beside(self._registry, exchange, STREAM_S)

@@ -17,13 +17,14 @@ from engine.agents.registry import MCP
 from engine.agents.routing import check_pinned
 from engine.agents.upstream import MAX_ANSWER_BYTES, MAX_STREAM_BYTES, Outgoing
 from engine.egress.client import Incoming
-from gateway.door import Arrived, CallerLeft, Door, Reply, keep_whole, parse_envelope
+from gateway.door import About, Arrived, CallerLeft, Door, Reply, keep_whole, parse_envelope
 from gateway.faults import STATUS, headers_of, mcp_error
 from gateway.operations import Ctx, Passed
 
 FACE = "mcp-gateway"
 SESSION = "mcp-session-id"
 PASSED_ON = ("content-type", "accept", "mcp-protocol-version", "mcp-method", "last-event-id", "traceparent")
+LONG = frozenset({"listen", "subscriptions/listen", "tools/call"})
 LISTS = {"tools/list": ("tools", "tool"), "prompts/list": ("prompts", "prompt")}
 GREETINGS = frozenset({"initialize", "server/discover"})
 PARTS = {"tools/call": "tool", "prompts/get": "prompt"}
@@ -103,10 +104,8 @@ class McpDoor:
     async def _pass(self, arrived: Arrived, spoken: Spoken, reply: Reply, receive: Receive) -> None:
         exchange = McpExchange(self._door.agents, arrived, reply, spoken)
         operation = "read_from_agent" if spoken.is_read else "send_to_agent"
-        about = {"operation": spoken.method[:128], "subject": spoken.name[:1024]}
-        wants_events = "text/event-stream" in arrived.headers.get("accept", "")
-        about |= {"streams": "yes"} if wants_events else {}
-        await self._door.pass_on(arrived, receive, exchange, operation, face=FACE, **about)
+        about = About(spoken.method, spoken.name, spoken.method in LONG)
+        await self._door.pass_on(arrived, receive, exchange, operation, face=FACE, about=about)
 
 
 def refuse(reply: Reply, error: PlatformError, scope: Scope, rpc_id: Any) -> None:

@@ -22,7 +22,7 @@ from engine.agents.live import Live
 from engine.agents.mcp_client import AgentFault
 from engine.agents.places import MAX_IN_PROJECT
 from engine.agents.registry import MCP, read_agent
-from gateway.door import Arrived, CallerLeft, Door, Reply, parse_envelope, replayed
+from gateway.door import About, Arrived, CallerLeft, Door, Reply, parse_envelope, replayed
 from gateway.mcp import FACE, refuse
 from gateway.operations import Ctx, Passed
 
@@ -126,8 +126,8 @@ class ProjectDoor:
             arrived.request_id,
             arrived.base_url,
         )
-        about = {"operation": "tools/call", "subject": offer.tool[:1024]}
-        await self._door.pass_on(to_agent, receive, exchange, "send_to_agent", face=FACE, **about)
+        about = About("tools/call", offer.tool, streams=True)
+        await self._door.pass_on(to_agent, receive, exchange, "send_to_agent", face=FACE, about=about)
         return True
 
 
