@@ -162,7 +162,7 @@ def _extra_parameters(tool: Tool) -> list[Schema]:
             {
                 "name": "If-Match",
                 "in": "header",
-                "description": "The `ETag` that you read: if it has changed since, nothing is done, and 409 is answered.",
+                "description": "The `ETag` that you read: if it has changed since, nothing is done but 409 answered.",
                 "schema": {"type": "string", "pattern": TAG},
             }
         )

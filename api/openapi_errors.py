@@ -69,6 +69,11 @@ HEADERS: dict[str, Schema] = {
     },
     "Challenge": {"description": "How to sign in.", "required": True, "schema": {"type": "string"}},
     "Location": {"description": "Path of what was made.", "required": True, "schema": {"type": "string"}},
+    "ETag": {
+        "description": "The version of what is answered; send it as `If-Match` to change just that version.",
+        "required": True,
+        "schema": {"type": "string", "pattern": '^"[0-9]{1,18}"$'},
+    },
 }
 
 _NAMES = {

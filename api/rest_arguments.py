@@ -14,10 +14,11 @@ from urllib.parse import unquote_to_bytes
 
 from api.errors import UnsupportedMediaType
 from core.arguments import check_json_types, check_shape
-from core.errors import InvalidArgument
+from core.errors import Conflict, InvalidArgument, PlatformError
 from core.portable import Model, plain_type
 
 MAX_QUERY_FIELDS = 1000
+VERSIONS = frozenset({"expected_version", "version"})  # which come by If-Match too
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:|$)")
 
 
@@ -42,7 +43,7 @@ class Arguments(Mapping[str, Any]):
         sent: Sent,
         *,
         taken: frozenset[str] = frozenset(),
-        problem: InvalidArgument | None = None,
+        problem: PlatformError | None = None,
     ):
         self._problem = problem  # something found wrong before, to be said in its turn
         self._model = model
@@ -85,6 +86,8 @@ def merge(model: type[Model], sent: Sent, taken: frozenset[str]) -> dict[str, An
 
 def _add(merged: dict[str, Any], name: str, value: Any) -> None:
     if name in merged and merged[name] != value and str(merged[name]) != json.dumps(value):
+        if name in VERSIONS:
+            raise Conflict("The request names two versions.", hint="Send If-Match, or the version itself.")
         raise InvalidArgument(f"{name[:128]} is given twice with different values.", hint="Give it once.")
     merged.setdefault(name, value)
 

@@ -13,11 +13,12 @@ from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
 from api.errors import BodyTooLate, request_id_of, send_body, send_error
+from api.preconditions import expected_of, tag_of
 from api.rest_arguments import Arguments, Sent, read_query
 from api.rest_streams import stream
 from api.streams import ARROW, ARROW_FIELD, SSE
 from core.dispatch import Call, Dispatcher
-from core.errors import Cancelled, InvalidArgument, PlatformError
+from core.errors import Cancelled, Conflict, InvalidArgument, PlatformError
 from core.jobs import Job
 from core.portable import pictures
 from core.tool import ANYONE, Tool
@@ -85,17 +86,20 @@ def _read_call(
     tool: Tool, headers: dict[bytes, str], sent: Sent, *, request_id: str, token: str | None
 ) -> tuple[Call, list[tuple[bytes, bytes]]]:
     """The call, and the headers that say which preference was followed."""
-    wait_s, applied, key, problem = None, "", headers.get(b"idempotency-key", ""), None
+    wait_s, applied, key = None, "", headers.get(b"idempotency-key", "")
+    problem: PlatformError | None = None
     taken = _WAIT if tool.job else frozenset[str]()
     last_event = headers.get(b"last-event-id", "")
     if CURSOR in tool.request.model_fields and _EVENT_ID.fullmatch(last_event):
         sent, taken = replace(sent, path={**sent.path, CURSOR: last_event}), taken | {CURSOR}
     try:
+        expected = expected_of(tool, headers.get(b"if-match", ""))
+        sent = replace(sent, path={**sent.path, **expected}) if expected else sent
         if b"idempotency-key" in headers and not _KEY.fullmatch(key):
             raise InvalidArgument("Idempotency-Key is not 1 to 255 visible ASCII characters.", hint="Send a UUID.")
         if tool.job:
             wait_s, applied = _wait(sent.query, headers.get(b"prefer", ""))
-    except InvalidArgument as error:
+    except (InvalidArgument, Conflict) as error:
         problem = error
     arguments = Arguments(tool.request, sent, taken=taken, problem=problem)
     call = Call(
@@ -210,6 +214,7 @@ async def _answer(send: Send, tool: Tool, result: BaseModel, headers: list[tuple
     if sole := tool.result.sole_list:
         await send_body(send, tool.status, to_json(result.model_dump(mode="json")[sole]), headers)
         return
+    headers = [*headers, *tag_of(tool, result)]
     if tool.location:
         headers = [*headers, (b"location", location_of(tool, result).encode())]
     await send_body(send, tool.status, result.model_dump_json().encode(), headers)

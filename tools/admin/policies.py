@@ -11,9 +11,11 @@ from core.pages import Listing, Paged
 from core.portable import Model
 from core.tool import Empty, tool
 from engine.context import Ctx
+from engine.identity.grants import check_version
 from engine.lake.names import TABLE_NAME
 from engine.policy.policy import EVERY, Bound, Policy, Rule, Subjects
 from engine.policy.rules import Mask
+from tools.admin.users import EXPECTED
 
 Privacy = Literal["public", "masked", "aggregate_only", "hidden"]
 ID = r"^[A-Za-z0-9_-]{1,64}$"
@@ -98,6 +100,7 @@ class UpdatePolicy(Model):
     except_for: PolicyExceptions | None = Field(None, description="Whom it leaves alone.")
     enabled: bool | None = Field(None, description="Whether it is on.")
     expires_at: datetime | None = Field(None, description="When it grants nothing any more.")
+    expected_version: int | None = Field(None, ge=1, description=EXPECTED)
 
 
 class PolicyRef(Model):
@@ -134,6 +137,7 @@ class PolicyInfo(Model):
     )
     created_at: datetime = Field(description="When it was made (UTC).")
     updated_at: datetime = Field(description="When it was last changed (UTC).")
+    version: int = Field(description="Raised by every change; update_policy takes it as `expected_version`.")
 
 
 class PolicyList(Listing):
@@ -191,6 +195,7 @@ async def update_policy(ctx: Ctx, request: UpdatePolicy) -> PolicyInfo:
     policy = await engine.catalog.policies.get(ctx.principal, request.policy_id)
     if policy.is_unreadable:
         raise Conflict("This policy cannot be read.", hint="Delete it and make it anew.")
+    check_version(request.expected_version, policy.version, "The policy")
     given = request.model_fields_set
     rule = changed_rule(policy.rule, request)
     if rule != policy.rule:
@@ -300,6 +305,7 @@ def show(policy: Policy) -> PolicyInfo:
         status="disabled" if not policy.is_enabled else "unreadable" if policy.is_unreadable else status,
         created_at=datetime.fromtimestamp(policy.created_at, UTC),
         updated_at=datetime.fromtimestamp(policy.updated_at, UTC),
+        version=policy.version,
     )
 
 

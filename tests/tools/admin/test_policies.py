@@ -238,3 +238,10 @@ async def test_access_is_explained_and_plans_tell_nothing(desk: PolicyDesk) -> N
     plan = (await desk.call("explain_query", VIC, sql="SELECT name, email FROM hr.staff")).plan
     assert "rows are filtered by policy" in plan and "masked: email" in plan
     assert not any(word in plan for word in ("'eu'", "region", "ssn", "lake"))
+
+
+async def test_a_stale_update_is_refused(desk: PolicyDesk) -> None:
+    made = await desk.call("create_policy", name="x", kind="column", tag="pii", privacy="hidden")
+    changed = await desk.call("update_policy", policy_id=made.policy_id, name="y", expected_version=made.version)
+    with pytest.raises(Conflict, match=f"at version {changed.version}"):
+        await desk.call("update_policy", policy_id=made.policy_id, name="z", expected_version=made.version)
