@@ -91,8 +91,9 @@ class AuditSearch:
         terms = [self._log.terms.of(tenant, word) for word in wanted.words]
         at = last + 1 if before is None else min(before, last + 1)
         found: list[AuditEntry] = []
-        for _ in range(MAX_EXAMINED // CHUNK):
-            rows, reached = await self._store.read(_chunk(tenant, terms, first, at))
+        examined, step = 0, min(CHUNK, size + 1)
+        while examined < MAX_EXAMINED:
+            rows, reached = await self._store.read(_chunk(tenant, terms, (first, at), step))
             opened = await asyncio.to_thread(self._open, tenant, rows, wanted)
             room = size - len(found)
             found += opened[:room]
@@ -100,7 +101,7 @@ class AuditSearch:
                 return AuditPage(found, found[-1].seq)
             if reached is None:
                 return AuditPage(found, None)
-            at = reached
+            at, examined, step = reached, examined + step, min(CHUNK, 2 * step)
         return AuditPage(found, at)
 
     async def count(self, tenant: str) -> int:
@@ -113,15 +114,17 @@ class AuditSearch:
         return [entry for entry in opened if entry.record is not None and wanted.matches(entry.record)]
 
 
-def _chunk(tenant: str, terms: Sequence[int], first: int, before: int) -> Callable[[Connection], Chunk]:
+def _chunk(tenant: str, terms: Sequence[int], within: tuple[int, int], step: int) -> Callable[[Connection], Chunk]:
+    first, before = within
+
     def work(connection: Connection) -> Chunk:
         if terms:
             driver = select(T.seq).where(T.tenant_id == tenant, T.term == terms[0], T.seq >= first, T.seq < before)
-            numbers = list(connection.execute(driver.order_by(T.seq.desc()).limit(CHUNK)).scalars())
+            numbers = list(connection.execute(driver.order_by(T.seq.desc()).limit(step)).scalars())
         else:
             newest = select(A.seq).where(A.tenant_id == tenant, A.seq >= first, A.seq < before)
-            numbers = list(connection.execute(newest.order_by(A.seq.desc()).limit(CHUNK)).scalars())
-        reached = numbers[-1] if len(numbers) == CHUNK else None
+            numbers = list(connection.execute(newest.order_by(A.seq.desc()).limit(step)).scalars())
+        reached = numbers[-1] if len(numbers) == step else None
         for term in terms[1:]:
             both = select(T.seq).where(T.tenant_id == tenant, T.term == term, T.seq.in_(numbers))
             numbers = list(connection.execute(both).scalars()) if numbers else []

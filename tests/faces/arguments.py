@@ -50,6 +50,7 @@ BY_TOOL: dict[str, dict[str, Any]] = {
     "run_query": {"query_text": "SELECT id FROM shop.orders", "connection_id": "lakehouse"},
     "update_query": {"description": "People by id.", "version": 1},
     "chart_result": {"kind": "auto"},
+    "update_records": {"values": {"region": "eu"}, "dry_run": True},
     "search_audit": {"request_id": "no-such-id", "table": "shop.orders"},
     "get_tenant_usage": {"tenant_id": "default", "month": "2020-02"},  # when nothing was used
     "get_records": {
@@ -133,7 +134,7 @@ def sample(tool: Tool, ids: dict[str, str], data: str) -> dict[str, Any]:
     made = {
         name: _value(name, info, ids)
         for name, info in tool.request.model_fields.items()
-        if info.is_required() or name in in_path or (name in SAMPLES and name not in ("name", "id"))
+        if info.is_required() or name in in_path or (_is_sampled(name, info) and name not in ("name", "id"))
     }
     filled: dict[str, Any] = _filled({**made, **given}, data)
     return filled
@@ -149,13 +150,19 @@ def _value(name: str, info: FieldInfo, ids: dict[str, str]) -> Any:
     for item in info.metadata:
         if isinstance(item, Refers):
             return ids.get(item.kind, "no-such-id")
-    if name in SAMPLES:
+    if _is_sampled(name, info):
         return SAMPLES[name]
     if info.examples:
         return info.examples[0]
     kind, is_list = plain_type(info.annotation)
     value = _by_type(kind)
     return [value] if is_list else value
+
+
+def _is_sampled(name: str, info: FieldInfo) -> bool:
+    """Whether there is a sample for a field of that name, which it may have."""
+    kind, _ = plain_type(info.annotation)
+    return name in SAMPLES and (get_origin(kind) is not Literal or SAMPLES[name] in get_args(kind))
 
 
 def _by_type(kind: Any) -> Any:

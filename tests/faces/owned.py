@@ -31,6 +31,7 @@ KIND_OF_FIELD = {
     "table": "table",
     "id": "document",
     "page_token": "page_token",
+    "owner_tenant_id": "tenant",
     **dict.fromkeys(SQL_FIELDS, "sql"),
 }
 """What a field names where its name without `_id` does not say it and no `Refers` does."""
@@ -38,7 +39,10 @@ KIND_OF_FIELD = {
 KIND_OF_ARGUMENT = {("get_result", "query_id"): "result"}
 """The same for one tool's field alone."""
 
-NOT_YET = {"project": "create_project"}
+NO_IDS = ("identity_provider_id", "request_id")
+"""What names no object of a tenant: an issuer of the operator's, and what a caller was told."""
+
+NOT_YET: dict[str, str] = {}
 """Kinds of which there is no object until a tool makes one."""
 
 
@@ -69,6 +73,8 @@ MAKING: dict[str, Making] = {
     "import_job": Making("create_import_job", {"table_id": "{managed_table}", "upload_id": "{upload}"}, "id"),
     "export_job": Making("create_export_job", {"table_id": "{managed_table}"}, "id"),
     "role": Making("create_role", {"role": "{tenant}-role", "permissions": ["query.run"]}, "role"),
+    "own_project": Making("create_project", {"name": "{tenant} own"}, "id"),
+    "approval": Making("request_access", {"connection_id": "lakehouse", "table": "{table}", "reason": "zebra"}, "id"),
     "snapshot": Making("list_snapshots", {"table": "{table}"}, "snapshots.0.snapshot_id"),
 }
 """Kinds that `create_KIND` with its own sample does not make, or that need another one first."""
@@ -101,7 +107,7 @@ def kind_of(tool: Tool, name: str) -> str | None:
         return tool.references[name]
     if (tool.name, name) in KIND_OF_ARGUMENT:
         return KIND_OF_ARGUMENT[tool.name, name]
-    if name not in SQL_FIELDS and not ID_SHAPED.search(name):
+    if name in NO_IDS or (name not in SQL_FIELDS and not ID_SHAPED.search(name)):
         return None
     return KIND_OF_FIELD.get(name, re.sub(r"_ids?$", "", name))
 
@@ -128,10 +134,32 @@ async def fill(platform: Platform, tenant: str, token: str, data: str) -> Tenanc
         "user": user,
     }
     here = Tenancy(tenant, token, ids, words)
+    ids["own_project"] = await _make(platform, here, "own_project", data)
+    ids["share"] = await _share(platform, here)
     for kind in [*MAKING, *sorted(kinds() - set(MAKING))]:
         if kind not in ids and NOT_YET.get(kind, "ping") in REGISTRY:
             ids[kind] = await _make(platform, here, kind, data)
     return here
+
+
+async def _share(platform: Platform, here: Tenancy) -> str:
+    """A project that a third tenant has joined."""
+    identity, guest = platform.engine.identity, f"{here.tenant}-guest"
+    await identity.directory.create_tenant("Guest", tenant_id=guest, tier="enterprise")
+    token = await identity.mint(role="admin", tenant=guest)
+    project = here.ids["own_project"]
+    approval = await _called(
+        platform, "request_project_tenant", here.token, {"project_id": project, "tenant_id": guest}
+    )
+    await _called(platform, "approve_request", token, {"approval_id": approval["id"], "reason": "yes"})
+    return str((await _called(platform, "list_shares", here.token, {}))["shares"][0]["id"])
+
+
+async def _called(platform: Platform, tool: str, token: str, arguments: dict[str, Any]) -> Any:
+    call = Call(tool=tool, arguments=arguments, form="json", face="test", request_id="r", token=token, wait_s=0)
+    answer = (await platform.dispatcher.call(call)).model_dump(mode="json")
+    await jobs_end(platform)
+    return answer
 
 
 def load_tables(platform: Platform, tenant: str, names: tuple[str, str]) -> None:
@@ -154,16 +182,7 @@ async def _make(platform: Platform, here: Tenancy, kind: str, data: str) -> str:
     tool = REGISTRY.get(making.tool)
     given = json.loads(_filled(json.dumps(making.arguments), {**here.ids, "tenant": here.tenant}))
     arguments = {**here.sample(tool, data), **given}
-    asked: dict[str, Any] = {
-        "arguments": arguments,
-        "form": "json",
-        "face": "test",
-        "request_id": "r",
-        "token": here.token,
-    }
-    called: Any = await platform.dispatcher.call(Call(tool=tool.name, wait_s=0, **asked))
-    await jobs_end(platform)
-    answer: Any = called.model_dump(mode="json")
+    answer = await _called(platform, tool.name, here.token, arguments)
     names = (making.answer, f"{kind}_id", "id", "job_id") if not tool.job else ("job_id",)
     return str(_at(answer, next(name for name in names if name and (name.partition(".")[0] in answer))))
 

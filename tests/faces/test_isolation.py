@@ -37,7 +37,8 @@ BACKGROUND = re.compile(r"^BEGIN|audit|\.due_at <= |\.next_at <= ")
 TRIES = 8  # what else the process does beside the call, such as looking whether rights have changed, comes and goes
 
 NARROWS_TO_NOTHING = {
-    ("list_datasets_by_project", "project_id"),
+    ("list_project_agents", "project_id"),
+    ("route_to_project_agents", "project_id"),
     ("list_queries", "project_id"),
     ("list_query_jobs_by_query", "query_id"),
     ("search_audit", "user_id"),
@@ -50,8 +51,17 @@ NARROWS_TO_NOTHING = {
 JUDGES = {"validate_query", "test_policy"}
 """Tools that answer what running the statement would."""
 
-KEEPS_UNREAD = {("create_query", "query_text"), ("update_query", "query_text")}
-"""Text that is looked at when it runs."""
+KEEPS_UNREAD = {
+    ("create_query", "query_text"),
+    ("update_query", "query_text"),
+    ("create_query", "project_id"),
+    ("update_query", "project_id"),
+    ("create_agent", "project_id"),
+    ("assign_agent_to_project", "project_id"),
+    ("set_agent_credential", "user_id"),
+    ("set_agent_credential", "client_id"),
+}
+"""What is kept as it was given: text that is looked at when it runs, and names that nothing is looked up by."""
 
 BESIDE: dict[tuple[str, str], dict[str, Any]] = {
     ("create_policy", "table"): {"tag": "", "columns": ["*"]},
@@ -59,8 +69,17 @@ BESIDE: dict[tuple[str, str], dict[str, Any]] = {
 }
 """What the sample must say besides, for the field to be read."""
 
-BY_DESIGN = {"request_project_tenant", "request_project_dataset"}
-"""Ask another tenant's administrators, and answer `pending` whether or not it exists."""
+ONE_FOR_ALL = {("create_client", "client_id")}
+"""Ids that are chosen among those of all tenants, for signing in names no tenant: taken ones are taken."""
+
+BY_DESIGN = {
+    ("request_project_tenant", "tenant_id"),
+    ("request_project_dataset", "dataset_id"),
+    ("request_project_dataset", "owner_tenant_id"),
+    ("request_password_reset", "tenant_id"),
+    ("request_access", "table"),
+}
+"""Answer the same whether or not it exists: that somebody was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +104,10 @@ class Pair:
     @property
     def calls(self) -> list[dict[str, Any]]:
         """The two calls; names of things that are made must differ."""
-        is_named = self.is_chosen and "name" in self.tool.request.model_fields
+        named = {"name": "made_{}_{}", "email": "made_{}_{}@example.com"} if self.is_chosen else {}
+        fields = {name: text for name, text in named.items() if name in self.tool.request.model_fields}
         return [
-            {**given, "name": f"made_{self.tool.name}_{number}"} if is_named else given
+            {**given, **{name: text.format(self.tool.name, number) for name, text in fields.items()}}
             for number, given in enumerate((self.real, self.nowhere))
         ]
 
@@ -95,10 +115,14 @@ class Pair:
     def codes(self) -> set[str]:
         """What the answer may be."""
         is_open = self.is_chosen or (self.tool.name, self.name) in NARROWS_TO_NOTHING
-        if is_open or self.tool.name in BY_DESIGN or (self.tool.name in JUDGES and self.name in SQL_FIELDS):
+        if (
+            is_open
+            or (self.tool.name, self.name) in BY_DESIGN
+            or (self.tool.name in JUDGES and self.name in SQL_FIELDS)
+        ):
             return {"OK"}
         if self.name in ("table", *SQL_FIELDS) and self.tool.domain in ("query", "records"):
-            return {"QUERY_UNAUTHORIZED"}
+            return {"QUERY_UNAUTHORIZED", "NOT_FOUND"}
         return {"NOT_FOUND"}
 
 
@@ -172,7 +196,7 @@ def pairs(town: Street) -> Iterator[Pair]:
         for name in tool.request.model_fields:
             kind = kind_of(tool, name)
             is_made = kind not in NOT_YET or kind in town.theirs.ids
-            if kind is not None and is_made and (tool.name, name) not in KEEPS_UNREAD:
+            if kind is not None and is_made and (tool.name, name) not in KEEPS_UNREAD | ONE_FOR_ALL:
                 ids = _ids(town, tool, kind, sample)
                 real, none = [{**sample, **_given(tool, name, item)} for item in ids]
                 yield Pair(tool, name, real, none, ids)
