@@ -1,6 +1,7 @@
 """How the command line shows results: a table for people, JSON for programs."""
 
 import json
+import re
 from collections.abc import Mapping
 from math import ceil
 from typing import Any
@@ -38,14 +39,20 @@ def show(console: Console, result: dict[str, Any], bars: Mapping[str, Bars] | No
 def _draw(console: Console, name: str, items: list[dict[str, Any]], marker: Bars) -> None:
     """A line for each item: what it is, a bar as long as its share of the longest, its value."""
     values = [max(0.0, float(item.get(marker.value) or 0)) for item in items]
-    longest, widest = max(values, default=0.0), max(len(_cell(item.get(marker.label))) for item in items)
+    labels = [_moment(_cell(item.get(marker.label))) for item in items]
+    longest, widest = max(values, default=0.0), max(map(len, labels))
     room = max(MIN_BAR, min(MAX_BAR, console.width - widest - BESIDE_BAR))
     sign = BAR if console.encoding.lower().startswith("utf") else PLAIN_BAR
     console.print(f"[dim]{escape(name)}[/dim]")
-    for item, value in zip(items, values, strict=True):
+    for item, label, value in zip(items, labels, values, strict=True):
         bar = sign * ceil(room * value / longest) if longest else ""
-        line = f"  {_cell(item.get(marker.label)):>{widest}} {bar:<{room}} {_cell(item.get(marker.value))}"
+        line = f"  {label:>{widest}} {bar:<{room}} {_cell(item.get(marker.value))}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _moment(text: str) -> str:
+    """A time as people write it, to the second; anything else as it is."""
+    return re.sub(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(Z|\+00:00)$", r"\1 \2", text)
 
 
 def _line(value: Any) -> str:

@@ -11,9 +11,9 @@ from pydantic_core import from_json
 
 from core.context import Principal
 from core.errors import PlatformError
-from core.portable import Rows, RowsPreview, pictures
+from core.portable import Rows, RowsPreview, bars, pictures
 from mcp_server.preview import Shown, show, structured
-from mcp_server.text import Page, compose, fit, has_text, json_text, marked
+from mcp_server.text import Page, compose, drawn, fit, has_text, json_text, marked
 
 DEFAULT_TOKENS = 2_000
 MAX_TOKENS = 20_000
@@ -67,7 +67,7 @@ async def tool_result(
     whole = result.model_dump_json().encode()
     data: dict[str, Any] = from_json(whole)
     size = len(whole)
-    page = compose(data, tokens * CHARS_PER_TOKEN)
+    page = compose(drawn(data, bars(type(result))), tokens * CHARS_PER_TOKEN)
     structured_room = max(STRUCTURED_CHARS, tokens * CHARS_PER_TOKEN)
     meta: dict[str, Any] = {"headwater/request_id": request_id}
     where = ""

@@ -4,10 +4,14 @@ import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any
+
+from core.portable import Bars
 
 MAX_CELL_CHARS = 500
 MAX_VALUE_CHARS = 2_000
+BAR_CHARS = 20
 WIDEST = 8  # what one character may cost
 
 
@@ -77,6 +81,19 @@ def compose(data: Mapping[str, Any], budget_chars: int, *, offset: int = 0) -> P
         if shown_count < len(rows):
             page.cut_lists[name] = (shown_count, len(rows))
     return page
+
+
+def drawn(data: Mapping[str, Any], pictures: Mapping[str, Bars]) -> Mapping[str, Any]:
+    """The result with a bar beside each row of the lists that are pictures, as long as its share of the longest."""
+    found = dict(data)
+    for name, marker in pictures.items():
+        rows = data.get(name) or ()
+        values = [max(0.0, float(row.get(marker.value) or 0)) for row in rows]
+        longest = max(values, default=0.0)
+        lengths = [ceil(BAR_CHARS * value / longest) if longest else 0 for value in values]
+        if rows:
+            found[name] = [{**row, "bar": "#" * length} for row, length in zip(rows, lengths, strict=True)]
+    return found
 
 
 def _add_list(page: Page, name: str, rows: Sequence[Any], offset: int) -> int:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from pydantic_core import from_json
 
 from core.errors import error_classes
-from core.portable import Rows
+from core.portable import Bars, Rows
 from mcp_server.results import RPC_CODES
-from mcp_server.text import compose, fit, json_text, marked
+from mcp_server.text import compose, drawn, fit, json_text, marked
 from tests.fakes.sample_tools import RowsResult
 from tests.mcp_server.conftest import Face
 
@@ -85,6 +85,16 @@ def test_null_and_empty_text_differ_in_a_table() -> None:
     page = compose({"rows": [{"a": None, "b": ""}, {"a": "x,y", "b": 'say "hi"\n'}, {"b": True, "c": 1.5}]}, 1000)
     assert page.text == 'rows (3):\na,b,c\n,"",\n"x,y","say ""hi""\n",\n,true,1.5'
     assert page.is_whole
+
+
+def test_pictures_have_bars_in_the_text() -> None:
+    data = {
+        "sizes": [{"size": "small", "files": 8}, {"size": "large", "files": 1}, {"size": "none", "files": 0}],
+        "n": 1,
+    }
+    said = compose(drawn(data, {"sizes": Bars("size", "files"), "empty": Bars("a", "b")}), 4_000).text
+    assert said.splitlines()[-3:] == [f"small,8,{'#' * 20}", "large,1,###", 'none,0,""']
+    assert "bar" not in data["sizes"][0]  # type: ignore[index]
 
 
 def test_nested_rows_are_compact_json_lines() -> None:

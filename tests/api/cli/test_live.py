@@ -107,6 +107,12 @@ def test_fields_marked_as_bars_are_drawn_and_tables_stay_tables() -> None:
     assert all(len(line) <= 80 for line in said.splitlines())
 
 
+def test_times_beside_bars_are_written_as_people_do() -> None:
+    periods = [{"since": "2026-11-22T07:01:52.916000Z", "count": 1}, {"since": "next", "count": 2}]
+    said = _shown({"periods": periods}, bars={"periods": Bars("since", "count")})
+    assert said.splitlines()[1].strip().startswith("2026-11-22 07:01:52 ")
+
+
 def test_a_table_too_wide_keeps_its_first_columns_and_names_the_others() -> None:
     said = _shown({"rows": [{f"column_{number}": "x" * 20 for number in range(9)}]})
     assert "column_0" in said.splitlines()[0]
