@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 5
 KEPT_CONNECTIONS = 4
+EXPLAIN = "EXPLAIN "
 # In the middle of a stream the driver tells no SQLSTATE.
 _GONE = "terminating connection|server closed the connection|connection (to server )?(was )?lost|no connection to the"
 _RELATIONS = """
@@ -64,7 +65,7 @@ class PostgresConnector:
 
     async def explain(self, sql: str, parameters: Mapping[str, str]) -> str:
         limits = QueryLimits(max_rows=10_000, max_bytes=10**7, timeout_s=10.0)
-        stream = await self.execute(f"EXPLAIN {sql}", parameters, limits=limits, cancelled=Cancellation())
+        stream = await self.execute(f"{EXPLAIN}{sql}", parameters, limits=limits, cancelled=Cancellation())
         return "\n".join([str(line) for batch in [b async for b in stream] for line in batch.column(0).to_pylist()])
 
     async def check(self) -> str:
@@ -128,6 +129,8 @@ class PostgresStatement:
             self._cursor = self._connection.cursor()
             # Ours interrupts first; the server's own limit is for the case that we are gone.
             self._cursor.execute(f"SET statement_timeout = {int(self._limits.timeout_s * 1000) + 2000}")
+            if self._sql.startswith(EXPLAIN):  # the driver reads by COPY, which takes queries only
+                self._cursor.adbc_statement.set_options(**{"adbc.postgresql.use_copy": "false"})
             self._is_running = True
             self._cursor.execute(self._sql, parameters=self._bound())
             self._reader = self._cursor.fetch_record_batch()

@@ -117,6 +117,7 @@ def open_bench(table: Table, shop: Workshop, run: Run, *, reads: bool) -> Iterat
         for name in ("avro", "iceberg") if reads else ():
             connection.execute(f"LOAD {quote(str(extension_path(name)))}")
         connection.execute("SET TimeZone='UTC'")
+        connection.execute("SET arrow_lossless_conversion=true")  # or UUIDs would become texts
         connection.execute(f"SET allowed_directories=[{quote(str(local_path(table.location())))}]")
         connection.execute("SET enable_external_access=false")
         connection.execute("SET lock_configuration=true")

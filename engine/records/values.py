@@ -69,7 +69,7 @@ def _floating(value: Any, kind: IcebergType) -> float:
     try:
         number = float(number_text(value))
         if isinstance(kind, FloatType):
-            struct.pack("f", number)
+            struct.pack("<f", number)
     except OverflowError:
         raise Misfit(f"a number within the range of {kind}") from None
     if not math.isfinite(number):
