@@ -1,6 +1,7 @@
 """Bytes of uploads as a gRPC client stream: checked as the PUT of the same bytes is, and resumed in the same way."""
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from api.rpc import Metadata, Rpc, Unreadable, bearer_token, request_id
@@ -18,6 +19,8 @@ class Entrance(Protocol):
     async def call(self, call: Call) -> Any: ...
 
     async def authenticate(self, token: str | None) -> Principal: ...
+
+    def stay(self, principal: Principal) -> AbstractContextManager[None]: ...
 
 
 async def take_upload(
@@ -37,7 +40,8 @@ async def take_upload(
     await entrance.call(call)
     principal = await entrance.authenticate(call.token)
     upload_id, start = first["upload_id"], first.get("offset", 0)
-    await receiver.receive(principal, upload_id, start, _parts(rpc, first, messages), total=None)
+    with entrance.stay(principal):
+        await receiver.receive(principal, upload_id, start, _parts(rpc, first, messages), total=None)
     return await rpc.answer(entrance, call, metadata)
 
 

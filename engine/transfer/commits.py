@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.errors import Unavailable
 
 JOB = "headwater.import-job"
+FOLDER = "headwater.import-folder"
 MARK = "headwater.import."
 MARK_S = 7 * 24 * 3600.0  # after which no job is tried again
 
@@ -23,6 +24,14 @@ def find_committed(table: Table, job_id: str) -> int | None:
         if snapshot.summary is not None and snapshot.summary.additional_properties.get(JOB) == job_id:
             return snapshot.snapshot_id
     return 0 if MARK + job_id in table.properties else None
+
+
+def find_folder(table: Table, job_id: str) -> str | None:
+    """The folder of the try whose files the import's snapshot has; None when that is not known."""
+    for snapshot in table.metadata.snapshots:
+        if snapshot.summary is not None and snapshot.summary.additional_properties.get(JOB) == job_id:
+            return snapshot.summary.additional_properties.get(FOLDER)
+    return None
 
 
 class _Once:
@@ -51,6 +60,7 @@ def commit(
     *,
     added: Iterable[DataFile],
     removed: Iterable[DataFile] | None = None,
+    folder: str,
     now: float,
 ) -> int | None:
     """Commit what the transaction has staged with the files; the id of the snapshot, None when there is none.
@@ -63,7 +73,7 @@ def commit(
     snapshot_id = None
     try:
         if added or removed:
-            producer = _producer(transaction, table, job_id, is_append=removed is None)
+            producer = _producer(transaction, table, {JOB: job_id, FOLDER: folder}, is_append=removed is None)
             for file in removed or ():
                 producer.delete_data_file(file)
             for file in added:
@@ -84,9 +94,9 @@ def commit(
     return snapshot_id
 
 
-def _producer(transaction: Transaction, table: Table, job_id: str, *, is_append: bool) -> Any:
+def _producer(transaction: Transaction, table: Table, properties: dict[str, str], *, is_append: bool) -> Any:
     operation, kind = (Operation.APPEND, _Append) if is_append else (Operation.OVERWRITE, _Replace)
-    return kind(operation, transaction, table.io, snapshot_properties={JOB: job_id})
+    return kind(operation, transaction, table.io, snapshot_properties=properties)
 
 
 def _is_old(value: str, now: float) -> bool:

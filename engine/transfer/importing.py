@@ -19,7 +19,7 @@ from engine.lake.storage import Desk, storage_of
 from engine.maintenance.compaction import check_table
 from engine.maintenance.layout import layout_of
 from engine.maintenance.types import parse_type
-from engine.transfer.commits import commit, find_committed
+from engine.transfer.commits import commit, find_committed, find_folder
 from engine.transfer.files import write_rows
 from engine.transfer.reading import CsvOptions, Reading, explained, look, opened
 from engine.transfer.rejects import Target, lenient_sql, refuse, strict_sql
@@ -111,12 +111,10 @@ def run_import(table: Table, source: Source, wish: Wish, rules: Rules, limits: L
     """Read, check, write and commit. Raises Conflict with nothing changed, Unavailable when it must be tried again."""
     done = find_committed(table, run.job_id)
     if done is not None:
+        _clear_tries(table, run.job_id)
         return _found(table, done)
     check_table(table)
     storage, data = storage_of(table), f"{table.location()}/data"
-    for left in storage.folders(data):
-        if left.startswith(f"import-{run.job_id}-"):
-            storage.remove_tree(f"{data}/{left}")
     folder = f"import-{run.job_id}-{run.attempt}"
     try:
         with (
@@ -132,12 +130,30 @@ def run_import(table: Table, source: Source, wish: Wish, rules: Rules, limits: L
                     connection.interrupt()
 
             run.on_start(interrupt)
-            return _load(connection, table, source, wish, rules, run, place)
+            imported = _load(connection, table, source, wish, rules, run, place)
     except BaseException:
-        if find_committed(table.catalog.load_table(table.name()), run.job_id) is None:
+        table = table.catalog.load_table(table.name())
+        if find_committed(table, run.job_id) is None:
             storage.remove_tree(f"{data}/{folder}")
             storage.remove_tree(f"{data}/{folder}-kept")
+        else:
+            _clear_tries(table, run.job_id)
         raise
+    _clear_tries(table.catalog.load_table(table.name()), run.job_id)
+    return imported
+
+
+def _clear_tries(table: Table, job_id: str) -> None:
+    """Delete what other tries of an import have written, once it is committed.
+
+    Not before: a worker that lost its lease may still be alive, and commit files that are gone."""
+    landed = find_folder(table, job_id)
+    if landed is None:
+        return
+    storage, data = storage_of(table), f"{table.location()}/data"
+    for left in storage.folders(data):
+        if left.startswith(f"import-{job_id}-") and left not in (landed, f"{landed}-kept"):
+            storage.remove_tree(f"{data}/{left}")
 
 
 def _load(
@@ -163,7 +179,9 @@ def _load(
     if run.is_cancelled():
         raise Cancelled("The import was cancelled; nothing was changed.")
     place.publish()
-    snapshot_id = commit(transaction, run.job_id, added=[*added, *kept], removed=removed, now=run.now)
+    snapshot_id = commit(
+        transaction, run.job_id, added=[*added, *kept], removed=removed, folder=place.folder, now=run.now
+    )
     return Imported(rows, snapshot_id, rejects)
 
 
