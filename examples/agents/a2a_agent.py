@@ -24,11 +24,10 @@ class Echo(AgentExecutor):
         if not text.startswith("task"):
             await event_queue.enqueue_event(new_text_message(f"echo: {text}"))
             return
-        task = context.current_task or Task(
-            id=context.task_id, context_id=context.context_id, status=TaskStatus(state=TaskState.TASK_STATE_SUBMITTED)
-        )
-        await event_queue.enqueue_event(task)
-        updater = TaskUpdater(event_queue, task.id, task.context_id)
+        if context.current_task is None:
+            status = TaskStatus(state=TaskState.TASK_STATE_SUBMITTED)
+            await event_queue.enqueue_event(Task(id=context.task_id, context_id=context.context_id, status=status))
+        updater = TaskUpdater(event_queue, context.task_id or "", context.context_id or "")
         await updater.start_work()
         if text.startswith("task: ask"):
             await updater.requires_input(updater.new_agent_message([new_text_part("Which one?")]))

@@ -17,6 +17,7 @@ from core.settings import Settings
 from engine.identity.roles import BUILT_IN
 from headwater.build import Platform, build
 from headwater.settings import read_settings
+from tests.settled import settle
 
 ADMIN = Principal("ada", "default", frozenset({"admin"}), BUILT_IN["admin"])
 VIEWER = Principal("vic", "default", frozenset({"viewer"}), BUILT_IN["viewer"])
@@ -64,11 +65,8 @@ class Desk:
         )
 
     async def register(self, url: str, protocol: str = "MCP", agent_id: str = "them", **more: Any) -> Any:
-        return await self.call(
-            "create_agent",
-            **{"name": "Them", "project_id": "p1", "agent_id": agent_id, "protocol": protocol, "endpoint_url": url},
-            **more,
-        )
+        given = {"name": "Them", "project_id": "p1", "agent_id": agent_id, "protocol": protocol, "endpoint_url": url}
+        return await self.call("create_agent", **(given | more))
 
 
 def gateway_settings(home: Path, **changes: Any) -> Settings:
@@ -79,7 +77,7 @@ def gateway_settings(home: Path, **changes: Any) -> Settings:
 @asynccontextmanager
 async def desk(home: Path, **changes: Any) -> AsyncIterator[Desk]:
     platform = await build(gateway_settings(home, **changes), registry=Registry.walk(["tools.agents"]))
-    await platform.engine.identity.directory.create_tenant("Other", tenant_id="other", tier="enterprise")
+    await settle(platform, ADMIN, VIEWER, AUDITOR, STRANGER)
     try:
         yield Desk(platform)
     finally:
