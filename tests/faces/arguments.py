@@ -57,6 +57,12 @@ BY_TOOL: dict[str, dict[str, Any]] = {
         "filters": [{"column": "region", "operator": "eq", "value": "eu"}, {"column": "id", "operator": "is_null"}],
         "limit": 2,
     },
+    "insert_records": {"records": [{"id": 9, "region": "eu", "amount": "1.50", "ordered_on": "2026-02-01"}]},
+    "update_records": {
+        "filters": [{"column": "id", "operator": "eq", "value": 3}],
+        "values": {"region": "eu", "ordered_on": "2026-01-03"},
+    },
+    "delete_records": {"filters": [{"column": "id", "operator": "ge", "value": 9}]},
     "get_record_by_id": {"table": "people", "key": ["2"], "as_of": ""},
     "accept_invitation": {"password": "correct horse battery"},
     "reset_password": {"password": "correct horse battery"},
