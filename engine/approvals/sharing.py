@@ -23,6 +23,7 @@ class Sharing:
         self._approvals = approvals
         self._projects = projects
         self._shares = shares
+        self._guests: dict[str, Sequence[str]] = {}  # by approvals that are decided just now
         approvals.register(
             Kind(PROJECT_TENANT, prepare=self._let_in, after=self._tell),
             Kind(PROJECT_DATASET, prepare=self._open_dataset, after=self._tell),
@@ -100,6 +101,7 @@ class Sharing:
                 raise Conflict(
                     "There is nobody to share it with.", hint="request_project_tenant lets another tenant join first."
                 )
+            self._guests[approval.approval_id] = guests
             for guest in guests:
                 grant = Grant(by.tenant, guest, *place, subject["dataset_id"], approval.approval_id)
                 self._shares.grant(connection, grant)
@@ -107,8 +109,8 @@ class Sharing:
         return effect
 
     def _tell(self, approval: Approval) -> None:
-        for tenant in {approval.tenant, approval.decider_tenant or approval.tenant}:
-            self._shares.changed(tenant)
+        for tenant in {approval.tenant, approval.reviewer_tenant, *self._guests.pop(approval.approval_id, ())}:
+            self._shares.changed(tenant or approval.tenant)
 
 
 def _guests(connection: Connection, approval: Approval, owner: str) -> Sequence[str]:
