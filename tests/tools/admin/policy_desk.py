@@ -13,6 +13,7 @@ from engine.identity.roles import BUILT_IN
 from engine.lake.warehouse import TABLE_DEFAULTS
 from headwater.build import Platform, build
 from tests.faces.world import settings_of
+from tests.settled import settle
 
 if TYPE_CHECKING:
     from pyiceberg.catalog.sql import SqlCatalog
@@ -76,6 +77,7 @@ def load_staff(platform: Platform) -> None:
 async def opened_desk(home: Path) -> AsyncIterator[PolicyDesk]:
     home.mkdir()
     platform = await build(settings_of(home))
+    await settle(platform, VIC, LEAD, STRANGER)
     await asyncio.to_thread(load_staff, platform)
     yield PolicyDesk(platform)
     await platform.close()

@@ -19,6 +19,7 @@ from engine.lake.shared import masked_url, parse_url
 from headwater.build import Platform, build
 from tests.faces.world import settings_of
 from tests.fixtures_postgres import PostgresServer, postgres, postgres_database, postgres_url
+from tests.settled import settle
 
 __all__ = ["postgres", "postgres_database", "postgres_url"]
 
@@ -74,6 +75,7 @@ async def test_two_servers_share_tables_and_see_each_others_commits(
         assert not (roots / "lake" / "catalog.db").exists()
         # Another tenant cannot take the folder, and it is still its tenant's after a change.
         other = Principal("eve", "other", frozenset({"admin"}), BUILT_IN["admin"])
+        await settle(here, other)
         await call(here, "set_catalog_config")
         with pytest.raises((Conflict, PlatformError)):
             await call(here, "set_catalog_config", other, warehouse=str(roots / "lake"))
