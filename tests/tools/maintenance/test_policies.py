@@ -7,6 +7,7 @@ from core.dispatch import Call
 from core.errors import Unauthorized
 from engine.identity.roles import BUILT_IN
 from headwater.build import make_ticker
+from tests.engine.maintenance.tables import orders
 from tests.tools.maintenance.conftest import CareDesk, end
 
 
@@ -52,6 +53,33 @@ def test_what_is_due_runs_as_the_person_who_set_it(desk: CareDesk) -> None:
     assert desk.run(end(desk, run.last_job_id)) == "succeeded"
     assert desk.call("get_table_health", table="shop.due").data_file_count == 1
     desk.call("set_maintenance_policy", table="shop.due")
+
+
+def test_where_a_rule_asks_for_it_each_run_waits_for_an_approval(desk: CareDesk) -> None:
+    table = desk.tables.make("ruled", files=1, rows=2)
+    table.append(orders(50, 2))
+    expiry = {"enabled": True, "cron": "* * * * *", "retain_last": 1, "older_than_hours": 0}
+    desk.call("set_approval_rules", by="boss", rules=[{"name": "Deletions", "tools": ["expire_snapshots"]}])
+    desk.call("set_maintenance_policy", table="shop.ruled", expiry=expiry)
+    schedules, ticker = desk.platform.engine.schedules, make_ticker(desk.platform)
+    now = schedules._clock
+    try:
+        schedules._clock = lambda: now() + 61
+        desk.run(ticker.tick())
+        waiting = desk.call("get_maintenance_policy", table="shop.ruled").runs[0].last_error or ""
+        assert "expire_snapshots needs an approval" in waiting
+        assert len(desk.tables.open("ruled").snapshots()) == 2
+        [approval] = desk.call("list_approvals", by="boss", status=["pending"]).approvals
+        desk.call("approve_request", by="boss", approval_id=approval.id)
+        schedules._clock = lambda: now() + 122
+        desk.run(ticker.tick())
+    finally:
+        schedules._clock = now
+    run = desk.call("get_maintenance_policy", table="shop.ruled").runs[0]
+    assert (run.last_error, desk.run(end(desk, run.last_job_id))) == (None, "succeeded")
+    assert len(desk.tables.open("ruled").snapshots()) == 1
+    desk.call("set_approval_rules", by="boss", rules=[])
+    desk.call("set_maintenance_policy", table="shop.ruled")
 
 
 def test_a_person_who_lost_the_right_maintains_nothing(desk: CareDesk) -> None:
