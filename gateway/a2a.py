@@ -199,9 +199,11 @@ class A2aExchange:
 
     async def _whole(self, by: Principal, agent_id: str, incoming: Incoming) -> Passed:
         body = await incoming.read()
+        if incoming.status >= 300 and not incoming.media_type.endswith("json"):
+            raise Unavailable(f"The agent answers with HTTP status {incoming.status}.")
         result: Any = None
         if incoming.status < 300 and (body or self.binding == JSONRPC):
-            result = self._result(parse_object(body)) if body else None
+            result = self._result(parse_object(body))
         if self.asked.kind == SEND:
             await self.agents.ownership.claim(by, agent_id, result)
         if self.asked.kind == LIST and isinstance(result, dict):

@@ -156,7 +156,7 @@ class Door:
             face,
             arrived.request_id,
             token=arrived.token,
-            timeout_s=STREAM_S if about.streams else self._limit_s(arrived),
+            timeout_s=_limit_s(arrived, STREAM_S if about.streams else self._timeout_s),
             traceparent=arrived.headers.get("traceparent", ""),
         )
         gate = self.dispatcher.beside(self._registry, exchange, STREAM_S)
@@ -166,12 +166,13 @@ class Door:
             raise TypeError("an operation of the gateway answers Passed")
         return result
 
-    def _limit_s(self, arrived: Arrived) -> float:
-        """Our own limit, or what the caller allows where that is less."""
-        asked = arrived.headers.get("x-request-timeout", "")
-        if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,3})?", asked) and float(asked) > 0:
-            return min(float(asked), self._timeout_s)
-        return self._timeout_s
+
+def _limit_s(arrived: Arrived, limit_s: float) -> float:
+    """Our own limit, or what the caller allows where that is less."""
+    asked = arrived.headers.get("x-request-timeout", "")
+    if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,3})?", asked) and float(asked) > 0:
+        return min(float(asked), limit_s)
+    return limit_s
 
 
 def is_agent_id(text: str) -> bool:

@@ -172,7 +172,11 @@ class McpExchange:
 
     def _check_answer(self, incoming: Incoming, body: bytes) -> None:
         """An answer to another request is none. Raises Unavailable."""
-        if not self.spoken.is_request or incoming.status >= 300 or not body:
+        if not self.spoken.is_request:
+            return
+        if incoming.status >= 300 and incoming.media_type != "application/json":
+            raise Unavailable(f"The agent answers with HTTP status {incoming.status}.")
+        if incoming.status >= 300:
             return
         found = parse_object(body)
         rpc_id = found.get("id")

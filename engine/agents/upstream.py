@@ -1,5 +1,6 @@
 """A call on its way to an agent: limits, a breaker, a credential, deadlines; no store is held while it waits."""
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,7 @@ from core.deadline import Deadline
 from core.errors import InvalidArgument, PlatformError, Timeout, Unauthorized, Unavailable
 from engine.agents.breaker import Breakers
 from engine.agents.credentials import Credentials, Proof
+from engine.agents.frames import EVENTS
 from engine.agents.limits import AgentLimits
 from engine.agents.live import Live
 from engine.egress.addresses import NotSent
@@ -65,7 +67,8 @@ class Upstream:
             with watched:
                 incoming = await self._send(stack, out, proof)
                 watched.is_fault = incoming.status >= 500
-                chunks = watched.read(incoming.chunks, out.idle_s)
+                total_s = None if incoming.media_type == EVENTS else out.head_s
+                chunks = watched.read(incoming.chunks, out.idle_s, total_s)
                 yield replace(incoming, chunks=without(proof.secret, chunks), headers=_clean(incoming, proof))
 
     async def _send(self, stack: AsyncExitStack, out: Outgoing, proof: Proof) -> Incoming:
@@ -147,11 +150,13 @@ class _Watched:
         else:  # the caller went away
             self._breakers.release(self._key)
 
-    async def read(self, chunks: AsyncIterator[bytes], idle_s: float) -> AsyncIterator[bytes]:
-        """The chunks, each of which must come within `idle_s`."""
+    async def read(self, chunks: AsyncIterator[bytes], idle_s: float, total_s: float | None) -> AsyncIterator[bytes]:
+        """The chunks, each of which must come within `idle_s`; and all, of what is no stream, within `total_s`."""
+        end = None if total_s is None else time.monotonic() + total_s
         while True:
+            limit_s = idle_s if end is None else max(0.001, min(idle_s, end - time.monotonic()))
             try:
-                with Deadline(idle_s):
+                with Deadline(limit_s):
                     chunk = await anext(chunks)
             except StopAsyncIteration:
                 return
