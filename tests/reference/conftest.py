@@ -36,11 +36,11 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     home, data = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("data")
     (home / "auth_clients.yml").write_text(CLIENTS.format(secret="a-secret-of-our-own-of-at-least-32-bytes"))
     fill_sales(data / "sales.sqlite")
-    settings = read_settings(home, server=FREE, query={"allowed_roots": [data, WAREHOUSE]})
+    settings = read_settings(home, server=FREE, query={"allowed_roots": [data, WAREHOUSE], "writable_roots": [data]})
 
     async def prepare(platform: Platform) -> dict[str, str]:
         identity, connections = platform.engine.identity, platform.engine.catalog.connections
-        options = {"path": str(data / "sales.sqlite")}
+        options = {"path": str(data / "sales.sqlite"), "allow_writes": "true"}
         await connections.create("default", name="Sales", kind="sqlite", options=options, connection_id="conn_abc123")
         await identity.directory.create_tenant("Config", tenant_id="config", tier="enterprise")
         await identity.directory.create_user("config", user_id="carla", roles=["admin"])

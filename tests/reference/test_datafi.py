@@ -148,6 +148,27 @@ def test_the_coordinators_records_over_http(platform: Served) -> None:
     assert found.json()["record"] == {"id": 2, "name": "Bob", "region": "us-east", "email": "bob@example.com"}
 
 
+def test_the_coordinators_records_are_inserted_updated_and_deleted(platform: Served) -> None:
+    """The document names the operations; their requests are those of its example of reading."""
+
+    def write(verb: str, body: str) -> Any:
+        answer = curl(
+            platform,
+            f"""curl https://api.datafi.io/v1/catalog/records/{verb} \\
+-H "Authorization: Bearer $TOKEN" \\
+-H "Content-Type: application/json" \\
+-d '{{"connection_id": "conn_abc123", "table": "customers", {body}}}'""",
+        )
+        return answer["affected"]
+
+    north = '"filters": [{"column": "region", "operator": "eq", "value": "us-north"}]'
+    assert write("insert", '"records": [{"id": 3, "name": "Eve", "region": "us-north"}]') == 1
+    assert write("update", north + ', "values": {"email": "eve@example.com"}') == 1
+    assert write("delete", north + ', "dry_run": true') == 1
+    assert write("delete", north) == 1
+    assert write("delete", north) == 0
+
+
 def test_the_coordinators_build_query_is_answered_by_a_clear_error_until_there_is_a_planner(platform: Served) -> None:
     answer = httpx.post(
         platform.url("rest") + "/v1/query/build",

@@ -14,7 +14,8 @@ from engine.context import Ctx
 
 OPTIONS = (
     "Options of the kind. duckdb, sqlite, files: `path` (absolute, on the server). "
-    "postgresql: `host`, `port`, `database`, `user`, `password`, `sslmode`. All values are texts."
+    "postgresql: `host`, `port`, `database`, `user`, `password`, `sslmode`. To write records: sqlite `allow_writes`, "
+    "postgresql `write_user` and `write_password`. All values are texts."
 )
 
 
