@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from core.errors import Conflict
 from engine.connectors.duck import extension_path, quote
+from engine.transfer.avro_blocks import check_blocks
 from engine.transfer.sifting import LINE_BYTES, Dialect, read_header
 from engine.transfer.sources import Source
 from engine.transfer.types import kept_type
@@ -23,7 +24,11 @@ ARROW = "arrow_source"
 SIFTED = "sifted.csv"  # in the folder for temporary files
 # Pattern in DuckDB's message, what to say, what to do next. First match wins.
 _FAILURES = (
-    ("[Mm]aximum line size|max_line_size", "A line of the file is longer than 8 MB.", "Check its quotes and newlines."),
+    (
+        "[Mm]aximum line size|max_line_size|does not support a full read",
+        "A line of the file is longer than 8 MB.",
+        "Check its quotes and newlines.",
+    ),
     ("maximum_object_size|object exceeds", "An object of the file is larger than 8 MB.", "Write one object a line."),
     ("Out of Memory|failed to allocate|could not allocate", "A row of the file is too large.", "Split its values."),
     ("No magic bytes|too small to be a|truncated|Invalid footer|metadata", "The file is damaged or cut off.", ""),
@@ -92,6 +97,8 @@ def look(connection: "duckdb.DuckDBPyConnection", source: Source, csv: CsvOption
         if source.format == "CSV":
             dialect, found, options = _sniffed(connection, source, csv)
         else:
+            if source.format == "AVRO":
+                check_blocks(source.path)
             found = _described(connection, source)
         names = list(found)
         if dialect is not None and dialect.has_header:
@@ -146,7 +153,9 @@ def _described(connection: "duckdb.DuckDBPyConnection", source: Source) -> dict[
         return _structure(connection, source)
     found = {row[0]: row[1] for row in rows}
     if source.format == "JSON" and found.keys() != {"json"} and source.path.stat().st_size <= KEYS_BYTES:
-        late = [name for name in _keys(connection, source) if name not in found]
+        late: list[str] = []
+        with suppress(duckdb.Error):  # a line that is no JSON is met again when rows are read
+            late = [name for name in _keys(connection, source) if name not in found]
         if late and not _is_renamed([*found, *late]):
             wider = f"{relation(connection, source).removesuffix(f'{SAMPLE_ROWS})')}-1)"
             found = {row[0]: row[1] for row in connection.execute(f"DESCRIBE SELECT * FROM {wider}").fetchall()}  # noqa: S608
@@ -154,9 +163,15 @@ def _described(connection: "duckdb.DuckDBPyConnection", source: Source) -> dict[
 
 
 def json_lines(source: Source) -> str:
-    """The FROM item with each line of a file as it is, numbered from 1."""
+    """The FROM item with each line of a file as it is, or each element where it is one list, numbered from 1."""
+    path = quote(str(source.path))
+    with source.path.open("rb") as file:
+        is_list = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+    if is_list:
+        objects = f"read_json_objects({path}, format='array', maximum_object_size={LINE_BYTES})"
+        return f"(SELECT row_number() OVER () AS row, json::VARCHAR AS line FROM {objects})"  # noqa: S608
     return (
-        f"(SELECT row_number() OVER () AS row, line FROM read_csv({quote(str(source.path))}, header=false, "  # noqa: S608
+        f"(SELECT row_number() OVER () AS row, line FROM read_csv({path}, header=false, "  # noqa: S608
         f"columns={{'line': 'VARCHAR'}}, delim='', quote='', escape='', auto_detect=false, strict_mode=false, "
         f"max_line_size={LINE_BYTES}))"
     )

@@ -16,10 +16,12 @@ from engine.lake.warehouse import TABLE_DEFAULTS, Lake
 from engine.transfer.importing import Imported, Limits, Rules, Run, Wish, run_import
 from engine.transfer.reading import CsvOptions
 from engine.transfer.sources import Format, Source
+from tests.tools.projects.files import encoded
 
 HEAD = b"id,name\n"
 MANY = b"".join(b"%d,v\n" % number for number in range(25_000))  # more than are looked at beforehand
 LONG = 9_000_000
+ID = {"name": "id", "type": "bigint", "nullable": True, "description": ""}
 Load = Callable[..., tuple[Imported, list[dict[str, Any]]]]
 
 
@@ -135,6 +137,22 @@ def test_columns_of_one_name_are_refused_in_every_format(load: Load, tmp_path: P
 def test_keys_that_come_late_are_columns(load: Load) -> None:
     done, rows = load(b'{"id":1}\n' * 21_000 + b'{"id":2,"late":"x"}\n', "JSON")
     assert done.row_count == 21_001 and [row for row in rows if row["late"]] == [{"id": 2, "late": "x"}]
+
+
+def test_a_list_of_json_and_a_cut_last_line_have_bad_rows_too(load: Load) -> None:
+    listed = b"[" + b",\n".join([b'{"id":1}'] * 300) + b',{"id":"x"},{"id":2}]'
+    done, rows = load(listed, "JSON", max_bad_rows=1, columns=[ID])
+    assert ([reject.row for reject in done.rejects], len(rows)) == ([301], 301)
+    done, rows = load(b'{"id":1}\n' * 21_000 + b'{"id":', "JSON", max_bad_rows=1)
+    assert ([reject.row for reject in done.rejects], len(rows)) == ([21_001], 21_000)
+
+
+def test_a_cut_file_is_not_read_as_far_as_it_goes(load: Load) -> None:
+    whole = encoded(pa.table({"id": range(100_000), "s": ["x" * 9] * 100_000}), "AVRO")
+    assert load(whole, "AVRO")[0].row_count == 100_000
+    for data in (whole[: len(whole) // 2], whole[:-1], whole[:-16], whole[:40], whole[:-9] + b"x" * 9):
+        with pytest.raises(Conflict, match="damaged or cut off"):
+            load(data, "AVRO")
 
 
 def test_millions_of_bad_rows_take_no_more_room_than_one(load: Load) -> None:
