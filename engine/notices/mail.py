@@ -119,7 +119,8 @@ def compose(mail: Mail, sender: str) -> EmailMessage:
     message = EmailMessage(policy=SMTP)
     message["From"] = sender
     message["To"] = ", ".join(mail.to)
-    message["Subject"] = one_line(mail.subject)[:MAX_SUBJECT]
+    # An encoded word would be decoded, with what ends a line, when the header is written.
+    message["Subject"] = one_line(mail.subject)[:MAX_SUBJECT].replace("=?", "= ?")
     message["Date"] = formatdate()
     message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2])
     message["Auto-Submitted"] = "auto-generated"
