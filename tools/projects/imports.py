@@ -1,6 +1,5 @@
 """Import jobs: files made into rows of a managed table, once and all or nothing."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
@@ -14,6 +13,7 @@ from engine.datasets.columns import read_columns
 from engine.results.listing import IMPORT, OwnJob
 from engine.transfer.imports import From, Result
 from tools.projects.managed_tables import TableId
+from tools.projects.table_jobs import TableJob, describe
 
 
 class CreateImportJob(Model):
@@ -74,17 +74,9 @@ class BadRow(Model):
     text: str = Field(description="The row as it came, at most 10,000 characters.")
 
 
-class ImportJob(Model):
+class ImportJob(TableJob):
     """One import job."""
 
-    id: str = Field(description="Id of the job.")
-    status: JobStatus = Field(description="Where it stands.")
-    tenant_id: str = Field(description="Tenant it belongs to.")
-    table_id: str = Field(description="Table that it fills.")
-    created_at: datetime = Field(description="When it was asked for.")
-    archived_at: datetime | None = Field(None, description="Always null: jobs are not archived.")
-    ended_at: datetime | None = Field(description="When it ended.")
-    error_message: str | None = Field(description="Why it failed; nothing was changed then.")
     row_count: int | None = Field(description="Rows that it wrote.")
     bad_row_count: int | None = Field(description="Rows that were set aside.")
     bad_rows: list[BadRow] = Field(description="The first of them, from get_import_job.")
@@ -175,15 +167,8 @@ def _show(
     status: JobStatus | None = None,
 ) -> ImportJob:
     base = ctx.engine.settings.server.public_url.rstrip("/")
-    ended_at = done.ended_at if done else job.ended_at
     return ImportJob(
-        id=job.job_id,
-        status=status or job.status,
-        tenant_id=ctx.principal.tenant,
-        table_id=job.request["table_id"],
-        created_at=datetime.fromtimestamp(job.created_at, UTC),
-        ended_at=None if ended_at is None else datetime.fromtimestamp(ended_at, UTC),
-        error_message=job.error.message if job.error else None,
+        **describe(ctx, job, done.ended_at if done else None, status),
         row_count=done.row_count if done else None,
         bad_row_count=done.bad_row_count if done else None,
         bad_rows=bad_rows or [],

@@ -17,6 +17,7 @@ from engine.results.listing import TABLE_EXPORT, OwnJob
 from engine.results.manifests import ExportManifest
 from engine.sql.run import Statement
 from tools.projects.managed_tables import TableId
+from tools.projects.table_jobs import TableJob, describe
 
 
 class CreateExportJob(Model):
@@ -46,17 +47,9 @@ class ExportJobRef(Model):
     job_id: Annotated[str, Refers("export_job"), Field(min_length=1, max_length=64, description="Id of the job.")]
 
 
-class ExportJob(Model):
+class ExportJob(TableJob):
     """One export job."""
 
-    id: str = Field(description="Id of the job.")
-    status: JobStatus = Field(description="Where it stands.")
-    tenant_id: str = Field(description="Tenant it belongs to.")
-    table_id: str = Field(description="Table that it reads.")
-    created_at: datetime = Field(description="When it was asked for.")
-    archived_at: datetime | None = Field(None, description="Always null: jobs are not archived.")
-    ended_at: datetime | None = Field(description="When it ended.")
-    error_message: str | None = Field(description="Why it failed.")
     format: str = Field(description="Format of the file.")
     row_count: int | None = Field(description="Rows in the file.")
     size_bytes: int | None = Field(description="Size of the file.")
@@ -147,15 +140,8 @@ async def _listed(ctx: Ctx, found: list[OwnJob], total: int, token: str | None) 
 def _show(
     ctx: Ctx, job: OwnJob, made: ExportManifest | None, *, url: str | None = None, status: JobStatus | None = None
 ) -> ExportJob:
-    ended_at = made.ended_at if made else job.ended_at
     return ExportJob(
-        id=job.job_id,
-        status=status or job.status,
-        tenant_id=ctx.principal.tenant,
-        table_id=job.request["table_id"],
-        created_at=datetime.fromtimestamp(job.created_at, UTC),
-        ended_at=None if ended_at is None else datetime.fromtimestamp(ended_at, UTC),
-        error_message=job.error.message if job.error else None,
+        **describe(ctx, job, made.ended_at if made else None, status),
         format=job.request["format"],
         row_count=made.row_count if made else None,
         size_bytes=made.size_bytes if made else None,
