@@ -40,6 +40,11 @@ def content_routes(dispatcher: Dispatcher[Any], content: Content) -> list[Route]
             raise NotFound("This link does not work any more.", hint="Ask for a new one.")
         return answer(request, await content.open_export(principal, job_id), dispatcher.stay(principal))
 
+    async def archive(request: Request) -> Response:
+        job_id = request.path_params["job_id"]
+        principal = await admit(request, "get_tenant_export", {"job_id": job_id})
+        return answer(request, await content.open_archive(principal, job_id), dispatcher.stay(principal))
+
     async def result(request: Request) -> Response:
         job_id, kind = request.path_params["job_id"], request.path_params["format"]
         principal = await admit(request, "download_query_result", {"job_id": job_id, "format": kind})
@@ -63,6 +68,7 @@ def content_routes(dispatcher: Dispatcher[Any], content: Content) -> list[Route]
     return [
         Route("/v1/exports/{export_id}/content", _guarded(export), methods=["GET"]),
         Route("/v1/export-jobs/{job_id}/content", _guarded(table_export), methods=["GET"]),
+        Route("/v1/tenant-exports/{job_id}/content", _guarded(archive), methods=["GET"]),
         Route("/v1/query-jobs/{job_id}/content/{format}", _guarded(result), methods=["GET"]),
     ]
 

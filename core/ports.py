@@ -127,6 +127,10 @@ class Content(Protocol):
         """Raises NotFound, Conflict."""
         ...
 
+    async def open_archive(self, by: Principal, export_id: str) -> Download:
+        """Raises NotFound, Conflict."""
+        ...
+
     async def open_result(self, by: Principal, job_id: str, format_name: str) -> Download:
         """Raises NotFound, Conflict."""
         ...

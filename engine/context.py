@@ -30,6 +30,7 @@ from engine.sql.lineage import LineageLog
 from engine.sql.rulebook import Rulebook
 from engine.sql.run import SqlService
 from engine.store.db import Store
+from engine.tenancy.tenancy import Tenancy
 from engine.transfer.imports import Imports
 from engine.transfer.uploads import Uploads
 from engine.usage.usage import Usage
@@ -71,6 +72,7 @@ class Engine:
     results: KeptResults
     agents: Agents
     desk: Desk
+    tenancy: Tenancy
     pages: PageSigner
     checks: Mapping[str, Check]
 

@@ -1,5 +1,6 @@
 """The engine put together from its parts, lowest first."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -26,6 +27,7 @@ from engine.jobs.queue import JobQueue
 from engine.lake.warehouse import Lake
 from engine.maintenance.care import TableCare, open_care
 from engine.maintenance.table_jobs import Workshop
+from engine.planner.questions import Questions
 from engine.queries import SavedQueries
 from engine.quotas.ledger import Ledger, SqlLedger
 from engine.quotas.quotas import Quotas
@@ -39,6 +41,10 @@ from engine.sql.lineage import LineageLog
 from engine.sql.rulebook import Rulebook
 from engine.sql.run import SqlService
 from engine.store.db import Store
+from engine.tenancy.archive import Archive
+from engine.tenancy.belongings import Folders
+from engine.tenancy.purge import Purge
+from engine.tenancy.tenancy import Tenancy
 from engine.transfer.imports import Ground as ImportGround
 from engine.transfer.imports import Imports
 from engine.transfer.uploads import Uploads
@@ -47,7 +53,7 @@ from engine.usage.usage import Usage
 from headwater import __version__
 from headwater.desk import build_desk, build_outbox
 from headwater.edge.edges import Edges
-from headwater.results import Reading, build_results
+from headwater.results import Reading, build_results, open_objects
 
 IMPORT_MEMORY_MB = 512  # of the DuckDB that reads files, in a worker
 CARE_MEMORY_MB = 256  # of the DuckDB that rewrites files, in a worker
@@ -122,11 +128,13 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         lineage=lineage,
         usage=usage,
         builder=builder,
+        questions=Questions(catalog, sql, builder),
         saved=saved,
         query_jobs=build_results(settings, store, vault, Reading(catalog.view, identity, sql, quotas, saved)),
         results=results,
         agents=build_agents(ground, identity, ledger),
         desk=build_desk(ground.seals, outbox, catalog=catalog, identity=identity),
+        tenancy=build_tenancy(ground, lake, audit, forget=(sql.forget, results.forget, ground.seals.forget)),
         pages=PageSigner(vault.purpose_key("pages")),
         checks={"store": store_check(store)} | ({} if edges is None else {"data_plane": edges.check}),
     )
@@ -173,6 +181,15 @@ def build_kept(ground: Ground, catalog: Catalog) -> KeptResults:
         seal=partial(ground.seals.seal, "results"),
         unseal=partial(ground.seals.open, "results"),
         look=catalog.view,
+    )
+
+
+def build_tenancy(ground: Ground, lake: Lake, audit: AuditLog, *, forget: Sequence[Callable[[str], None]]) -> Tenancy:
+    """Export and deletion of all that a tenant has."""
+    folders = Folders(ground.settings.home)
+    return Tenancy(
+        Archive(ground.store, lake=lake, audit_log=audit, folders=folders),
+        Purge(ground.store, lake=lake, objects=open_objects(ground.settings), folders=folders, forget=forget),
     )
 
 

@@ -17,7 +17,7 @@ from engine.identity.seals import TenantSeals
 from engine.jobs.idempotency import IdempotencyKeys
 from engine.jobs.leases import Claim
 from engine.jobs.worker import Worker
-from engine.results.listing import EXPORT, IMPORT, RUN, TABLE_EXPORT
+from engine.results.listing import EXPORT, IMPORT, RUN, TABLE_EXPORT, TENANT_EXPORT
 from engine.schedules.schedules import Schedule
 from engine.schedules.ticker import Ticker
 from engine.store.db import Store, sqlite_url
@@ -159,6 +159,7 @@ def build_ports(engine: Engine) -> Ports:
                 "export_job": lambda by, name: engine.query_jobs.own.get(by, TABLE_EXPORT, name),
                 "upload": engine.uploads.get,
                 "export": lambda by, name: engine.query_jobs.own.get(by, EXPORT, name),
+                "tenant_export": lambda by, name: engine.query_jobs.own.get(by, TENANT_EXPORT, name),
             }
         ),
         approvals=build_gate(engine),

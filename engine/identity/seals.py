@@ -47,6 +47,11 @@ class TenantSeals:
         """A tenant's key for one purpose, gone with the tenant. Raises NotFound."""
         return self._vault.tenant_purpose_key(self._wrapped_key(tenant), purpose)
 
+    def forget(self, tenant: str) -> None:
+        """Drop a tenant's key from memory, with all that was made of any."""
+        self._keys.pop(tenant, None)
+        self._vault.forget()
+
     def _wrapped_key(self, tenant: str) -> bytes:
         kept = self._keys.get(tenant)
         if kept is not None and kept[0] > self._clock():

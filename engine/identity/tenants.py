@@ -23,6 +23,7 @@ T = tenants.c
 INVITATION_DAYS = 7
 MIN_PASSWORD_CHARS = 12
 MANAGE = "tenant.manage"
+PURGED = "purged"  # the tier of a tenant that `purge_tenant` has begun to delete
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,8 @@ class Tenants:
 
         def values(connection: Connection, tenant: Tenant) -> dict[str, Any]:
             if not is_archived:
+                if tenant.tier == PURGED:
+                    raise Conflict("The tenant is being purged, or was.", hint="Nothing brings it back.")
                 _check_name_free(connection, tenant.name, but=tenant_id)
                 return {"archived_at": None}
             _refuse_own(by, tenant_id)

@@ -90,6 +90,10 @@ class Vault:
         """The data of a platform seal. Raises SealBroken."""
         return _decrypt(AESGCM(self.purpose_key(purpose)), sealed, aad)
 
+    def forget(self) -> None:
+        """Drop what was made of tenants' keys; it is made again when it is needed."""
+        self._ciphers.clear()
+
     def _cipher(self, wrapped_key: bytes, purpose: str) -> AESGCM:
         cipher = self._ciphers.get((wrapped_key, purpose))
         if cipher is None:

@@ -46,6 +46,17 @@ class Contents:
             read=read,
         )
 
+    async def open_archive(self, by: Principal, export_id: str) -> Download:
+        """A finished archive of a tenant that the caller has had made. Raises NotFound, Conflict."""
+        manifest = await self._exports.open(by, export_id)
+        if manifest.format != "ZIP":
+            raise NotFound(f"No archive {export_id[:64]!r}.", hint="export_tenant_data makes one.")
+
+        def read(start: int, end: int) -> AsyncIterator[bytes]:
+            return self._exports.read(manifest, start, end)
+
+        return Download(f"tenant-{export_id}.zip", "application/zip", manifest.size_bytes, read)
+
     async def open_result(self, by: Principal, job_id: str, format_name: str) -> Download:
         """The rows of a query job of the caller's own in an uncompressed format. Raises NotFound, Conflict."""
         known = [item for item in get_args(Format) if item == format_name]

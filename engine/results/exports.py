@@ -66,6 +66,43 @@ class Exports:
         await commit_export(self._shelf.store, run, manifest)
         return manifest
 
+    async def write_file(self, by: Principal, run: JobRun, kind: str, parts: AsyncIterator[bytes]) -> ExportManifest:
+        """Keep a file that is of no result, such as a ZIP, as an export of the caller's own, once for a job.
+
+        Raises Conflict when store or cap allow no more."""
+        known = (await find_exports(self._shelf.store, by.tenant, [run.job_id])).get(run.job_id)
+        if known is not None:
+            return known
+        path = f"{EXPORTS}/{by.tenant}/{run.job_id}/{run.fence}.{kind.lower()}"
+        size = index = 0
+        async with Upload(self._shelf.objects, path) as upload:
+            async for piece in _pieces(parts):
+                size += len(piece)
+                if size > self._shelf.max_bytes:
+                    raise too_large(self._shelf.max_bytes)
+                await upload.write(await self._sealed(by.tenant, path, index, piece))
+                index += 1
+        now = self._shelf.clock()
+        manifest = ExportManifest(
+            tenant=by.tenant,
+            export_id=run.job_id,
+            job_id=run.job_id,
+            owner=by.subject,
+            path=path,
+            format=kind,
+            compression="NONE",
+            is_sealed=not self._is_presigned,
+            size_bytes=size,
+            row_count=0,
+            connection_id="",
+            tables=[],
+            sight=await digest_sight(self._shelf.look, by, "", []) or "",
+            ended_at=now,
+            expires_at=now + self._shelf.keep_s,
+        )
+        await commit_export(self._shelf.store, run, manifest)
+        return manifest
+
     async def find(self, by: Principal, export_ids: list[str]) -> dict[str, ExportManifest]:
         """What is known of the caller's own finished exports, by id."""
         found = await find_exports(self._shelf.store, by.tenant, export_ids)

@@ -130,6 +130,11 @@ class KeptResults:
             self._writer = asyncio.create_task(self._write_waiting(), name="kept results")
         return True
 
+    def forget(self, tenant: str) -> None:
+        """Drop what is on its way to a tenant's files."""
+        for key in [key for key in self._waiting if key[0] == tenant]:
+            del self._waiting[key]
+
     async def close(self) -> None:
         """Wait until everything is written."""
         if self._writer is not None:

@@ -16,6 +16,7 @@ from engine.store.tables import job_events, jobs
 
 RUN, EXPORT = "run_query", "create_export"
 IMPORT, TABLE_EXPORT = "create_import_job", "create_export_job"
+TENANT_EXPORT = "export_tenant_data"
 ENDED = ("succeeded", "failed", "cancelled")
 MAX_OF_MANY = 1000
 
@@ -114,10 +115,11 @@ def _own(row: Any, started_at: float | None) -> OwnJob:
     )
 
 
-_NOUN = {RUN: "query job", EXPORT: "export", IMPORT: "import job", TABLE_EXPORT: "export job"}
+_NOUN = {RUN: "query job", EXPORT: "export", IMPORT: "import job", TABLE_EXPORT: "export job", TENANT_EXPORT: "export"}
 _HINT = {
     RUN: "list_query_jobs shows yours.",
     EXPORT: "list_exports shows those of a query job.",
     IMPORT: "list_import_jobs shows yours.",
     TABLE_EXPORT: "list_export_jobs shows yours.",
+    TENANT_EXPORT: "export_tenant_data makes one.",
 }

@@ -103,6 +103,11 @@ class Answers:
             largest = max(self._held, key=self._held.__getitem__)
             self._drop(largest, next(iter(self._kept[largest])))
 
+    def forget(self, tenant: str) -> None:
+        """Drop all that a tenant has here."""
+        self._kept.pop(tenant, None)
+        self._held.pop(tenant, None)
+
     def _drop(self, tenant: str, key: Hashable) -> None:
         kept = self._kept.get(tenant)
         entry = kept.pop(key, None) if kept else None

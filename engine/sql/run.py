@@ -171,6 +171,10 @@ class SqlService:
     async def close(self) -> None:
         await self.queries.close()
 
+    def forget(self, tenant: str) -> None:
+        """Drop the answers that are kept for a tenant."""
+        self._answers.forget(tenant)
+
     async def validate(self, by: Principal, connection_id: str, statement: Statement) -> "Prepared":
         """Check a query without running it, by our rules and by the engine's planner. Raises as `execute` does."""
         return (await self._explained(by, connection_id, statement))[0]
