@@ -1,10 +1,12 @@
 """Bytes of uploads over a real gRPC channel."""
 
 from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+import pytest_asyncio
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 from api.protolock import shipped_lock
@@ -14,6 +16,7 @@ from tests.fixtures_results import Shop, opened_shop, shop_template
 
 __all__ = ["shop_template"]
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 DATA = bytes(range(256)) * 40
 STATUS = grpc.StatusCode
 
@@ -52,9 +55,9 @@ class Line:
         return int((await self.shop.call("get_upload", upload_id=upload_id)).received_bytes)
 
 
-@pytest.fixture
-async def line(shop_template: Any, tmp_path: Any) -> AsyncIterator[Line]:
-    async with opened_shop(shop_template, tmp_path) as shop:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def line(shop_template: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Line]:
+    async with opened_shop(shop_template, tmp_path_factory.mktemp("line")) as shop:
         server = grpc_server(shop.platform, shared=False)
         port = await server.start()
         rpcs = build_rpcs(shop.platform.dispatcher.registry, shipped_lock())

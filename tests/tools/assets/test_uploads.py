@@ -99,7 +99,7 @@ async def test_uploads_are_capped_and_expire(shop: Shop) -> None:
     assert not [path for path in uploads._folder.rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "..\\x", "a\n", "x" * 256])
-async def test_names_that_are_paths_are_refused(shop: Shop, name: str) -> None:
-    with pytest.raises(InvalidArgument):
-        await shop.call("create_upload", name=name, size_bytes=1)
+async def test_names_that_are_paths_are_refused(shop: Shop) -> None:
+    for name in ("", "a/b", "..\\x", "a\n", "x" * 256):
+        with pytest.raises(InvalidArgument):
+            await shop.call("create_upload", name=name, size_bytes=1)
