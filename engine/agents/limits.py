@@ -21,6 +21,7 @@ from engine.store.db import Store
 from engine.store.tables import agent_limits
 
 UNITS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
+SECOND_SLICES = 6
 IDLE_S = 1.0  # how long a slot stays with this process after its call, for the next one
 CALLS_AT_ONCE = 64
 
@@ -55,7 +56,7 @@ def window_of(rate: Decimal, seconds: float) -> Window:
         return Window(0, seconds)
     if rate < 1:
         return Window(1, float(Decimal(seconds) / rate))
-    return Window(math.floor(rate), seconds)
+    return Window(math.floor(rate), seconds, SECOND_SLICES) if seconds <= 1 else Window(math.floor(rate), seconds)
 
 
 class AgentLimits:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from core.errors import Unavailable
-from engine.quotas.windows import SLICES, Ask, Lease, Window, current_slice, describe
+from engine.quotas.windows import Ask, Lease, Window, current_slice, describe
 
 LEASE = """
 local slice_now, span, limit = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -62,7 +62,7 @@ class RedisLedger:
     async def lease(self, tenant: str, purpose: str, window: Window, ask: Ask) -> Lease:
         now = self._clock()
         lifetime_ms = int(window.seconds * 2_000)
-        arguments = [current_slice(window, now), SLICES, window.limit, ask.needed, ask.welcome]
+        arguments = [current_slice(window, now), window.slices, window.limit, ask.needed, ask.welcome]
         arguments += [ask.unspent_slice, ask.unspent, lifetime_ms]
         with self._translated():
             granted, flat = await self._lease(keys=[_key("window", tenant, purpose)], args=arguments)

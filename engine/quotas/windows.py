@@ -23,10 +23,11 @@ class Window:
 
     limit: int
     seconds: float = 60.0
+    slices: int = SLICES  # fewer for short windows, whose slices would pass before a lease is used up
 
     @property
     def slice_s(self) -> float:
-        return self.seconds / SLICES
+        return self.seconds / self.slices
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def current_slice(window: Window, now: float) -> int:
     return math.floor(now / window.slice_s)
 
 
-def settle(grants: Grants, slice_now: int, ask: Ask) -> Grants:
+def settle(grants: Grants, slice_now: int, ask: Ask, slices: int = SLICES) -> Grants:
     """What still counts in a slice: unspent tokens given back, old slices gone.
 
     Slices ahead (a machine's clock ran fast, or was set back) count as of now, so that a wrong clock
@@ -62,7 +63,7 @@ def settle(grants: Grants, slice_now: int, ask: Ask) -> Grants:
     for number, count in grants:
         if number == ask.unspent_slice:
             count -= min(count, ask.unspent)
-        if count and number >= slice_now - SLICES:
+        if count and number >= slice_now - slices:
             number = min(number, slice_now)
             counts[number] = counts.get(number, 0) + count
     return sorted(counts.items())
@@ -86,16 +87,16 @@ def free_at(window: Window, grants: Grants, now: float) -> float:
             break
         excess -= count
         if excess < 0:
-            return max(now, (number + SLICES + 1) * window.slice_s) + MARGIN_S
+            return max(now, (number + window.slices + 1) * window.slice_s) + MARGIN_S
     return now
 
 
 def lease(window: Window, grants: Grants, now: float, ask: Ask) -> tuple[Lease, Grants]:
     """Take tokens out of a window: the lease, and the grants as they stand afterwards."""
     slice_now = current_slice(window, now)
-    settled = settle(grants, slice_now, ask)
+    settled = settle(grants, slice_now, ask, window.slices)
     granted = grant(window, sum(count for _, count in settled), ask)
-    after = settle([*settled, (slice_now, granted)], slice_now, Ask(0))
+    after = settle([*settled, (slice_now, granted)], slice_now, Ask(0), window.slices)
     return describe(window, after, now, granted), after
 
 
