@@ -5,8 +5,8 @@ import json
 import signal
 import textwrap
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -42,13 +42,16 @@ QUESTIONS: list[Step] = [
     ("What is in the flights table?", "get_table_schema", TABLE),
     ("Which airlines fly most from New York, and how late do they leave?", "execute_query", {"sql": JOIN}),
 ]
-CARE: list[Step] = [
+BEFORE: list[Step] = [
     ("How does the flights table lie?", "get_table_health", TABLE),
     ("What would a compaction do?", "compact_table", {**TABLE, "dry_run": True}),
-    ("Do it.", "compact_table", TABLE),
+]
+COMPACT: Step = ("Do it.", "compact_table", TABLE)
+AFTER: list[Step] = [
     ("Let the oldest versions go.", "expire_snapshots", {**TABLE, "retain_last": 50}),
     ("And now?", "get_table_health", TABLE),
 ]
+RULE = {"name": "Demo: compactions by engineers", "tools": ["compact_table"], "roles": ["data_engineer"]}
 COUNTS = ("data_file_count", "small_file_count", "avg_file_size_bytes", "snapshot_count", "recommendation")
 PICTURES = ("histogram", "histogram_before", "histogram_after")
 
@@ -77,9 +80,8 @@ async def _show(console: Console, platform: Platform, ports: Ports) -> None:
         console.print(
             f"  {name.replace('_', '-'):9} {url(platform.settings.server, getattr(ports, name))}", markup=False
         )
-    mint = platform.engine.identity.mint
-    await _ask(console, platform, ports, await mint(role="viewer"))
-    await _care(console, platform, ports, await mint(role="data_engineer"))
+    await _ask(console, platform, ports, await platform.engine.identity.mint(role="viewer"))
+    await _care(console, platform, ports)
     console.print("\n[bold]5. Connect your own client[/bold]")
     for title, text in connect_lines(platform, ports):
         console.print(f"\n[cyan]{title}[/cyan]")
@@ -103,32 +105,67 @@ async def _ask(console: Console, platform: Platform, ports: Ports, token: str) -
             await _call(console, platform, client, step, _brief)
 
 
-async def _care(console: Console, platform: Platform, ports: Ports, token: str) -> None:
-    """Care of one table by an engineer. The client asks the person before it changes anything, as MCP clients do, and
-    passes on what the server itself asks before it destroys anything; here the demo is the person."""
+async def _care(console: Console, platform: Platform, ports: Ports) -> None:
+    """Care of one table by an engineer whose compactions need an administrator's approval.
+
+    Clients pass on what the server asks a person before something is decided or destroyed; the demo is that person."""
     from fastmcp import Client
 
     async def answer(message: str, *_: object) -> dict[str, bool]:
-        _approve(console, "The server asks", message.strip())
+        _say(console, "The server asks", message.strip(), "yes")
         return {"confirm": True}
 
+    mint, address = platform.engine.identity.mint, f"{url(platform.settings.server, ports.mcp)}/mcp?toolsets="
     console.print("\n[bold]4. Care of a table through MCP[/bold]  The demo says yes for you")
-    address = f"{url(platform.settings.server, ports.mcp)}/mcp?toolsets=engineer"
-    async with Client(address, auth=token, elicitation_handler=answer) as client:
-        tools = {tool.name: tool.annotations for tool in await client.list_tools()}
-        for step in CARE:
-            hints = tools[step[1]]
-            if hints and not hints.read_only_hint and not hints.destructive_hint and "dry_run" not in step[2]:
-                console.print()
-                _approve(console, "The client asks", f"{step[1]} changes something. Go ahead?")
-            await _call(console, platform, client, step, _care_brief)
+    async with (
+        Client(f"{address}engineer", auth=await mint(role="data_engineer"), elicitation_handler=answer) as engineer,
+        Client(f"{address}approvals", auth=await mint(role="admin"), elicitation_handler=answer) as admin,
+    ):
+        for step in BEFORE:
+            await _call(console, platform, engineer, step, _care_brief)
+        async with _ruled(admin):
+            await _approve(console, engineer, admin)
+            await _call(console, platform, engineer, COMPACT, _care_brief)
+        for step in AFTER:
+            await _call(console, platform, engineer, step, _care_brief)
 
 
-def _approve(console: Console, who: str, question: str) -> None:
+@asynccontextmanager
+async def _ruled(admin: "Client[Any]") -> AsyncIterator[None]:
+    """For this while, compactions by engineers need an approval."""
+    found = (await admin.call_tool("get_approval_rules", {})).structured_content or {}
+    others = [rule for rule in found["rules"] if rule["name"] != RULE["name"]]  # one may stand from a killed demo
+    await admin.call_tool("set_approval_rules", {"rules": [*others, RULE]})
+    try:
+        yield
+    finally:
+        await admin.call_tool("set_approval_rules", {"rules": others})
+
+
+async def _approve(console: Console, engineer: "Client[Any]", admin: "Client[Any]") -> None:
+    """The engineer's call waits for a decision; the administrator sees what it is about and approves it."""
+    _, tool, arguments = COMPACT
+    console.print("\n[bold cyan]May it be done?[/bold cyan]")
+    console.print(f"  {tool} {json.dumps(arguments)}", markup=False)
+    refused = await engineer.call_tool(tool, arguments, raise_on_error=False)
+    if not refused.is_error:
+        return
+    waiting = (await admin.call_tool("list_approvals", {"status": ["pending"]})).structured_content or {}
+    approval = next(item for item in waiting["approvals"] if item["tool"] == tool)
+    _say(console, "The engineer is told", f"{tool} needs an approval; {approval['id']} waits for a decision.")
+    console.print("  [yellow]The administrator finds it with list_approvals.[/yellow]")
+    decided = {"approval_id": approval["id"]}
+    console.print(f"  approve_request {json.dumps(decided)}", markup=False)
+    await admin.call_tool("approve_request", decided)
+    console.print("  [green]approved[/green]")
+
+
+def _say(console: Console, who: str, text: str, then: str = "") -> None:
     console.print(f"  [yellow]{who}:[/yellow]")
-    for line in question.splitlines():
+    for line in text.splitlines():
         console.print(textwrap.fill(line, 76, initial_indent="    ", subsequent_indent="    "), markup=False)
-    console.print("    [green]yes[/green]")
+    if then:
+        console.print(f"    [green]{then}[/green]")
 
 
 async def _call(

@@ -5,22 +5,29 @@ import shlex
 import socket
 from pathlib import Path
 
+import pytest
+
 from tests.headwater.processes import Said, finished, headwater, spawn
 
 
-def test_the_demo_loads_answers_and_ends_and_does_not_load_again(tmp_path: Path) -> None:
+def test_the_demo_loads_answers_cares_and_ends(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        first = _demo(tmp_path / "home", HEADWATER_SERVER__GRPC_PORT=str(taken.getsockname()[1]))
-    second = _demo(tmp_path / "home")
-    assert re.search(r"loaded 36\d,\d{3} rows in \d+ s", first.out)
-    assert "already there" in second.out
-    assert "is taken. Taking free ports instead." in " ".join(first.out.split())
-    assert re.search(r"mcp\s+http://127\.0\.0\.1:(?!8002)\d+", first.out)
-    for said in (first, second):
-        _answers_well(said)
-    _cares_for_the_table(first.out)
-    assert "Healthy: nothing needs doing." in second.out.partition("4. Care")[2].partition("compact_table")[0]
-    _connects_as_printed(first, tmp_path / "home")
+        said = _demo(tmp_path / "home", HEADWATER_SERVER__GRPC_PORT=str(taken.getsockname()[1]))
+    assert re.search(r"loaded 36\d,\d{3} rows in \d+ s", said.out)
+    assert "is taken. Taking free ports instead." in " ".join(said.out.split())
+    assert re.search(r"mcp\s+http://127\.0\.0\.1:(?!8002)\d+", said.out)
+    _answers_well(said)
+    _cares_for_the_table(said.out)
+    _connects_as_printed(said, tmp_path / "home")
+
+
+@pytest.mark.slow
+def test_a_second_demo_loads_nothing_and_finds_the_table_healthy(tmp_path: Path) -> None:
+    _demo(tmp_path / "home")
+    said = _demo(tmp_path / "home")
+    assert "already there" in said.out
+    _answers_well(said)
+    assert "Healthy: nothing needs doing." in said.out.partition("4. Care")[2].partition("compact_table")[0]
 
 
 def _demo(home: Path, **environment: str) -> Said:
@@ -40,11 +47,7 @@ def _answers_well(said: Said) -> None:
 def _cares_for_the_table(out: str) -> None:
     """Health, a plan, a compaction that was approved, an expiry that the server asked about, and health again."""
     text = " ".join(out.partition("4. Care")[2].split())
-    steps = [
-        "53 of 53 files are small",
-        "under 1 MB █",
-        "The client asks: compact_table changes something. Go ahead? yes",
-    ]
+    steps = ["53 of 53 files are small", "under 1 MB █", "waits for a decision.", "approve_request", "approved"]
     steps += ["rewritten_files 53 new_files 1", "The server asks: Expire snapshots", "Go ahead? yes"]
     steps += ["expired_snapshots 4", "data_file_count 1", "Healthy: nothing needs doing.", "1 to 8 MB █"]
     text = text.replace("#", "█")
