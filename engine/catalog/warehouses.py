@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select, text
 
 from core.errors import Conflict, Unauthorized, Unavailable
 from engine.connectors.places import Places, real_path, touches
-from engine.lake.distant import check_distant
+from engine.lake.distant import check_addresses, check_distant
 from engine.lake.shared import check_catalog
 from engine.lake.sites import DISTANT, SQL, Site
 from engine.lake.storage import is_remote
@@ -77,8 +77,10 @@ class Warehouses:
     def check(self, site: Site) -> None:
         """Blocking. Raises Conflict, Unauthorized or Unavailable when there is nothing to be used at the place."""
         storage = site.open_storage()
+        check_endpoint(storage, self.gate)
+        if site.kind in DISTANT:  # every address, before any of them is called
+            check_addresses(site, self.gate)
         if site.is_remote:
-            check_endpoint(storage, self.gate)
             try:
                 next(storage.walk(f"{site.root}/metadata-probe"), None)
             except OSError:

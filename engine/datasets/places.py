@@ -13,7 +13,7 @@ from pyiceberg.schema import Schema
 from pyiceberg.types import NestedField
 
 from core.errors import Conflict, NotFound
-from engine.lake.names import TRASH
+from engine.lake.names import FAR_TRASH, TRASH
 from engine.lake.storage import Storage
 from engine.lake.warehouse import TABLE_DEFAULTS
 from engine.maintenance.types import parse_type
@@ -83,6 +83,7 @@ def make_table(catalog: "SqlCatalog", parts: Parts, table_id: str, columns: Sequ
 
 def move_table(catalog: "SqlCatalog", identity: str, old: Parts, new: Parts) -> None:
     """Give a table another name or namespace. Raises NotFound when it is gone, Conflict when the name is taken."""
+    old, new = placed(catalog, old), placed(catalog, new)
     found = _identity(catalog, new)
     if found == identity:
         return
@@ -97,8 +98,8 @@ def move_table(catalog: "SqlCatalog", identity: str, old: Parts, new: Parts) -> 
 def drop_table(catalog: "SqlCatalog", parts: Parts) -> str:
     """Take a table out of the catalog; where its files lie, or empty when it was gone."""
     try:
-        location: str = catalog.load_table(parts).location()
-        catalog.drop_table(parts)
+        location: str = catalog.load_table(placed(catalog, parts)).location()
+        catalog.drop_table(placed(catalog, parts))
     except NoSuchTableError:
         return ""
     return location
@@ -117,6 +118,11 @@ def delete_folder(location: str, warehouse: str, neighbours: Sequence[str], stor
 def trash(table_id: str) -> Parts:
     """Where a deleted table waits."""
     return TRASH, table_id
+
+
+def placed(catalog: "SqlCatalog", parts: Parts) -> Parts:
+    """A name as it is in this catalog: the trash has another one in catalogs of others."""
+    return (FAR_TRASH, *parts[1:]) if parts[0] == TRASH and not hasattr(catalog, "engine") else parts
 
 
 def _identity(catalog: "SqlCatalog", parts: Parts) -> str | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from core.errors import Conflict, NotFound
 from engine.datasets.following import Following
 from engine.datasets.rows import Dataset, ManagedTable, Rows
-from engine.lake.names import TRASH, TableName, join_name, split_name
+from engine.lake.names import FAR_TRASH, TRASH, TableName, join_name, split_name
 from engine.lake.warehouse import Lake, LakeTable
 from engine.store.tables import datasets as dataset_rows
 from engine.store.tables import managed_tables as table_rows
@@ -239,8 +239,10 @@ class Settler:
 def _location(catalog: "SqlCatalog", parts: tuple[str, ...]) -> str:
     from pyiceberg.exceptions import NoSuchTableError
 
+    from engine.datasets.places import placed
+
     try:
-        return catalog.load_table(parts).location()
+        return catalog.load_table(placed(catalog, parts)).location()
     except NoSuchTableError:
         return ""
 
@@ -253,6 +255,6 @@ def taken_name(dataset_id: str, name: str) -> str:
 def checked_name(name: str, *, is_table: bool = False) -> tuple[str, ...]:
     """The parts of a name that somebody gave us. Raises Conflict for one that cannot be had."""
     parts = (name,) if is_table else split_name(name)
-    if join_name(parts).lower() in (TRASH, "headwater", "main", "information_schema"):
+    if join_name(parts).lower() in (TRASH, FAR_TRASH, "headwater", "main", "information_schema"):
         raise Conflict(f"The name {name[:80]!r} is the platform's own.", hint="Choose another.")
     return parts

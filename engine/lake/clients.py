@@ -4,11 +4,11 @@ properties from a server, or uses credentials of this machine. Loaded by the fir
 import importlib
 import socket
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.rest import RestCatalog
+from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchPropertyException, NoSuchTableError, RESTError
 from pyiceberg.table import Table
 from pyiceberg.table.update import ValidatableTableRequirement
 from requests.adapters import HTTPAdapter
@@ -16,6 +16,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from core.errors import Conflict
+from engine.lake.distant import check_addresses, hive_address
 from engine.lake.fence import StorageIO, io_properties
 from engine.lake.names import CATALOG
 from engine.lake.sites import GLUE, HIVE, Gate, Site
@@ -34,6 +35,7 @@ _FROM_SERVERS = ("prefix", "namespace-separator", "rest-page-size")
 
 def open_client(site: Site, storage: Storage, gate: Gate) -> Catalog:
     """Raises Conflict where a library is missing, PlatformError of the gate, and what the client raises."""
+    check_addresses(site, gate)
     if site.kind == HIVE:
         return _hive(site, storage, gate)
     if site.kind == GLUE:
@@ -48,10 +50,8 @@ class GuardedRest(RestCatalog):
         self._gate = gate
         self._storage = storage
         self._given = {**site.given, "uri": site.uri, **io_properties(storage)}
-        gate.check_url(site.uri)
-        if "credential" in self._given:  # else pyiceberg warns that it will want this said
-            own = f"{site.uri.rstrip('/')}/v1/oauth/tokens"
-            gate.check_url(self._given.setdefault("oauth2-server-uri", own))
+        if "credential" in self._given or "token" in self._given:  # else pyiceberg warns that it will want this said
+            self._given.setdefault("oauth2-server-uri", f"{site.uri.rstrip('/')}/v1/oauth/tokens")
         super().__init__(CATALOG, **self._given)
 
     def _fetch_config(self) -> None:
@@ -159,8 +159,7 @@ def _hive(site: Site, storage: Storage, gate: Gate) -> Catalog:
     except ImportError:
         raise _missing("hive") from None
 
-    parts = urlsplit(site.uri)
-    host, port = parts.hostname or "", parts.port or 9083
+    host, port = hive_address(site.uri)
     address = gate.check_address(host, port)
     place = f"[{address}]" if ":" in address else address
 
@@ -179,10 +178,6 @@ def _glue(site: Site, storage: Storage, gate: Gate) -> Catalog:
     except ImportError:
         raise _missing("glue") from None
 
-    endpoint = site.given.get("glue.endpoint")
-    if endpoint:
-        gate.check_url(endpoint)
-
     class GuardedGlue(GlueCatalog):
         def _load_file_io(self, properties: Any = None, location: str | None = None) -> StorageIO:
             return StorageIO(self.properties)
@@ -200,9 +195,10 @@ def _missing(extra: str) -> Conflict:
 
 def failures() -> tuple[type[BaseException], ...]:
     """What these clients raise when a catalog is down, refuses, or does not speak its protocol."""
-    from pyiceberg.exceptions import RESTError
-
-    found: list[type[BaseException]] = [RESTError, OSError, ValueError, NotImplementedError]
+    found: list[type[BaseException]] = [
+        *(RESTError, NoSuchNamespaceError, NoSuchTableError, NoSuchPropertyException),
+        *(OSError, ValueError, NotImplementedError),
+    ]
     for module, name in _THEIRS:
         try:
             found.append(getattr(importlib.import_module(module), name))

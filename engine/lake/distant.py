@@ -3,20 +3,23 @@
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from core.errors import Conflict, InvalidArgument, Unavailable
-from engine.lake.names import MAX_PART, TRASH, TableName, checked_parts, join_name
-from engine.lake.sites import DISTANT, REST, Gate, Site
+from engine.lake.names import FAR_TRASH, MAX_PART, TRASH, TableName, checked_parts, join_name
+from engine.lake.sites import DISTANT, HIVE, REST, Gate, Site
 from engine.lake.storage import Storage
 
 if TYPE_CHECKING:  # 66 MB that only users of such a catalog pay
     from pyiceberg.catalog import Catalog
 
 FRESH_S = 3.0
+HIVE_PORT = 9083
+_HIDDEN = (TRASH, FAR_TRASH)
 SHARE = 20  # a look is not repeated before this many times of what it took
 AT_ONCE = 8
 MAX_DEPTH = 8
@@ -83,8 +86,8 @@ class DistantCatalog:
             return self._listed
 
     def _list(self, client: "Catalog") -> Listed:
-        spaces = sorted(parts for parts in _namespaces(client, self._site.kind) if parts[0] != TRASH)
-        names = [name for parts in spaces for name in client.list_tables(parts)]
+        spaces = sorted(parts for parts in _namespaces(client, self._site.kind) if parts[0] not in _HIDDEN)
+        names = [tuple(name) for parts in spaces for name in _below(client.list_tables, parts)]
         if len(names) > MAX_TABLES:
             raise Unavailable(f"The catalog has more than {MAX_TABLES:,} tables.", hint="Choose a smaller warehouse.")
         with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -102,12 +105,22 @@ class DistantCatalog:
 def _namespaces(client: "Catalog", kind: str) -> list[Parts]:
     found = level = [tuple(parts) for parts in client.list_namespaces() if _is_name(tuple(parts))]
     for _ in range(MAX_DEPTH if kind == REST else 0):
-        level = [tuple(below) for parts in level for below in client.list_namespaces(parts) if _is_name(tuple(below))]
-        level = [parts for parts in level if parts not in found]
+        below = [tuple(name) for parts in level for name in _below(client.list_namespaces, parts)]
+        level = [parts for parts in below if parts not in found and _is_name(parts)]
         if not level:
             break
         found = [*found, *level]
     return found
+
+
+def _below(ask: Callable[[Parts], Iterable[Parts]], parts: Parts) -> list[Parts]:
+    """What is below a namespace; nothing where it was just dropped, or the server has only one level."""
+    from pyiceberg.exceptions import BadRequestError, NoSuchNamespaceError
+
+    try:
+        return list(ask(parts))
+    except (NoSuchNamespaceError, BadRequestError, NotImplementedError):
+        return []
 
 
 def _is_name(parts: Parts) -> bool:
@@ -130,6 +143,27 @@ def _metadata_file(client: "Catalog", name: Parts) -> str:
         return client.load_table(name).metadata_location
     except (NoSuchTableError, ForbiddenError, NoSuchPropertyException, Unauthorized):
         return ""
+
+
+def check_addresses(site: Site, gate: Gate) -> None:
+    """Raises what the gate raises for an address that the configuration has its catalog's client call."""
+    if site.kind == HIVE:
+        host, port = hive_address(site.uri)
+        gate.check_address(host, port)
+    elif site.kind == REST:
+        gate.check_url(site.uri)
+    for name in ("oauth2-server-uri", "glue.endpoint"):
+        if name in site.given:
+            gate.check_url(site.given[name])
+
+
+def hive_address(uri: str) -> tuple[str, int]:
+    """Host and port of a metastore. Raises Conflict."""
+    try:
+        parts = urlsplit(uri)
+        return parts.hostname or "", parts.port or HIVE_PORT
+    except ValueError:
+        raise Conflict("`uri` is no address of a metastore.", hint="Write thrift://host:9083.") from None
 
 
 def check_distant(site: Site, storage: Storage, gate: Gate) -> None:

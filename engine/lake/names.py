@@ -7,6 +7,7 @@ from core.errors import InvalidArgument
 
 CATALOG = "headwater"
 TRASH = "headwater_trash"  # the namespace of deleted tables, which nobody is shown
+FAR_TRASH = "trash_of_headwater"  # the same in a catalog of others: one that is a Headwater keeps TRASH to itself
 MAX_PART = 128
 _PART = re.compile(r'"((?:[^"]|"")*)"|([^".]+)')
 _PLAIN = r'[ ]*[^". /\\\x00-\x1f\x7f][^"./\\\x00-\x1f\x7f]*'

@@ -51,8 +51,8 @@ async def test_a_table_lives_its_whole_life(shop_template: Path, tmp_path: Path,
         assert len(files) == (await shop.call("get_table_health", by="cora", table="sales.t")).data_file_count
         with pytest.raises(NotFound):
             await count(shop, as_of=str(first))
-        mask = {"columns": ["name"], "privacy": "masked", "mask": {"kind": "constant", "value": "?"}}
-        rule = {"kind": "column", "table": "sales.t", "applies_to": {"users": ["ada"]}, **mask}
+        mask: dict[str, Any] = {"columns": ["name"], "privacy": "masked", "mask": {"kind": "constant", "value": "?"}}
+        rule: dict[str, Any] = {"kind": "column", "table": "sales.t", "applies_to": {"users": ["ada"]}, **mask}
         await shop.call("create_policy", by="cora", name="p", **rule)
         answer = await shop.call("execute_query", sql="SELECT DISTINCT name FROM sales.t WHERE name IS NOT NULL")
         assert answer.data.records() == [{"name": "?"}]
