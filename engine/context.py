@@ -19,6 +19,7 @@ from engine.identity.vault import Vault
 from engine.jobs.queue import JobQueue
 from engine.lake.warehouse import Lake
 from engine.maintenance.care import TableCare
+from engine.planner.questions import Questions
 from engine.queries import SavedQueries
 from engine.quotas.quotas import Quotas
 from engine.records.records import Records
@@ -66,6 +67,7 @@ class Engine:
     lineage: LineageLog
     rulebook: Rulebook
     builder: QueryBuilder
+    questions: Questions
     saved: SavedQueries
     query_jobs: QueryJobs
     usage: Usage

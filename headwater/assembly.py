@@ -27,6 +27,7 @@ from engine.jobs.queue import JobQueue
 from engine.lake.warehouse import Lake
 from engine.maintenance.care import TableCare, open_care
 from engine.maintenance.table_jobs import Workshop
+from engine.planner.questions import Questions
 from engine.queries import SavedQueries
 from engine.quotas.ledger import Ledger, SqlLedger
 from engine.quotas.quotas import Quotas
@@ -127,6 +128,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         lineage=lineage,
         usage=usage,
         builder=builder,
+        questions=Questions(catalog, sql, builder),
         saved=saved,
         query_jobs=build_results(settings, store, vault, Reading(catalog.view, identity, sql, quotas, saved)),
         results=results,

@@ -30,13 +30,14 @@ class _Finder:
         self._spans = spans
         self._mentions: list[Mention] = []
         self._grain: Unit | None = None
+        self._grain_at = (0, 0)
         self._compares: Unit | None = None
 
     def find(self) -> Found:
         at = 0
         while at < len(self._tokens):
             at = self._comparison(at) or self._grouping(at) or self._mention(at) or at + 1
-        return Found(tuple(self._mentions), self._grain, self._compares)
+        return Found(tuple(self._mentions), self._grain, self._grain_at, self._compares)
 
     def _comparison(self, at: int) -> int | None:
         """`YoY`; and `vs last year`, `compared to the same period last year` after a range."""
@@ -92,22 +93,26 @@ class _Finder:
     def _grouping(self, at: int) -> int | None:
         """`by month`, `weekly`, `each fiscal quarter`."""
         if "adverb" in self._tokens[at]:
-            self._grain = self._grain or Unit(self._tokens[at]["adverb"])
+            self._group(Unit(self._tokens[at]["adverb"]), at, at)
             return at + 1
         if "each" not in self._tokens[at]:
             return None
         place = self._periods.skip(at + 1, "the", "of")
         if self._periods.has(place, "group"):
-            self._grain = self._grain or Unit(self._tokens[place]["group"])
+            self._group(Unit(self._tokens[place]["group"]), at, place)
             return place + 1
         unit = self._periods.unit(place)
         if unit is not None and not self._spans_at(place):
-            self._grain = self._grain or unit[0]
+            self._group(unit[0], at, unit[1] - 1)
             return unit[1]
         last = self._spans.span(place)
         if last is not None:  # `each of the last 8 weeks`
-            self._grain = self._grain or last.range.unit
+            self._group(last.range.unit, at, at)
         return None
+
+    def _group(self, unit: Unit, first: int, last: int) -> None:
+        if self._grain is None:
+            self._grain, self._grain_at = unit, (self._tokens[first].start, self._tokens[last].end)
 
     def _spans_at(self, at: int) -> bool:
         found = self._spans.span(at)

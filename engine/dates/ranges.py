@@ -49,10 +49,11 @@ class Mention:
 class Found:
     """Everything that a text says about time.
 
-    grain: what it groups by (`by month`). compares: the unit of a comparison without ranges of its own (`YoY`)."""
+    grain: what it groups by (`by month`), said at `grain_at`. compares: the unit of a comparison without ranges of its own (`YoY`)."""
 
     mentions: tuple[Mention, ...] = ()
     grain: Unit | None = None
+    grain_at: tuple[int, int] = (0, 0)
     compares: Unit | None = None
 
 

@@ -1,14 +1,16 @@
 """Building SQL from a structured definition."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from core.errors import Unavailable
 from core.portable import Model, Refers
 from core.tool import tool
 from engine.context import Ctx
 from engine.lake.past import AS_OF, AS_OF_TEXT, MAX_AS_OF
+
+if TYPE_CHECKING:
+    from engine.sql.build import Built
 
 PATH = "column, alias.column or table.column; a part with a dot goes in double quotes."
 CONDITION = (
@@ -101,14 +103,18 @@ async def build_query(ctx: Ctx, request: BuildQuery) -> BuiltQuery:
     """Make SQL from a structured definition: table, select, measures, joins, filters, order.
 
     Names are checked against what you may see, values become typed literals, and nothing runs: give the SQL to
-    execute_query. Questions in words are not answered yet."""
+    execute_query. A question under natural_language is answered as build_query_from_nl does."""
     if request.natural_language:
-        raise Unavailable(
-            "Building SQL from a question in words is not available here.",
-            hint="Describe the query with table, select, measures and filters, or write SQL for execute_query.",
-        )
+        asked = await ctx.engine.questions.ask(ctx.principal, request.connection_id, request.natural_language)
+        return _answer(ctx, request, asked.built, asked.confidence)
     definition = request.model_dump(exclude={"connection_id", "natural_language", "as_of"}, exclude_unset=True)
     built = await ctx.engine.builder.build(ctx.principal, request.connection_id, definition, as_of=request.as_of)
+    return _answer(ctx, request, built, 1.0)
+
+
+def _answer(ctx: Ctx, request: BuildQuery, built: "Built", confidence: float) -> BuiltQuery:
     for table in built.tables:
         ctx.note(f"table:{request.connection_id}/{table}")
-    return BuiltQuery(sql=built.sql, confidence=1.0, tables_referenced=built.tables, columns_referenced=built.columns)
+    return BuiltQuery(
+        sql=built.sql, confidence=confidence, tables_referenced=built.tables, columns_referenced=built.columns
+    )

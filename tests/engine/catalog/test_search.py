@@ -37,7 +37,7 @@ async def shop_catalog(catalog: Catalog, shop: Path) -> Catalog:
         ("HTTPServerURLs", ["http", "server", "url"]),
         ("Companies, boxes & classes", ["company", "box", "class"]),
         ("Größe_in_cm", ["grösse", "in", "cm"]),
-        ("status", ["statu"]),
+        ("status", ["status"]),
         ("!?", []),
     ],
 )

@@ -17,6 +17,7 @@ from core.registry import Registry
 from core.settings import QuerySettings
 from engine.connectors.places import Places
 from engine.connectors.writers import Writers
+from engine.planner.questions import Questions
 from engine.queries import SavedQueries
 from engine.quotas.ledger import SqlLedger
 from engine.quotas.quotas import Quotas
@@ -88,6 +89,7 @@ async def call(desk: Desk, store: Store, service: SqlService, usage: Usage, resu
         usage=usage,
         results=results,
         builder=builder,
+        questions=Questions(desk.catalog, service, builder),
         saved=saved,
         records=Records(
             catalog=desk.catalog,

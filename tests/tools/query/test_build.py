@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import Conflict, InvalidArgument, NotFound, QueryUnauthorized, Unauthorized, Unavailable
+from core.errors import Conflict, InvalidArgument, NotFound, QueryUnauthorized, Unauthorized
 from tests.fixtures_catalog import NO_RIGHTS, STRANGER, VIEWER, Caller, Desk
 
 
@@ -28,13 +28,6 @@ async def test_a_definition_becomes_sql_that_runs(call: Caller, desk: Desk) -> N
     assert desk.gate.records[-1].resources == ("connection:shop", "table:shop/item")
     answer = await call("execute_query", by=VIEWER, connection_id="shop", sql=built.sql)
     assert answer.data.records() == [{"name": "a", "count": 1}]
-
-
-async def test_a_question_in_words_waits_for_the_planner(call: Caller) -> None:
-    asked = "Show me total revenue by region for the last quarter"
-    with pytest.raises(Unavailable) as error:
-        await call("build_query", connection_id="shop", natural_language=asked)
-    assert "table, select" in error.value.hint
 
 
 async def test_refusals(call: Caller) -> None:

@@ -1,0 +1,159 @@
+"""What rows of an answer must meet: comparisons, texts, values, and things that must be missing."""
+
+from engine.planner.intent import Condition, Having, Measure
+from engine.planner.scene import NEAR, STRONG, Scene
+from engine.planner.schema import Column
+
+
+def read_missing(scene: Scene) -> None:
+    """`customers who have not made any transactions`, `cars without sales`."""
+    for at in range(len(scene.elements)):
+        if scene.cue(at, "missing") is None:
+            continue
+        place = scene.following(at + 1, over=("distinct", "missing", "count"))
+        if place is None:
+            continue
+        table = scene.table(place)
+        if table is not None and scene.intent.entity is not None and table.name != scene.intent.entity.name:
+            scene.intent.missing.append(table)
+            scene.use(*range(at, place + 1))
+
+
+def read_comparisons(scene: Scene) -> None:
+    """`area greater than 1000`, `at least 5 transactions`, `over $30,000`."""
+    for at in range(len(scene.elements)):
+        operator = scene.cue(at, "compare")
+        if operator is None or scene.elements[at].is_used or scene.elements[at].is_schema:
+            continue
+        place = next(
+            (p for p in range(at + 1, min(at + 3, len(scene.elements))) if scene.elements[p].number is not None), None
+        )
+        if place is None or scene.elements[place].date is not None:
+            continue
+        number = scene.elements[place].number
+        assert number is not None
+        scene.use(at, place)
+        if not _counted(scene, place, operator, number):
+            _compared(scene, at, place, operator, number)
+
+
+def _counted(scene: Scene, place: int, operator: str, number: float | int) -> bool:
+    """`at least 5 transactions` is a condition on how many there are."""
+    after = scene.following(place + 1, over=("aggregates", "distinct"))
+    if after is None:
+        return False
+    column = scene.column(after, "number")
+    if column is not None and not column.is_id and not scene.is_table_first(after):
+        scene.intent.conditions.append(Condition(column, operator, number))
+        scene.use(after)
+        return True
+    table = scene.table(after)
+    if table is None or (scene.intent.entity is not None and table.name == scene.intent.entity.name):
+        return False
+    scene.intent.havings.append(Having(Measure("count", table=table), operator, number))
+    scene.use(*range(place, after + 1))
+    return True
+
+
+def _compared(scene: Scene, at: int, place: int, operator: str, number: float | int) -> None:
+    for before in range(at - 1, max(-1, at - NEAR), -1):
+        if not scene.elements[before].is_schema:
+            continue
+        column = scene.column(before, "number")
+        if column is None:
+            continue
+        aggregate = next((scene.cue(p, "aggregates") for p in range(before - 1, max(-1, before - 3), -1)), None)
+        if aggregate in ("avg", "sum", "max", "min"):
+            scene.intent.havings.append(Having(Measure(aggregate, column), operator, number))  # type: ignore[arg-type]
+            scene.use(before - 1)
+        else:
+            scene.intent.conditions.append(Condition(column, operator, number))
+        scene.use(before)
+        return
+    scene.elements[at].is_used = scene.elements[place].is_used = False
+
+
+def read_texts(scene: Scene) -> None:
+    """`names start with "J"`, `category contains 'retail'`; quoted texts that no column is known to hold."""
+    for at, element in enumerate(scene.elements):
+        kind = scene.cue(at, "text")
+        if kind is not None:
+            near = [p for p in range(at + 1, min(at + 5, len(scene.elements))) if _literal(scene, p)]
+            place = min(near, key=lambda p: scene.elements[p].quoted is None, default=None)
+            column = _text_column_before(scene, at)
+            if place is not None and column is not None:
+                text = _escaped(_literal(scene, place) or "")
+                pattern = {"starts": f"{text}%", "ends": f"%{text}", "contains": f"%{text}%"}[kind]
+                scene.intent.conditions.append(Condition(column, "ilike", pattern))
+                scene.use(*range(at, place + 1))
+        elif element.quoted is not None and not element.values and not element.is_used:
+            column = _text_column_before(scene, at)
+            if column is not None:
+                scene.intent.conditions.append(Condition(column, "ilike", _escaped(element.quoted)))
+                scene.intent.doubt(f"no column is known to hold {element.text}", 0.6)
+                scene.use(at)
+
+
+def _literal(scene: Scene, at: int) -> str | None:
+    element = scene.elements[at]
+    if element.quoted is not None:
+        return element.quoted
+    is_plain = not element.is_schema and not element.is_ignored and not element.cues and not element.sign
+    return (
+        element.text
+        if is_plain or (len(element.text) == 1 and element.text.isalpha() and element.text != "a")
+        else None
+    )
+
+
+def _text_column_before(scene: Scene, at: int) -> Column | None:
+    """The nearest text column before a place, or what the nearest table is called by."""
+    for before in range(at - 1, max(-1, at - 2 * NEAR), -1):
+        if not scene.elements[before].is_schema:
+            continue
+        if not scene.is_table_first(before):
+            column = scene.column(before, "text")
+            if column is not None:
+                scene.use(before)
+                return column
+        table = scene.table(before)
+        if table is not None and table.labels and table.labels[0].family == "text":
+            return table.labels[0]
+    entity = scene.intent.entity
+    return entity.labels[0] if entity is not None and entity.labels and entity.labels[0].family == "text" else None
+
+
+def read_values(scene: Scene) -> None:
+    """Values that columns hold: `USA`, `buy transactions`, `active users`."""
+    chosen: dict[Column, list[str]] = {}
+    for at, element in enumerate(scene.elements):
+        if not element.values or element.is_used:
+            continue
+        if element.is_schema and element.quoted is None and max(i.score for i in element.candidates) >= STRONG:
+            continue
+        fits = {column: scene.value_fit(at, column) for column, _ in element.values}
+        column, value = max(element.values, key=lambda item: fits[item[0]])
+        if sum(fit >= fits[column] - 0.02 for fit in fits.values()) > 1:
+            scene.intent.doubt(f"several columns hold {element.text}", 0.8)
+        if value not in chosen.setdefault(column, []):
+            chosen[column].append(value)
+        scene.use(at)
+    _parts(scene)
+    for column, values in chosen.items():
+        found = Condition(column, "in", values) if len(values) > 1 else Condition(column, "eq", values[0])
+        scene.intent.conditions.append(found)
+
+
+def _parts(scene: Scene) -> None:
+    """`Orlando` for all things that have it in their name."""
+    for at, element in enumerate(scene.elements):
+        if element.is_used or not element.parts:
+            continue
+        column, _ = max(element.parts, key=lambda item: scene.value_fit(at, item[0]))
+        scene.intent.conditions.append(Condition(column, "ilike", f"%{_escaped(element.text)}%"))
+        scene.intent.doubt(f"{element.text} is looked for in {' '.join(column.words)}", 0.85)
+        scene.use(at)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

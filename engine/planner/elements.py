@@ -1,0 +1,173 @@
+"""A question as a row of elements: cues, schema phrases, values, numbers, dates, and words that nothing explains."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from engine.dates.calendar import Calendar
+from engine.dates.find import find_dates
+from engine.dates.ranges import Found, Mention
+from engine.planner.linking import LONGEST, Candidate, Linker
+from engine.planner.schema import Column, values_of
+from engine.planner.words import SCALES, Cues, Token, ngrams, tokens_of
+
+MAX_VALUE_TOKENS = 6
+WHOLE = 0.95
+"""What a word such as `in` must fit at least to be a name."""
+FEW_VALUES = 20
+LONGEST_CODE = 4
+
+
+@dataclass(slots=True)
+class Element:
+    """One phrase and what it may be. `cues` hold kinds with their values; `is_used` is set by what reads it."""
+
+    text: str
+    stems: tuple[str, ...]
+    start: int
+    end: int
+    cues: dict[str, str] = field(default_factory=dict)
+    candidates: list[Candidate] = field(default_factory=list)
+    values: list[tuple[Column, str]] = field(default_factory=list)
+    parts: list[tuple[Column, str]] = field(default_factory=list)  # values that hold it as one of their words
+    number: float | int | None = None
+    quoted: str | None = None
+    date: Mention | None = None
+    sign: str = ""
+    is_ignored: bool = False
+    is_used: bool = False
+
+    @property
+    def is_schema(self) -> bool:
+        return bool(self.candidates)
+
+    @property
+    def is_content(self) -> bool:
+        """Whether an answer that leaves it out may be wrong."""
+        return not (self.is_ignored or self.sign)
+
+
+def elements_of(
+    question: str, linker: Linker, cues: Cues, now: datetime, calendar: Calendar
+) -> tuple[list[Element], Found]:
+    """The elements of a question, and what it says about time."""
+    dates = find_dates(question, now, calendar)
+    reader = _Reader(tokens_of(question), linker, cues, dates, question)
+    return reader.read(), dates
+
+
+class _Reader:
+    def __init__(self, tokens: list[Token], linker: Linker, cues: Cues, dates: Found, question: str):
+        self._tokens = tokens
+        self._linker = linker
+        self._cues = cues
+        self._dates = dates
+        self._question = question
+
+    def read(self) -> list[Element]:
+        found: list[Element] = []
+        at = 0
+        while at < len(self._tokens):
+            element, at = self._next(at)
+            found.append(element)
+        return found
+
+    def _next(self, at: int) -> tuple[Element, int]:
+        token = self._tokens[at]
+        mention = next((item for item in self._dates.mentions if item.start <= token.start < item.end), None)
+        if mention is not None:
+            end = at
+            while end < len(self._tokens) and self._tokens[end].start < mention.end:
+                end += 1
+            element = self._element(at, end)
+            element.date = mention
+            return element, end
+        if token.kind == "quoted":
+            element = self._element(at, at + 1)
+            element.quoted = token.quoted
+            element.values = list(values_of(self._linker.schema, token.quoted))
+            return element, at + 1
+        if token.kind == "sign":
+            element = self._element(at, at + 1)
+            element.cues = dict(self._cues.phrases.get((token.text,), {}))
+            element.sign = "" if element.cues else token.text
+            return element, at + 1
+        return self._phrase(at)
+
+    def _phrase(self, at: int) -> tuple[Element, int]:
+        """The longest of what a phrase may be; a value of two words and more goes before all."""
+        value_end, values = self._value(at)
+        best_end, cue, candidates = at, {}, []
+        for end, words, stems in ngrams(self._tokens, at, max(LONGEST, self._cues.longest)):
+            cue = self._cues.phrases.get(words, {})
+            candidates = self._linker.find(stems)
+            if len(stems) == 1 and stems[0] in self._cues.ignored:
+                candidates = [item for item in candidates if item.score >= WHOLE]
+            if cue or candidates:
+                best_end = end
+                break
+        if values and value_end > best_end:
+            element = self._element(at, value_end)
+            element.values = values
+            return element, value_end
+        if best_end == at:
+            return self._single(at)
+        element = self._element(at, best_end)
+        element.cues, element.candidates = dict(cue), candidates
+        element.values = values if value_end == best_end else []
+        element.number = self._tokens[at].number if best_end == at + 1 else None
+        element.is_ignored = best_end == at + 1 and self._tokens[at].stem in self._cues.ignored
+        return element, best_end
+
+    def _single(self, at: int) -> tuple[Element, int]:
+        token = self._tokens[at]
+        element = self._element(at, at + 1)
+        element.number = token.number
+        end = at + 1
+        if token.stem in ("a", "an") and end < len(self._tokens) and self._tokens[end].stem in SCALES:
+            element.number = 1
+        while element.number is not None and end < len(self._tokens) and self._tokens[end].stem in SCALES:
+            element.number *= SCALES[self._tokens[end].stem]
+            end += 1
+        if element.number is not None:
+            element.end = self._tokens[end - 1].end
+            element.values = list(values_of(self._linker.schema, token.text))
+            return element, end
+        element.is_ignored = token.stem in self._cues.ignored
+        if not element.is_ignored and at > 0 and token.text[0].isupper():
+            holders = self._linker.schema.value_words.get(token.text.lower(), ())
+            element.parts = list(holders) if len(holders) <= FEW_VALUES else []
+        return element, end
+
+    def _value(self, at: int) -> tuple[int, list[tuple[Column, str]]]:
+        """The longest run of words that some column holds as a value."""
+        for end in range(min(len(self._tokens), at + MAX_VALUE_TOKENS), at, -1):
+            if self._tokens[at].kind != "word" or self._tokens[end - 1].kind not in ("word", "number"):
+                continue
+            text = self._question[self._tokens[at].start : self._tokens[end - 1].end]
+            is_plain = self._tokens[at].stem in self._cues.ignored and not (text.isupper() and len(text) > 1)
+            if end == at + 1 and (is_plain or len(text) < 2):
+                continue
+            values = values_of(self._linker.schema, text) or values_of(
+                self._linker.schema, self._tokens[at].stem if end == at + 1 else text
+            )
+            if end == at + 1 and not text.isupper():  # `top` is no airport's code
+                values = [item for item in values if not (item[1].isupper() and len(item[1]) <= LONGEST_CODE)]
+            if not values and end == at + 1:
+                values = self._inflected(self._tokens[at].stem)
+            if values:
+                return end, list(values)
+        return at, []
+
+    def _inflected(self, stem: str) -> Sequence[tuple[Column, str]]:
+        """`successful` for the value success, `failed` for fail: a value that the word begins with."""
+        for cut in range(len(stem) - 1, max(3, len(stem) - 5), -1):
+            values = values_of(self._linker.schema, stem[:cut])
+            if values and stem[cut:] in ("d", "ed", "ful", "s", "es", "ing", "al", "ly", "n", "ion", "r", "er"):
+                return values
+        return ()
+
+    def _element(self, start: int, end: int) -> Element:
+        first, last = self._tokens[start], self._tokens[end - 1]
+        stems = tuple(token.stem for token in self._tokens[start:end])
+        return Element(self._question[first.start : last.end], stems, first.start, last.end)

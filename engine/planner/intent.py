@@ -1,0 +1,93 @@
+"""What a question asks for: measures, dimensions, conditions, order and limits, before it is a query."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from engine.dates.calendar import Unit
+from engine.dates.ranges import Range
+from engine.planner.schema import Column, Table
+
+Aggregate = Literal["count", "sum", "avg", "min", "max", "median", "stddev"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """An aggregate of a column, or of a table's rows."""
+
+    aggregate: Aggregate
+    column: Column | None = None
+    table: Table | None = None
+    is_distinct: bool = False
+    conditions: tuple["Condition", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """What rows are grouped by or shown with; dates by a unit."""
+
+    column: Column
+    unit: Unit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A comparison of a column with a value (a tuple for several), or with a range of time."""
+
+    column: Column
+    operator: str
+    value: Any = None
+    range: Range | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Having:
+    """A comparison of a measure with a number."""
+
+    measure: Measure
+    operator: str
+    value: float | int
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """By a measure or a column."""
+
+    by: Measure | Dimension
+    is_descending: bool
+
+
+@dataclass(slots=True)
+class Intent:
+    """Everything that was understood.
+
+    `missing` are tables that must have no row for a thing, `joined` ones that must have one."""
+
+    entity: Table | None = None
+    measures: list[Measure] = field(default_factory=list)
+    dimensions: list[Dimension] = field(default_factory=list)
+    conditions: list[Condition] = field(default_factory=list)
+    havings: list[Having] = field(default_factory=list)
+    missing: list[Table] = field(default_factory=list)
+    joined: list[Table] = field(default_factory=list)
+    ratio: tuple[Measure, Measure] | None = None
+    sorts: list[Sort] = field(default_factory=list)
+    limit: int | None = None
+    is_distinct: bool = False
+    is_grouped: bool = False
+    doubts: list[tuple[str, float]] = field(default_factory=list)
+
+    def doubt(self, why: str, factor: float) -> None:
+        """Note a choice that may be wrong, and what it does to confidence."""
+        self.doubts.append((why, factor))
+
+    def tables(self) -> list[str]:
+        """Names of all tables that a query of this needs, the entity's first."""
+        measures = [*self.measures, *(having.measure for having in self.havings), *(self.ratio or ())]
+        measures += [sort.by for sort in self.sorts if isinstance(sort.by, Measure)]
+        others = [*self.dimensions, *self.conditions, *(part for item in measures for part in item.conditions)]
+        others += [sort.by for sort in self.sorts if isinstance(sort.by, Dimension)]
+        columns = [item.column for item in (*measures, *others) if item.column is not None]
+        counted = [item.table for item in measures if item.table is not None]
+        tables = [*([self.entity] if self.entity else []), *counted]
+        names = [*(table.name for table in tables), *(column.table for column in columns)]
+        return list(dict.fromkeys([*names, *(table.name for table in self.joined)]))

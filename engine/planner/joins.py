@@ -1,0 +1,65 @@
+"""The cheapest tree of joins between the tables that a query needs."""
+
+from collections import defaultdict
+from heapq import heappop, heappush
+
+from engine.planner.schema import Link, Schema
+
+ThroughLink = tuple[Link, str, str]
+"""A link, the table that it is followed from and the one it leads to."""
+
+
+def join_tree(schema: Schema, wanted: list[str]) -> list[ThroughLink] | None:
+    """Links that connect all tables, from the first one on; None when there is no way."""
+    edges: dict[str, list[tuple[str, Link]]] = defaultdict(list)
+    for link in schema.links:
+        edges[link.child.table].append((link.parent.table, link))
+        edges[link.parent.table].append((link.child.table, link))
+    tree: list[ThroughLink] = []
+    joined = {wanted[0]}
+    for table in wanted[1:]:
+        if table in joined:
+            continue
+        path = _path(edges, joined, table)
+        if path is None:
+            return None
+        for step in path:
+            if step[2] not in joined:
+                tree.append(step)
+                joined.add(step[2])
+    return tree
+
+
+def _path(edges: dict[str, list[tuple[str, Link]]], sources: set[str], target: str) -> list[ThroughLink] | None:
+    queue: list[tuple[float, int, str, list[ThroughLink]]] = []
+    for number, source in enumerate(sorted(sources)):
+        heappush(queue, (0.0, number, source, []))
+    seen: set[str] = set()
+    count = len(sources)
+    while queue:
+        cost, _, at, path = heappop(queue)
+        if at == target:
+            return path
+        if at in seen:
+            continue
+        seen.add(at)
+        for following, link in edges[at]:
+            if following not in seen:
+                count += 1
+                heappush(queue, (cost + link.cost, count, following, [*path, (link, at, following)]))
+    return None
+
+
+def multiplies(tree: list[ThroughLink], table: str) -> bool:
+    """Whether the joins may repeat a table's rows: some step leads from a parent to its children, not into `table`."""
+    inward = {table}
+    grown = True
+    while grown:  # tables that a row of `table` has exactly one of
+        grown = False
+        for link, source, target in tree:
+            one, other = link.child.table, link.parent.table
+            if one in inward and other not in inward and {source, target} == {one, other}:
+                inward.add(other)
+                grown = True
+    every = {table} | {name for _, source, target in tree for name in (source, target)}
+    return bool(every - inward)

@@ -1,0 +1,101 @@
+"""Words of a question linked to a schema: which table, column or value each phrase may stand for."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+
+from engine.planner.schema import Column, Schema, Table
+from engine.planner.words import Cues
+
+LONGEST = 5
+GENERIC = frozenset(["name", "id", "number", "code", "date", "time", "type", "amount", "value", "count"])
+"""Last words that may be left out: `country` for country_name."""
+LIGHT = frozenset(
+    ["daily", "monthly", "history", "log", "info", "information", "detail", "data", "fact", "dim", "table"]
+)
+"""Words of a table's name that say little about its rows."""
+SYNONYM_FACTOR = 0.8
+LEAST = 0.45
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Something a phrase may stand for, and how well it fits: 1 is word for word."""
+
+    score: float
+    column: Column | None = None
+    table: Table | None = None
+
+
+class Linker:
+    """An index from phrases to the tables and columns of a schema."""
+
+    def __init__(self, schema: Schema, cues: Cues):
+        self.schema = schema
+        self._cues = cues
+
+    @cached_property
+    def _phrases(self) -> dict[tuple[str, ...], list[Candidate]]:
+        found: dict[tuple[str, ...], dict[object, Candidate]] = defaultdict(dict)
+
+        def note(phrase: tuple[str, ...], candidate: Candidate, key: object) -> None:
+            if phrase and candidate.score > found[phrase].get(key, Candidate(0.0)).score:
+                found[phrase][key] = candidate
+
+        for table in self.schema.tables.values():
+            for phrase, score in _parts(table.words):
+                note(phrase, Candidate(score, table=table), table.name)
+            plain = tuple(word for word in table.words if word not in LIGHT)
+            for phrase, score in _parts(plain):
+                note(phrase, Candidate(min(score, 0.95), table=table), table.name)
+            for column in table.columns:
+                for phrase, score in _column_phrases(column, table):
+                    note(phrase, Candidate(score, column=column), column.path)
+        return {phrase: list(candidates.values()) for phrase, candidates in found.items()}
+
+    def find(self, stems: tuple[str, ...]) -> list[Candidate]:
+        """What a phrase may stand for, the best first."""
+        words = tuple(part for stem in stems for part in stem.split())
+        found = {_key(item): item for item in self._phrases.get(words, ())}
+        for place, word in enumerate(words):
+            if len(words) > 1 and word.endswith(("ed", "ing")):
+                continue  # a verb stands for a column by itself, not as a part of its name
+            for other in self._cues.synonyms.get(word, ()):
+                for item in self._phrases.get((*words[:place], other, *words[place + 1 :]), ()):
+                    score = item.score * SYNONYM_FACTOR
+                    if score > found.get(_key(item), Candidate(0.0)).score:
+                        found[_key(item)] = Candidate(score, item.column, item.table)
+        return sorted((item for item in found.values() if item.score >= LEAST), key=lambda item: -item.score)
+
+
+def _key(item: Candidate) -> object:
+    return item.table.name if item.table is not None else item.column
+
+
+def _parts(words: tuple[str, ...]) -> list[tuple[tuple[str, ...], float]]:
+    """Runs of words in a name; the fewer are left out, the better, and the last word says most."""
+    runs = []
+    for start in range(len(words)):
+        for end in range(start + 1, len(words) + 1):
+            share = (end - start) / len(words)
+            is_head = end == len(words)
+            runs.append((words[start:end], 1.0 if share == 1 else (0.5 if is_head else 0.4) + 0.4 * share))
+    return runs
+
+
+def _column_phrases(column: Column, table: Table) -> list[tuple[tuple[str, ...], float]]:
+    words = column.words
+    phrases = _parts(words)
+    if len(words) > 1 and words[-1] in GENERIC and not column.is_id:
+        phrases += [(words[:-1], 0.9)]
+    if column.family == "text" and words[-1] not in GENERIC:
+        phrases += [((*words, "name"), 0.85)]
+    if len(words) > 1 and words[0] == "is":
+        phrases += [(words[1:], 0.95)]
+    if words[: len(table.words)] == table.words and len(words) > len(table.words):
+        phrases += [(words[len(table.words) :], 0.9)]
+    for owner in {table.words, table.words[-1:], table.words[:1]}:
+        phrases += [((*owner, *phrase), min(1.0, score)) for phrase, score in list(phrases) if phrase == words]
+    if column.is_id and column in table.key:
+        phrases += [((*table.words, "id"), 1.0), ((*table.words[-1:], "id"), 0.95), (("id",), 0.6)]
+    return phrases

@@ -1,0 +1,153 @@
+"""Measures of a question: counts, sums, averages, and ratios of two of them."""
+
+from engine.planner.intent import Dimension, Measure
+from engine.planner.scene import Scene
+from engine.planner.schema import Column
+
+JOINTS = ("to", "per", "over", "and")
+MONEY = ("amount", "price", "revenue", "cost", "value", "total")
+
+
+def read_ratio(scene: Scene) -> None:
+    """`ratio of publications to authors`, `ratio of the length of the Rhine to the length of the Rhone`."""
+    for at in range(len(scene.elements)):
+        if scene.cue(at, "ratio") is None:
+            continue
+        joint = next((p for p in range(at + 1, len(scene.elements)) if scene.elements[p].text.lower() in JOINTS), None)
+        if joint is None:
+            return
+        end = next(
+            (p for p in range(joint, len(scene.elements)) if scene.elements[p].sign in ("?", ".", ",")),
+            len(scene.elements),
+        )
+        first, second = _side(scene, at + 1, joint), _side(scene, joint + 1, end)
+        if first and second:
+            scene.intent.ratio = (first, second)
+            scene.use(at, joint)
+        return
+
+
+def _side(scene: Scene, at: int, end: int) -> Measure | None:
+    """A count or an aggregate that a phrase stands for, over the rows with the values that it names."""
+    place = scene.following(at, over=("count", "distinct", "aggregates"))
+    if place is None or place >= end:
+        return None
+    aggregate = next((scene.cue(p, "aggregates") for p in range(at, place) if scene.cue(p, "aggregates")), None)
+    scene.use(*range(at, place + 1))
+    conditions = tuple(scene.value_of(p) for p in range(at, end) if scene.elements[p].values)
+    scene.use(*(p for p in range(at, end) if scene.elements[p].values))
+    column = scene.column(place, "number")
+    if column is not None and not column.is_id and not scene.is_table_first(place):
+        return Measure(aggregate or "sum", column, conditions=conditions)  # type: ignore[arg-type]
+    table = scene.table(place)
+    return Measure("count", table=table, is_distinct=True, conditions=conditions) if table else None
+
+
+def read_measures(scene: Scene) -> None:
+    """`average delay`, `number of flights`, `total amount`."""
+    for at in range(len(scene.elements)):
+        if scene.elements[at].is_used:
+            continue
+        if scene.cue(at, "count") is not None:
+            _count(scene, at)
+        elif scene.cue(at, "aggregates") is not None:
+            _aggregate(scene, at)
+
+
+def _count(scene: Scene, at: int, aggregate: str = "") -> None:
+    """`number of flights` counts rows, `number of citations` may be a column; `average number of` needs one."""
+    place = scene.following(at + 1, over=("distinct", "aggregates", "count"))
+    if place is None:
+        return
+    is_distinct = any(scene.cue(p, "distinct") for p in range(at, place))
+    table, column = scene.table(place), scene.column(place)
+    is_column = column is not None and (table is None or not (scene.is_table_first(place) or column.is_id))
+    if column is not None and is_column and column.family == "number" and not column.is_id:
+        _numbers(scene, at, place, column, aggregate)
+        return
+    if column is not None and is_column:
+        measure = Measure("count", column, is_distinct=True)
+    elif table is not None and aggregate in ("", "sum"):
+        measure = Measure("count", table=table, is_distinct=is_distinct)
+    else:
+        return
+    scene.use(*(p for p in range(at, place + 1) if not scene.elements[p].values))
+    _most(scene, at, measure)
+    scene.add(measure)
+
+
+def _numbers(scene: Scene, at: int, place: int, column: Column, aggregate: str) -> None:
+    """A column that holds a number of something."""
+    scene.use(*range(at, place + 1))
+    is_grouped = any(scene.cue(p, "group") and not scene.elements[p].is_used for p in range(len(scene.elements)))
+    if aggregate or (is_grouped and scene.intent.limit is None):
+        measure = Measure(aggregate or "sum", column)  # type: ignore[arg-type]
+        _most(scene, at, measure)
+        scene.add(measure)
+    else:
+        scene.show([column], place)
+        _most(scene, at, Dimension(column))
+
+
+def _most(scene: Scene, at: int, by: Measure | Dimension) -> None:
+    """`the highest number of X` puts things in order by it."""
+    if scene.cue(at - 1, "superlatives") is not None and not scene.elements[at - 1].is_used:
+        scene.use(at - 1)
+        scene.rank(by, scene.cue(at - 1, "superlatives") == "desc")
+        if scene.intent.limit is None and scene.is_singular():
+            scene.intent.limit = 1
+
+
+def _aggregate(scene: Scene, at: int) -> None:
+    kind = scene.cue(at, "aggregates")
+    if scene.cue(at + 1, "count") is not None and kind is not None and not scene.cue(at, "superlatives"):
+        scene.use(at)
+        return _count(scene, at + 1, kind)
+    if scene.cue(at + 1, "count") is not None:
+        return None
+    place = scene.following(at + 1, over=("distinct", "aggregates", "missing"))
+    if place is None:
+        return None
+    if kind == "sum" and scene.cue(place + 1, "count") is not None and scene.table(place) is not None:
+        scene.use(*range(at, place + 2))
+        return scene.add(Measure("count", table=scene.table(place)))
+    families = ("number",) if kind in ("sum", "avg", "median", "stddev") else ("number", "date", "time")
+    column = scene.column(place, *families)
+    if column is None or column.is_id:
+        column = _amount_of(scene, place) if kind in ("sum", "avg", "median") else None
+        if column is None:
+            return None
+    elif scene.is_table_first(place) and kind != "sum":
+        return None
+    if kind in ("max", "min") and scene.cue(at, "superlatives") and _is_ranking(scene, at, place):
+        return None
+    scene.use(*(p for p in range(at, place + 1) if not scene.elements[p].values))
+    scene.read_at[place] = Measure(kind, column)  # type: ignore[arg-type]
+    scene.add(scene.read_at[place])
+    return None
+
+
+def _is_ranking(scene: Scene, at: int, place: int) -> bool:
+    """`Which lakes have the largest area`: things in order, not the largest number itself."""
+    if scene.intent.limit is not None:
+        return True
+    before = [p for p in range(at) if scene.elements[p].is_schema]
+    has_subject = any(scene.is_table_first(p) or scene.column(p, "text") is not None for p in before)
+    groups = any(scene.cue(p, "group") for p in range(len(scene.elements)))
+    return has_subject and not groups
+
+
+def _amount_of(scene: Scene, place: int) -> Column | None:
+    """`total sales` is the sum of the sale price, if a sale has just one amount."""
+    table = scene.table(place)
+    if table is None:
+        return None
+    amounts = [
+        column
+        for column in table.columns
+        if column.family == "number" and not column.is_id and set(column.words) & set(MONEY)
+    ]
+    if len(amounts) != 1:
+        return None
+    scene.intent.doubt(f"{scene.elements[place].text} is read as its {' '.join(amounts[0].words)}", 0.8)
+    return amounts[0]

@@ -1,0 +1,66 @@
+"""Questions in plain words as queries, without a model: what is understood, how sure it is, or why it is declined."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from engine.dates.calendar import Calendar
+from engine.planner.elements import Element, elements_of
+from engine.planner.intent import Intent
+from engine.planner.linking import Linker
+from engine.planner.reading import read_intent
+from engine.planner.schema import Schema
+from engine.planner.words import Cues, cues
+from engine.planner.writing import Impossible, write
+
+UNEXPLAINED = 0.55
+"""What each word that nothing explains leaves of the confidence."""
+UNEXPLAINED_VERB = 0.85
+"""Of words like `published`, which mostly say again what the tables around them do."""
+LEAST_CONFIDENCE = 0.53
+"""Below it a question is declined: one noun that nothing stands for is enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A definition with its confidence, or none and why. `unexplained` are words that nothing stands for."""
+
+    definition: dict[str, Any] | None
+    confidence: float
+    doubts: tuple[str, ...] = ()
+    unexplained: tuple[str, ...] = ()
+    conventions: tuple[str, ...] = ()
+    intent: Intent | None = field(default=None, repr=False)
+
+
+def plan(question: str, schema: Schema, now: datetime, calendar: Calendar | None = None) -> Planned:
+    """The query that a question asks for. A question of other things is declined: no definition."""
+    table = cues()
+    elements, dates = elements_of(question, Linker(schema, table), table, now, calendar or Calendar())
+    intent = read_intent(elements, dates, schema, table)
+    unexplained = tuple(element.text for element in elements if _is_unexplained(element, table))
+    conventions = tuple(item.range.convention for item in dates.mentions if item.range.convention)
+    try:
+        written = write(intent, schema)
+    except Impossible as error:
+        return Planned(None, 0.0, (str(error),), unexplained, conventions, intent)
+    doubts = [*intent.doubts, *written.doubts]
+    confidence = 0.95
+    for word in unexplained:
+        confidence *= UNEXPLAINED_VERB if _is_verb(word, table) else UNEXPLAINED
+    for _, factor in doubts:
+        confidence *= factor
+    said = tuple(why for why, _ in doubts)
+    if confidence < LEAST_CONFIDENCE:
+        return Planned(None, confidence, said, unexplained, conventions, intent)
+    return Planned(written.definition, confidence, said, unexplained, conventions, intent)
+
+
+def _is_verb(word: str, table: Cues) -> bool:
+    return word.islower() and (word.endswith(("ed", "en", "ing")) or word in table.agents)
+
+
+def _is_unexplained(element: Element, table: Cues) -> bool:
+    if element.is_used or not element.is_content:
+        return False
+    return not set(element.cues) & {"group", "distinct", "names", "ids", "text"}

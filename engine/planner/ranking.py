@@ -1,0 +1,154 @@
+"""What a question puts first: its limit, its superlatives, its order."""
+
+from engine.planner.intent import Dimension, Measure, Sort
+from engine.planner.scene import NEAR, Scene
+from engine.planner.schema import Column, Table
+
+
+def read_limit(scene: Scene) -> None:
+    """`top 5`, `the 3 most common`, `bottom 10`."""
+    for at, element in enumerate(scene.elements):
+        number = element.number
+        if scene.cue(at, "top") is not None and at + 1 < len(scene.elements):
+            said = scene.elements[at + 1].number
+            if isinstance(said, int) and 0 < said <= 10_000:
+                scene.intent.limit = said
+                scene.wants_most = scene.cue(at, "top") != "bottom"
+                scene.use(at, at + 1)
+                return
+        if isinstance(number, int) and 0 < number <= 1000 and _is_ranked_after(scene, at):
+            scene.intent.limit = number
+            scene.use(at)
+            return
+
+
+def _is_ranked_after(scene: Scene, at: int) -> bool:
+    """Whether `5` in `the 5 most common colors`, `which 3 stocks had the highest` counts things."""
+    following = scene.elements[at + 1 : at + 4]
+    if any("popular" in item.cues or "superlatives" in item.cues for item in following[:2]):
+        return True
+    ahead = scene.elements[at + 1 : at + 9]
+    is_subject = at > 0 and scene.elements[at - 1].text.lower() in ("which", "the", "what", "return", "list", "show")
+    return is_subject and any("superlatives" in item.cues for item in ahead) and any(i.is_schema for i in following)
+
+
+def read_ranking(scene: Scene) -> None:
+    """`top 5 X by M`, `X with the highest M`, `most common X`."""
+    for at, element in enumerate(scene.elements):
+        if element.text.lower() == "by" and scene.intent.limit is not None and not scene.intent.sorts:
+            _ranked_by(scene, at)
+    for at, element in enumerate(scene.elements):
+        if element.is_used:
+            continue
+        if scene.cue(at, "popular") is not None:
+            _popular(scene, at)
+        elif scene.cue(at, "superlatives") is not None:
+            _superlative(scene, at)
+    if scene.intent.limit is not None and not scene.intent.sorts and scene.intent.measures:
+        scene.rank(scene.intent.measures[0], scene.wants_most)
+
+
+def _ranked_by(scene: Scene, at: int) -> None:
+    """`by total amount`: the measure that was read right after it."""
+    if scene.intent.measures and at + 1 < len(scene.elements) and scene.elements[at + 1].is_used:
+        scene.rank(scene.intent.measures[0], scene.wants_most)
+        scene.use(at)
+        return
+    place = scene.following(at + 1)
+    column = scene.column(place, "number", "date", "time") if place is not None else None
+    if column is not None and place is not None and not column.is_id:
+        scene.rank(Dimension(column), scene.wants_most)
+        scene.use(at, place)
+
+
+def _popular(scene: Scene, at: int) -> None:
+    place = next((p for p in range(at + 1, min(at + 5, len(scene.elements))) if scene.elements[p].is_schema), None)
+    if place is None:
+        return
+    measure = Measure("count", table=_counted_table(scene, place))
+    scene.use(at)
+    scene.add(measure)
+    scene.rank(measure, True)
+    scene.intent.is_grouped = True
+
+
+def _counted_table(scene: Scene, place: int) -> Table | None:
+    """The rows of the `most common` are those of the last table named, else of the column's own."""
+    column = scene.column(place)
+    tables = [scene.table(p) for p in range(place + 1, len(scene.elements)) if scene.is_table_first(p)]
+    if tables and tables[0] is not None:
+        return tables[0]
+    return scene.schema.table_of(column) if column is not None else scene.table(place)
+
+
+def _superlative(scene: Scene, at: int) -> None:
+    """`highest average delay`, `the largest area`, `the most publications`, `the longest rivers`."""
+    by, places = _ranked(scene, at)
+    if by is None:
+        return
+    scene.use(at)
+    scene.use(*places)
+    scene.rank(by, scene.cue(at, "superlatives") == "desc")
+    if isinstance(by, Measure):
+        scene.add(by)
+    if scene.intent.limit is None and scene.is_singular():
+        scene.intent.limit = 1
+
+
+def _ranked(scene: Scene, at: int) -> tuple[Measure | Dimension | None, range]:
+    """What a superlative puts in order, and the elements that say so."""
+    read = next((scene.read_at[p] for p in range(at + 1, at + 5) if p in scene.read_at), None)
+    if read is not None:
+        return read, range(0)
+    place = scene.following(at + 1, over=("distinct", "aggregates", "count"))
+    if place is None:
+        return None, range(0)
+    column, table = scene.column(place, "number", "date", "time"), scene.table(place)
+    if column is not None and not column.is_id and not (table is not None and scene.is_table_first(place)):
+        said = next((scene.cue(p, "aggregates") for p in range(at + 1, place) if scene.cue(p, "aggregates")), None)
+        return (Measure(said, column) if said else Dimension(column)), range(at, place + 1)  # type: ignore[arg-type]
+    if table is None:
+        return None, range(0)
+    is_other = scene.intent.entity is not None and table.name != scene.intent.entity.name
+    if is_other or scene.subject_column(at) is not None:
+        return Measure("count", table=table), range(at, place + 1)
+    natural = _natural(scene, table, scene.elements[at].text)
+    return (None if natural is None else Dimension(natural)), range(0)
+
+
+def read_order(scene: Scene) -> None:
+    """`ordered by name in descending order`, `alphabetically`."""
+    for at in range(len(scene.elements)):
+        said = scene.cue(at, "order")
+        if said is None or scene.elements[at].is_used:
+            continue
+        scene.use(at)
+        if said != "by":
+            if scene.intent.sorts:
+                scene.intent.sorts = [Sort(sort.by, said == "desc") for sort in scene.intent.sorts]
+            continue
+        place = next(
+            (p for p in range(at + 1, min(at + NEAR, len(scene.elements))) if scene.elements[p].is_schema), None
+        )
+        if place is None:
+            continue
+        column, table = scene.column(place), scene.table(place)
+        measure = next(
+            (m for m in scene.intent.measures if (m.column and m.column == column) or (m.table and m.table == table)),
+            None,
+        )
+        by = measure or (Dimension(column) if column is not None else None)
+        if by is not None:
+            scene.intent.sorts = [Sort(by, False)]
+            scene.use(*range(at, place + 1))
+
+
+def _natural(scene: Scene, table: Table, word: str) -> Column | None:
+    """`longest` of rivers is their length: the number that the word is about, or the only one that a thing has."""
+    numbers = [column for column in table.columns if column.family == "number" and not column.is_id]
+    for begin, name in scene.cues.natural.items():
+        if word.lower().startswith(begin):
+            for column in table.columns:
+                if name in column.words:
+                    return column
+    return numbers[0] if len(numbers) == 1 else None

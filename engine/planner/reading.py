@@ -1,0 +1,37 @@
+"""Reads the elements of a question into an intent, one concern after the other."""
+
+from engine.dates.ranges import Found
+from engine.planner.conditions import read_comparisons, read_missing, read_texts, read_values
+from engine.planner.elements import Element
+from engine.planner.intent import Intent
+from engine.planner.measures import read_measures, read_ratio
+from engine.planner.ranking import read_limit, read_order, read_ranking
+from engine.planner.scene import Scene
+from engine.planner.schema import Schema
+from engine.planner.showing import read_groups, show_rest
+from engine.planner.times import read_times
+from engine.planner.words import Cues
+
+STEPS = (
+    read_ratio,
+    read_limit,
+    read_missing,
+    read_comparisons,
+    read_texts,
+    read_measures,
+    read_ranking,
+    read_groups,
+    read_order,
+    read_values,
+    read_times,
+    show_rest,
+)
+
+
+def read_intent(elements: list[Element], dates: Found, schema: Schema, cues: Cues) -> Intent:
+    """What a question asks for. Elements that nothing used stay unmarked."""
+    scene = Scene(elements, dates, schema, cues)
+    scene.find_entity()
+    for step in STEPS:
+        step(scene)
+    return scene.intent

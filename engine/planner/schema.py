@@ -1,0 +1,297 @@
+"""What a planner knows of a schema: things, their properties in words, the values they take, how they join."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from engine.catalog.words import split_words
+from engine.planner.words import Cues
+
+Family = Literal["number", "text", "date", "time", "boolean", "other"]
+_WORD = re.compile(r"[^\W_]+")
+LABELS = ("name", "title", "label", "symbol", "username", "description")
+SHARED_BY = 3  # tables or columns that begin alike before what they share counts as a prefix
+MAX_VALUE_WORDS = 6
+BY_LABEL = 3.0
+LEAST_NAMES, LEAST_USED, CONTAINED = 3, 2, 0.9
+"""Cost of a join by what things are called, where they have no key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column and the words it goes by, without prefixes that all of its table's columns share."""
+
+    table: str
+    name: str
+    words: tuple[str, ...]
+    family: Family
+    is_readable: bool = True
+
+    @property
+    def path(self) -> tuple[str, str]:
+        return self.table, self.name
+
+    @property
+    def is_id(self) -> bool:
+        return self.words[-1:] in (("id",), ("key",), ("uuid",)) or (
+            len(self.words) == 1 and len(self.words[0]) == 3 and self.words[0].endswith("id")
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A relation: the words for its rows, its key and the columns that name a row to people."""
+
+    name: str
+    words: tuple[str, ...]
+    columns: tuple[Column, ...]
+    key: tuple[Column, ...] = ()
+    labels: tuple[Column, ...] = ()
+    row_count: int | None = None
+
+    def column(self, name: str) -> Column:
+        return next(column for column in self.columns if column.name == name)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A column whose values are another's: where two tables join. A lower cost is surer."""
+
+    child: Column
+    parent: Column
+    cost: float = 1.0
+
+
+@dataclass(slots=True)
+class Schema:
+    """Everything that questions are read against. `values` maps a text in plain words to the columns that
+    hold it, `value_words` each word of what things are called."""
+
+    tables: dict[str, Table]
+    links: list[Link] = field(default_factory=list)
+    values: dict[str, list[tuple[Column, str]]] = field(default_factory=dict)
+    value_words: dict[str, list[tuple[Column, str]]] = field(default_factory=dict)
+
+    def table_of(self, column: Column) -> Table:
+        return self.tables[column.table]
+
+    def reachable(self, name: str) -> frozenset[str]:
+        """The tables that joins lead to from one, itself included."""
+        found, grown = {name}, True
+        while grown:
+            ends = [(link.child.table, link.parent.table) for link in self.links]
+            new = {other for one, other in [*ends, *(end[::-1] for end in ends)] if one in found} - found
+            found |= new
+            grown = bool(new)
+        return frozenset(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A relation as its source describes it: columns with their types, and its declared key."""
+
+    name: str
+    columns: Sequence[tuple[str, str]]
+    key: Sequence[str] = ()
+    row_count: int | None = None
+    unreadable: frozenset[str] = frozenset()
+
+
+def read_schema(relations: Iterable[Relation], cues: Cues) -> Schema:
+    """Relations in words, with the joins that their names suggest."""
+    given = list(relations)
+    lead = _shared_lead([split_words(relation.name.split(".")[-1].strip('"')) for relation in given])
+    tables = {relation.name: _table(relation, lead, cues) for relation in given}
+    schema = Schema(tables)
+    schema.links = list(_links(schema))
+    return schema
+
+
+def learn_from_values(schema: Schema) -> None:
+    """Keys and joins that values show: a text that is another in each row is a key, and a column whose texts are nearly
+    all among those of a key refers to it."""
+    texts: dict[Column, set[str]] = {}
+    for text, holders in schema.values.items():
+        for column, _ in holders:
+            texts.setdefault(column, set()).add(text)
+    for column, names in texts.items():
+        table = schema.table_of(column)
+        is_key = (
+            not table.key and len(names) >= LEAST_NAMES and len(names) == table.row_count and column not in table.labels
+        )
+        if is_key:
+            schema.tables[table.name] = replace(table, key=(column,), labels=table.labels or (column,))
+    linked = {link.child for link in schema.links}
+    for parent, names in texts.items():
+        table = schema.table_of(parent)
+        is_mere_label = parent in table.labels and bool(table.key) and parent not in table.key
+        if is_mere_label or len(names) < LEAST_NAMES or table.row_count != len(names):
+            continue
+        for child, used in texts.items():
+            is_free = child.table != parent.table and child not in linked and len(used) >= LEAST_USED
+            if is_free and len(used & names) >= CONTAINED * len(used) and _is_reference(child, parent, table):
+                schema.links.append(Link(child, parent, 1.5))
+
+
+def _is_reference(child: Column, parent: Column, table: Table) -> bool:
+    """Whether a column may stand for a row of another table: not where both merely list what things are called."""
+    return child.name == parent.name or not (set(child.words) & {"name", "title"}) or child.words[:-1] == table.words
+
+
+def add_values(schema: Schema, column: Column, values: Iterable[str]) -> None:
+    """Note which texts a column holds."""
+    is_label = column in schema.table_of(column).labels
+    for value in values:
+        words = _WORD.findall(value.lower())
+        if words and len(words) <= MAX_VALUE_WORDS:
+            schema.values.setdefault(" ".join(words), []).append((column, value))
+        for word in set(words) if is_label and len(words) > 1 else ():
+            schema.value_words.setdefault(word, []).append((column, value))
+
+
+def _table(relation: Relation, lead: tuple[str, ...], cues: Cues) -> Table:
+    words = split_words(relation.name.split(".")[-1].strip('"'))
+    words = _spelled(words[len(lead) :] if len(words) > len(lead) else words, cues)
+    split = [split_words(name) for name, _ in relation.columns]
+    own = _shared_lead(split)
+    columns = tuple(
+        Column(
+            relation.name,
+            name,
+            _spelled(parts[len(own) :] if len(parts) > len(own) else parts, cues),
+            family_of(data_type),
+            name not in relation.unreadable,
+        )
+        for (name, data_type), parts in zip(relation.columns, split, strict=True)
+    )
+    table = Table(relation.name, words, columns, row_count=relation.row_count)
+    key = tuple(column for column in columns if column.name in relation.key) or _guess_key(table)
+    return Table(relation.name, words, columns, key, _labels(table, key), relation.row_count)
+
+
+def _spelled(words: tuple[str, ...], cues: Cues) -> tuple[str, ...]:
+    return tuple(cues.abbreviations.get(word, word) for word in words)
+
+
+def _shared_lead(names: list[tuple[str, ...]]) -> tuple[str, ...]:
+    """Words that nearly all names begin with, as `sb_tx` in `sbTxId`, `sbTxDate`."""
+    lead: tuple[str, ...] = ()
+    while len(names) >= SHARED_BY:
+        following = Counter(
+            name[len(lead)] for name in names if name[: len(lead)] == lead and len(name) > len(lead) + 1
+        )
+        best = following.most_common(1)
+        if not best or best[0][1] < 0.9 * len(names):
+            break
+        lead = (*lead, best[0][0])
+    return lead
+
+
+def family_of(data_type: str) -> Family:
+    """Which kind of values a type has, by the source's word for it."""
+    word = data_type.lower()
+    if word.startswith(("timestamp", "datetime")):
+        return "time"
+    if word.startswith("date"):
+        return "date"
+    if word.startswith("bool"):
+        return "boolean"
+    if any(
+        word.startswith(kind)
+        for kind in ("int", "bigint", "small", "tiny", "huge", "long", "u", "dec", "num", "dou", "float", "real")
+    ) and not word.startswith("uuid"):
+        return "number"
+    if any(kind in word for kind in ("char", "text", "string", "uuid", "enum")):
+        return "text"
+    return "other"
+
+
+def _guess_key(table: Table) -> tuple[Column, ...]:
+    """`id`, `<table>_id`, or an id of a few letters that begins like the table; else its first id."""
+    ids = [column for column in table.columns if column.is_id]
+    if len(ids) == len(table.columns) > 1:
+        return ()  # it only ties others together
+    first = table.words[0] if table.words else ""
+    for wanted in (("id",), (*table.words, "id"), (*table.words[-1:], "id")):
+        for column in ids:
+            if column.words == wanted:
+                return (column,)
+    for column in ids:
+        if len(column.words) == 1 and column.words[0][:1] == first[:1] and column is table.columns[0]:
+            return (column,)
+    for column in ids:
+        if len(column.words) == 1 and first and column.words[0][:1] == first[:1]:
+            return (column,)
+    return ()
+
+
+def _labels(table: Table, key: tuple[Column, ...]) -> tuple[Column, ...]:
+    """What people call a row: its name, a first and last name, a title; else its key."""
+    texts = [column for column in table.columns if column.family == "text"]
+    for label in LABELS:
+        for wanted in ((label,), (*table.words, label), (*table.words[-1:], label)):
+            for column in texts:
+                if column.words == wanted:
+                    return (column,)
+    both = [column for column in texts if column.words in (("first", "name"), ("last", "name"))]
+    if len(both) == 2:
+        return tuple(both)
+    for column in texts:
+        if column.words == table.words:
+            return (column,)
+    return key
+
+
+def _links(schema: Schema) -> Iterable[Link]:
+    """Columns that name another table's key: the surest there is for each."""
+    for table in schema.tables.values():
+        for column in table.columns:
+            costs = {
+                other.name: cost
+                for other in schema.tables.values()
+                if other.name != table.name and (cost := _cost(column, table, other)) is not None
+            }
+            least = min(costs.values(), default=0.0)
+            for name, cost in costs.items():
+                if cost == least:
+                    yield Link(column, _target(schema.tables[name], column, cost), cost)
+
+
+def _target(other: Table, column: Column, cost: float) -> Column:
+    return other.key[0] if cost < BY_LABEL else next(item for item in other.labels if item.name == column.name)
+
+
+def _cost(column: Column, table: Table, other: Table) -> float | None:
+    """How sure it is that a column holds another table's key; None when nothing says so."""
+    key = other.key[0] if len(other.key) == 1 else None
+    if key is not None and column.is_id and column.family == key.family:
+        if column.name == key.name and key.words != ("id",) and column not in table.key:
+            return 1.0
+        named = (column.words[:-1] or column.words) if column.words[-1] == "id" else column.words
+        if named and column.words != ("id",) and _names(named, other):
+            return 1.0 if named == other.words else 1.2
+        if column.name == key.name and key.words != ("id",) and len(table.key) != 1:
+            return 1.0
+    shared = next((c for c in other.labels if c.name == column.name and len(c.words) > 1), None)
+    if shared is not None and not other.key and column.family == "text" and column not in table.labels:
+        return BY_LABEL
+    return None
+
+
+def _names(words: tuple[str, ...], table: Table) -> bool:
+    """Whether words stand for a table: its own, the last of them, or the beginning of its name."""
+    return (
+        words == table.words
+        or (len(words) == 1 and len(table.words) > 1 and words[0] == table.words[-1])
+        or (len(words) == 1 and len(words[0]) >= 3 and len(table.words) == 1 and table.words[0].startswith(words[0]))
+    )
+
+
+def values_of(schema: Schema, text: str) -> Sequence[tuple[Column, str]]:
+    """The columns that hold a text, and how they spell it."""
+    return schema.values.get(" ".join(_WORD.findall(text.lower())), ())
+
+
+Values = Mapping[str, list[tuple[Column, str]]]

@@ -1,0 +1,118 @@
+"""What an answer is grouped by, and what it shows."""
+
+from engine.planner.intent import Dimension
+from engine.planner.scene import STRONG, Scene
+from engine.planner.schema import Column, Table
+
+PLAIN = 0.7
+
+
+def read_groups(scene: Scene) -> None:
+    """`by country`, `per month`, `for each type of transaction`."""
+    for at in range(len(scene.elements)):
+        if scene.cue(at, "group") is None or scene.elements[at].is_used or scene.elements[at].is_schema:
+            continue
+        if _is_agent(scene, at):
+            continue
+        place = scene.following(at + 1, over=("distinct", "names", "group"))
+        while place is not None:
+            dimension = _dimension(scene, place)
+            if dimension is None:
+                break
+            scene.show(dimension, place)
+            scene.use(at, place)
+            scene.intent.is_grouped = True
+            joint = place + 1
+            if joint >= len(scene.elements) or scene.elements[joint].text.lower() not in ("and", ","):
+                break
+            place = scene.following(joint + 1)
+
+
+def _is_agent(scene: Scene, at: int) -> bool:
+    """`received by publications`: who did it, not a grouping. `received by publication` groups."""
+    if at == 0 or scene.elements[at].text.lower() != "by":
+        return False
+    verb = scene.elements[at - 1].text.lower()
+    place = scene.following(at + 1)
+    if (
+        place is None
+        or not (verb.endswith(("ed", "en")) or verb in scene.cues.agents)
+        or not scene.is_table_first(place)
+    ):
+        return False
+    last = scene.elements[place].text.lower().split()[-1]
+    return last.endswith("s") and not last.endswith("ss")
+
+
+def _dimension(scene: Scene, place: int) -> list[Column] | None:
+    """What a phrase groups by: a column, or what a table is called by."""
+    column = scene.column(place)
+    table = scene.table(place)
+    if column is not None and (table is None or not scene.is_table_first(place)):
+        return [column]
+    if column is not None and table is not None and _is_nearer(scene, column, table):
+        return [column]
+    if table is not None and table.labels:
+        return list(table.labels)
+    return [column] if column is not None else None
+
+
+def _is_nearer(scene: Scene, column: Column, table: Table) -> bool:
+    """`lakes in each state`: the lake's own state will do."""
+    used = {name for name in scene.intent.tables() if name != table.name}
+    return column.table in used and column.family == "text"
+
+
+def show_rest(scene: Scene) -> None:
+    """Columns that are left are shown; the entity stands for what it is called by."""
+    intent = scene.intent
+    for at, element in enumerate(scene.elements):
+        if element.is_used or not element.is_schema:
+            continue
+        column = scene.column(at)
+        if column is not None and not scene.is_table_first(at):
+            _show_left(scene, at, column)
+        elif scene.table(at) is not None:
+            scene.use(at)
+            _mention(scene, at)
+    if not intent.measures and not intent.ratio and not intent.dimensions and intent.entity is not None:
+        intent.dimensions = [Dimension(column) for column in intent.entity.labels]
+    elif _wants_label(scene) and intent.entity is not None:
+        labels = [Dimension(column) for column in intent.entity.labels]
+        intent.dimensions = [*labels, *(item for item in intent.dimensions if item not in labels)]
+
+
+def _show_left(scene: Scene, at: int, column: Column) -> None:
+    """A column that nothing has used yet is shown, if the question names it plainly and not as a measure already."""
+    score = max(item.score for item in scene.elements[at].candidates if item.column == column)
+    used = {item.column for item in scene.intent.measures} | {item.column for item in scene.intent.conditions}
+    if column in used:
+        scene.use(at)
+    elif score >= (0.9 if column.family in ("date", "time") else PLAIN):
+        scene.show([column], at)
+        scene.use(at)
+    elif column.family in ("date", "time"):
+        scene.use(at)
+
+
+def _mention(scene: Scene, at: int) -> None:
+    """A further table says that there is a row of it: `organizations that have authors`."""
+    table = scene.table(at)
+    best = max(item.score for item in scene.elements[at].candidates)
+    is_new = table is not None and table.name not in scene.intent.tables() and table not in scene.intent.missing
+    if table is not None and is_new and best >= STRONG:
+        scene.intent.joined.append(table)
+
+
+def _wants_label(scene: Scene) -> bool:
+    """`which author had the most`, `top 5 customers`, `cities and their population`: the thing itself is part of the
+    answer."""
+    intent = scene.intent
+    if intent.entity is None or any(item.column in intent.entity.labels for item in intent.dimensions):
+        return False
+    if not intent.measures and not intent.ratio:
+        return not intent.is_distinct
+    if any(item.column.table == intent.entity.name for item in intent.dimensions):
+        return False
+    counted = {item.table.name for item in intent.measures if item.table is not None}
+    return bool(intent.sorts or intent.havings) and intent.entity.name not in counted

@@ -1,0 +1,221 @@
+"""An intent as a definition of a query, and how sure it is."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from engine.planner.intent import Condition, Dimension, Intent, Measure, Sort
+from engine.planner.joins import ThroughLink, join_tree, multiplies
+from engine.planner.schema import Column, Schema, Table
+
+Definition = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Written:
+    """A definition as `build_query` takes it, and doubts that came up while it was written."""
+
+    definition: Definition
+    doubts: list[tuple[str, float]] = field(default_factory=list)
+
+
+class Impossible(Exception):
+    """Why the question cannot be answered from this schema."""
+
+
+def write(intent: Intent, schema: Schema) -> Written:
+    """The definition of an intent. Raises Impossible."""
+    return _Writer(intent, schema).write()
+
+
+class _Writer:
+    def __init__(self, intent: Intent, schema: Schema):
+        self._intent = intent
+        self._schema = schema
+        self._doubts: list[tuple[str, float]] = []
+        self._names = intent.tables()
+        if not self._names:
+            raise Impossible("no table is about this")
+        tree = join_tree(schema, self._names)
+        if tree is None:
+            raise Impossible("the tables that this is about are not connected")
+        self._tree = tree
+        joined = list(dict.fromkeys([self._names[0], *(step[2] for step in tree)]))
+        if len(joined) > len(self._names):
+            self._doubts.append(("tables are joined that the question does not name", 0.97))
+        self._alias = {name: f"t{number}" for number, name in enumerate(joined)}
+        self._outputs: dict[Dimension | Measure, str] = {}
+
+    def write(self) -> Written:
+        intent = self._intent
+        definition: Definition = {"table": self._names[0], "alias": self._alias[self._names[0]]}
+        if self._tree:
+            definition["joins"] = [self._join(step) for step in self._tree]
+        if intent.ratio:
+            definition["select"] = [*self._dimensions(), self._ratio(*intent.ratio)]
+            if intent.dimensions:
+                definition["group"] = [self._term(item) for item in intent.dimensions]
+        else:
+            self._select(definition)
+        conditions = [self._condition(item) for item in intent.conditions] + [
+            self._lacks(table) for table in intent.missing
+        ]
+        if conditions:
+            definition["filters"] = conditions
+        if intent.havings:
+            definition["having"] = [self._having(item.measure, item.operator, item.value) for item in intent.havings]
+            definition.setdefault("group", [self._term(item) for item in intent.dimensions])
+        orders = [self._order(sort, definition) for sort in intent.sorts]
+        if orders:
+            definition["order"] = orders
+        if intent.limit is not None:
+            definition["limit"] = intent.limit
+        return Written(definition, self._doubts)
+
+    def _join(self, step: ThroughLink) -> dict[str, Any]:
+        link, _, target = step
+        return {
+            "table": target,
+            "alias": self._alias[target],
+            "on": [{"left": self._path(link.child), "right": self._path(link.parent)}],
+        }
+
+    def _path(self, column: Column) -> str:
+        quoted = column.name.replace('"', '""')
+        return f'{self._alias[column.table]}."{quoted}"'
+
+    def _term(self, item: Dimension) -> dict[str, Any]:
+        if item.unit is None:
+            return {"column": self._path(item.column)}
+        grain = {"half": "quarter"}.get(item.unit.grain, item.unit.grain)
+        return {"function": "date_trunc", "args": [{"value": grain}, {"column": self._path(item.column)}]}
+
+    def _name(self, item: Dimension | Measure) -> str:
+        """A name for an output that is not taken."""
+        if isinstance(item, Dimension):
+            wanted = item.unit.grain if item.unit else item.column.name
+        elif item.column is not None:
+            wanted = f"{item.aggregate}_{'_'.join(item.column.words)}"
+        else:
+            wanted = f"{'_'.join(item.table.words) if item.table else 'row'}_count"
+        taken = set(self._outputs.values())
+        name = next(
+            made for number in range(1, 100) if (made := wanted if number == 1 else f"{wanted}_{number}") not in taken
+        )
+        self._outputs[item] = name
+        return name
+
+    def _dimensions(self) -> list[dict[str, Any]]:
+        return [{**self._term(item), "alias": self._name(item)} for item in self._intent.dimensions]
+
+    def _select(self, definition: Definition) -> None:
+        intent = self._intent
+        for sort in intent.sorts:  # what things are ordered by is worth seeing
+            if isinstance(sort.by, Dimension) and not intent.measures and sort.by not in intent.dimensions:
+                intent.dimensions.append(sort.by)
+        select = self._dimensions()
+        if select:
+            definition["select"] = select
+        if intent.measures:
+            definition["measures"] = [{**self._measure(item), "alias": self._name(item)} for item in intent.measures]
+        elif intent.havings:
+            definition["group"] = [self._term(item) for item in intent.dimensions]
+        elif not intent.sorts and self._repeats():
+            definition["distinct"] = True
+        if not select and not intent.measures:
+            raise Impossible("nothing to show was found")
+
+    def _repeats(self) -> bool:
+        """Whether joins or a narrow choice of columns may show a thing twice."""
+        intent = self._intent
+        shown = {item.column for item in intent.dimensions}
+        tables = {column.table for column in shown}
+        if intent.is_distinct or intent.is_grouped or len(tables) != 1:
+            return True
+        return multiplies(self._tree, next(iter(tables)))
+
+    def _measure(self, item: Measure) -> dict[str, Any]:
+        if item.column is not None:
+            if item.aggregate in ("sum", "avg", "median") and multiplies(self._tree, item.column.table):
+                self._doubts.append(("joins may repeat what is summed", 0.6))
+            made: dict[str, Any] = {"aggregate": item.aggregate, "column": self._path(item.column)}
+            return {**made, "distinct": True} if item.is_distinct else made
+        assert item.table is not None
+        return self._row_count(item.table, item.is_distinct)
+
+    def _row_count(self, table: Table, is_distinct: bool) -> dict[str, Any]:
+        if not multiplies(self._tree, table.name):
+            return {"aggregate": "count"}
+        key = table.key or table.labels
+        if len(key) != 1:
+            self._doubts.append((f"rows of {table.name} have no key to count them by", 0.6))
+            return {"aggregate": "count"}
+        return {"aggregate": "count", "column": self._path(key[0]), "distinct": True}
+
+    def _ratio(self, above: Measure, below: Measure) -> dict[str, Any]:
+        if above.table is not None and below.table is not None and above.table != below.table:
+            self._doubts.append(("things without a partner may be left out of the ratio", 0.6))
+        zero = {"function": "nullif", "args": [self._call(below), {"value": 0}]}
+        top = {"cast": "double", "args": [self._call(above)]}
+        return {"operator": "/", "args": [top, zero], "alias": "ratio"}
+
+    def _call(self, item: Measure) -> dict[str, Any]:
+        """A measure as an expression; with conditions, over the rows that meet them."""
+        made = self._measure(item)
+        argument: dict[str, Any] | None = {"column": made["column"]} if "column" in made else None
+        if item.conditions:
+            when: dict[str, Any] = {"and": [self._condition(condition) for condition in item.conditions]}
+            argument = {"case": [{"when": when, "then": argument or {"value": 1}}]}
+        return {
+            "function": made["aggregate"],
+            "args": [argument] if argument else [],
+            "distinct": made.get("distinct", False),
+        }
+
+    def _condition(self, item: Condition) -> dict[str, Any]:
+        path = self._path(item.column)
+        if item.range is None:
+            return {"column": path, "operator": item.operator, "value": item.value}
+        ends = [
+            {"column": path, "operator": operator, "value": _literal(moment, item.column)}
+            for operator, moment in (("ge", item.range.start), ("lt", item.range.end))
+            if moment is not None
+        ]
+        return ends[0] if len(ends) == 1 else {"and": ends}
+
+    def _having(self, measure: Measure, operator: str, value: float | int) -> dict[str, Any]:
+        call = self._call(measure)
+        return {"expression": call, "operator": operator, "value": value}
+
+    def _lacks(self, table: Table) -> dict[str, Any]:
+        """No row of a table belongs to the thing: its own column is null, or nothing refers to it."""
+        for link in self._schema.links:
+            if link.parent.table == table.name and link.child.table in self._alias:
+                return {"column": self._path(link.child), "operator": "is_null"}
+        for link in self._schema.links:
+            if link.child.table == table.name and link.parent.table in self._alias:
+                inner = {
+                    "column": f'n."{link.child.name}"',
+                    "operator": "eq",
+                    "other": {"column": self._path(link.parent)},
+                }
+                query = {"table": table.name, "alias": "n", "select": [{"value": 1}], "filters": [inner]}
+                return {"not": {"exists": query}}
+        raise Impossible(f"nothing connects {table.name} with what is asked for")
+
+    def _order(self, sort: Sort, definition: Definition) -> dict[str, Any]:
+        direction = "desc" if sort.is_descending else "asc"
+        name = self._outputs.get(sort.by)
+        if name is not None:
+            return {"column": name, "direction": direction, "nulls": "last"}
+        if isinstance(sort.by, Dimension):
+            return {"expression": self._term(sort.by), "direction": direction, "nulls": "last"}
+        made = self._measure(sort.by)
+        definition.setdefault("measures", []).append({**made, "alias": self._name(sort.by)})
+        return {"column": self._outputs[sort.by], "direction": direction, "nulls": "last"}
+
+
+def _literal(moment: datetime, column: Column) -> str:
+    if column.family == "date" or moment == moment.replace(hour=0, minute=0, second=0, microsecond=0):
+        return f"{moment:%Y-%m-%d}"
+    return moment.isoformat(sep=" ", timespec="seconds")
