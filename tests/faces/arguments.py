@@ -50,7 +50,6 @@ BY_TOOL: dict[str, dict[str, Any]] = {
     "run_query": {"query_text": "SELECT id FROM shop.orders", "connection_id": "lakehouse"},
     "update_query": {"description": "People by id.", "version": 1},
     "chart_result": {"kind": "auto"},
-    "update_records": {"values": {"region": "eu"}, "dry_run": True},
     "search_audit": {"request_id": "no-such-id", "table": "shop.orders"},
     "get_tenant_usage": {"tenant_id": "default", "month": "2020-02"},  # when nothing was used
     "get_records": {

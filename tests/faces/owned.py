@@ -11,6 +11,7 @@ import pyarrow as pa
 from sqlalchemy import select
 
 from core.dispatch import Call
+from core.portable import plain_type
 from core.registry import Registry
 from core.tool import Tool
 from engine.identity.sessions import SignIn
@@ -62,6 +63,7 @@ MAKING: dict[str, Making] = {
     "query": Making("execute_query", {"sql": "SELECT * FROM {table}"}, "metadata.query_id"),
     "query_job": Making("run_query", {"query_text": "SELECT * FROM {table}", "connection_id": "lakehouse"}, "job_id"),
     "job": Making("run_query", {"query_text": "SELECT * FROM {table}", "connection_id": "lakehouse"}, "job_id"),
+    "tenant_export": Making("export_tenant_data", {"tenant_id": "{tenant}", "include_tables": False}),
     "export": Making("create_export", {"job_id": "{query_job}"}, "id"),
     "dataset": Making("create_dataset", {"name": "{tenant}_set"}, "id"),
     "managed_table": Making(
@@ -107,6 +109,8 @@ def kind_of(tool: Tool, name: str) -> str | None:
         return tool.references[name]
     if (tool.name, name) in KIND_OF_ARGUMENT:
         return KIND_OF_ARGUMENT[tool.name, name]
+    if plain_type(tool.request.model_fields[name].annotation)[0] is not str:
+        return None
     if name in NO_IDS or (name not in SQL_FIELDS and not ID_SHAPED.search(name)):
         return None
     return KIND_OF_FIELD.get(name, re.sub(r"_ids?$", "", name))

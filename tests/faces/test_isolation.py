@@ -306,6 +306,7 @@ async def difference_at_other_doors(town: Street) -> list[str]:
     namespace, _, name = table.partition(".")
     values = {**ids, "format": "csv", "upload_id": ids["upload"], "export_id": ids["export"], "job_id": ids["job"]}
     values |= {"namespace": namespace, "table": name, "prefix": town.ours.tenant, "view": name, "name": "docs.css"}
+    values |= {"item_id": ids["user"], "tenant": town.ours.tenant, "kind": "Users"}
     found = []
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{town.ports.rest}") as http:
         for method, path in sorted(_paths(town.platform)):
@@ -343,7 +344,7 @@ def _paths(platform: Platform) -> set[tuple[str, str]]:
 
 
 def _unknown(name: str, values: dict[str, str]) -> str:
-    return values[name] if name in ("prefix", "format", "name") else nowhere(values[name])
+    return values[name] if name in ("prefix", "format", "name", "tenant", "kind") else nowhere(values[name])
 
 
 def _plain_body(answer: httpx.Response, values: dict[str, str]) -> str:

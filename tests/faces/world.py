@@ -51,6 +51,7 @@ IDS = {
     "project": "atlas",
     "own_project": "atlas",
     "share": "no-such-id",
+    "tenant_export": "no-such-id",
 }
 
 
