@@ -48,7 +48,8 @@ def _counted(scene: Scene, place: int, operator: str, number: float | int) -> bo
         scene.use(after)
         return True
     table = scene.table(after)
-    if table is None or (scene.intent.entity is not None and table.name == scene.intent.entity.name):
+    is_own = scene.intent.entity is not None and table is not None and table.name == scene.intent.entity.name
+    if table is None or (is_own and scene.subject_column(place) is None):
         return False
     scene.intent.havings.append(Having(Measure("count", table=table), operator, number))
     scene.use(*range(place, after + 1))
@@ -85,7 +86,8 @@ def read_texts(scene: Scene) -> None:
                 text = _escaped(_literal(scene, place) or "")
                 pattern = {"starts": f"{text}%", "ends": f"%{text}", "contains": f"%{text}%"}[kind]
                 scene.intent.conditions.append(Condition(column, "ilike", pattern))
-                scene.use(*range(at, place + 1))
+                scene.use(*range(at, place))
+                scene.use(place)
         elif element.quoted is not None and not element.values and not element.is_used:
             column = _text_column_before(scene, at)
             if column is not None:

@@ -58,9 +58,9 @@ class Linker:
         words = tuple(part for stem in stems for part in stem.split())
         found = {_key(item): item for item in self._phrases.get(words, ())}
         for place, word in enumerate(words):
-            if len(words) > 1 and word.endswith(("ed", "ing")):
-                continue  # a verb stands for a column by itself, not as a part of its name
-            for other in self._cues.synonyms.get(word, ()):
+            # A verb stands for a column by itself, not as a part of its name.
+            verbs = self._cues.verbs.get(word, ()) if len(words) == 1 else ()
+            for other in (*self._cues.synonyms.get(word, ()), *verbs):
                 for item in self._phrases.get((*words[:place], other, *words[place + 1 :]), ()):
                     score = item.score * SYNONYM_FACTOR
                     if score > found.get(_key(item), Candidate(0.0)).score:

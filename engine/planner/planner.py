@@ -10,7 +10,7 @@ from engine.planner.intent import Intent
 from engine.planner.linking import Linker
 from engine.planner.reading import read_intent
 from engine.planner.schema import Schema
-from engine.planner.words import Cues, cues
+from engine.planner.words import Cues, cues, stem_of
 from engine.planner.writing import Impossible, write
 
 UNEXPLAINED = 0.55
@@ -57,7 +57,7 @@ def plan(question: str, schema: Schema, now: datetime, calendar: Calendar | None
 
 
 def _is_verb(word: str, table: Cues) -> bool:
-    return word.islower() and (word.endswith(("ed", "en", "ing")) or word in table.agents)
+    return word.islower() and (word.endswith(("ed", "en", "ing")) or stem_of(word) in table.verbs)
 
 
 def _is_unexplained(element: Element, table: Cues) -> bool:

@@ -15,7 +15,8 @@ LABELS = ("name", "title", "label", "symbol", "username", "description")
 SHARED_BY = 3  # tables or columns that begin alike before what they share counts as a prefix
 MAX_VALUE_WORDS = 6
 BY_LABEL = 3.0
-LEAST_NAMES, LEAST_USED, CONTAINED = 3, 2, 0.9
+LEAST_NAMES, LEAST_USED = 3, 2
+CONTAINED, SAME_NAME = 0.9, 0.5
 """Cost of a join by what things are called, where they have no key."""
 
 
@@ -131,7 +132,8 @@ def learn_from_values(schema: Schema) -> None:
             continue
         for child, used in texts.items():
             is_free = child.table != parent.table and child not in linked and len(used) >= LEAST_USED
-            if is_free and len(used & names) >= CONTAINED * len(used) and _is_reference(child, parent, table):
+            least = SAME_NAME if child.name == parent.name else CONTAINED
+            if is_free and len(used & names) >= least * len(used) and _is_reference(child, parent, table):
                 schema.links.append(Link(child, parent, 1.5))
 
 

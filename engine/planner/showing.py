@@ -85,6 +85,9 @@ def show_rest(scene: Scene) -> None:
 def _show_left(scene: Scene, at: int, column: Column) -> None:
     """A column that nothing has used yet is shown, if the question names it plainly and not as a measure already."""
     score = max(item.score for item in scene.elements[at].candidates if item.column == column)
+    if scene.elements[at].stems[-1] in scene.cues.verbs:
+        scene.use(at)
+        return
     used = {item.column for item in scene.intent.measures} | {item.column for item in scene.intent.conditions}
     if column in used:
         scene.use(at)

@@ -65,6 +65,7 @@ class Cues:
     ignored: frozenset[str]
     ends: dict[str, str]
     agents: frozenset[str]
+    verbs: dict[str, tuple[str, ...]]
     natural: dict[str, str]
     longest: int
 
@@ -100,6 +101,7 @@ def _table(name: str) -> dict[str, Any]:
 def cues(name: str = "english") -> Cues:
     """A language's table. Raises FileNotFoundError when there is none."""
     table = dict(_table(name))
+    verbs = {stem_of(word): tuple(map(stem_of, words)) for word, words in table.pop("verbs").items()}
     abbreviations, synonyms = table.pop("abbreviations"), table.pop("synonyms")
     ignored = table.pop("ignored")["words"]
     table.pop("irregular")
@@ -119,6 +121,7 @@ def cues(name: str = "english") -> Cues:
         frozenset(stem_of(word) for word in ignored),
         ends,
         agents,
+        verbs,
         natural,
         max(map(len, phrases)),
     )
