@@ -11,6 +11,7 @@ from engine.connectors.postgres_writer import PostgresWriter
 from engine.connectors.sqlite_writer import SqliteWriter
 
 T = TypeVar("T")
+WRITTEN = frozenset({"postgresql", "sqlite"})
 
 
 class Session(Protocol):
@@ -51,6 +52,11 @@ class Writers:
 
     def open(self, spec: ConnectionSpec) -> Writer:
         """Blocking. Raises Conflict for a connection that only reads, Unauthorized where it may not write."""
+        if spec.kind not in WRITTEN:
+            raise Conflict(
+                f"Connections of the kind {spec.kind} only read.",
+                hint="The lakehouse, PostgreSQL and SQLite are written.",
+            )
         options = read_options(spec.kind, spec.options, spec.secret)
         if isinstance(options, PostgresqlOptions):
             if not options.write_user:
@@ -58,12 +64,9 @@ class Writers:
                     "The connection only reads.", hint="update_connection takes `write_user` and `write_password`."
                 )
             return PostgresWriter(options, self._places.check_host(options.host, int(options.port)))
-        if isinstance(options, SqliteOptions):
-            if options.allow_writes != "true":
-                raise Conflict(
-                    "The connection only reads.", hint="update_connection takes the option `allow_writes`: true."
-                )
-            return SqliteWriter(self._places.check_writable(options.path))
-        raise Conflict(
-            f"Connections of the kind {spec.kind} only read.", hint="The lakehouse, PostgreSQL and SQLite are written."
-        )
+        assert isinstance(options, SqliteOptions), "no other kind is written"
+        if options.allow_writes != "true":
+            raise Conflict(
+                "The connection only reads.", hint="update_connection takes the option `allow_writes`: true."
+            )
+        return SqliteWriter(self._places.check_writable(options.path))

@@ -1,6 +1,5 @@
 """A DuckDB of one write's own: it reads and writes below the table's folder, and nothing else."""
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -11,10 +10,11 @@ import duckdb
 from pyiceberg.manifest import DataFile, DataFileContent
 from pyiceberg.table import Table
 
-from core.errors import Cancelled, Conflict, PlatformError
+from core.errors import Cancelled, Conflict, PlatformError, Unavailable
 from engine.connectors.duck import extension_path, quote, quote_name
 from engine.connectors.failures import failure
-from engine.lake.metadata import local_path
+from engine.lake.buckets import EXTENSIONS, Bucket, duck_secret
+from engine.lake.storage import is_remote, local_path, storage_of
 from engine.records.commits import Mark
 from engine.sql.filters import SOURCE
 
@@ -28,6 +28,7 @@ class Workshop:
     memory_mb: int = 256
     threads: int = 2
     temp_directory: Path | None = None
+    bucket: Bucket | None = None  # in which the tables lie
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Bench:
     def __init__(self, connection: "duckdb.DuckDBPyConnection", table: Table):
         self.connection = connection
         self.table = table
+        self.storage = storage_of(table)
         self.columns = tuple(column.name for column in table.schema().fields)
         self.tells_files = not any(name.lower() in VIRTUAL for name in self.columns)
 
@@ -63,7 +65,8 @@ class Bench:
     @property
     def source(self) -> str:
         """The FROM item of all live rows; its metadata file never changes, so neither do they."""
-        location = str(local_path(self.table.metadata_location))
+        location = self.table.metadata_location
+        location = location if is_remote(location) else str(local_path(location))
         return f"iceberg_scan({quote(location)}) AS {quote_name(SOURCE)}"
 
     @property
@@ -76,6 +79,7 @@ class Bench:
 
     def data_files(self, places: Iterable[str]) -> dict[str, DataFile]:
         """The entries of the files at those places, by plain path. Raises Conflict for tables with equality deletes."""
+        plain = self.storage.spelled
         wanted = {plain(place) for place in places}
         found: dict[str, DataFile] = {}
         snapshot = self.table.metadata.current_snapshot()
@@ -91,18 +95,11 @@ class Bench:
         return found
 
 
-def plain(location: str) -> str:
-    """A file's path, however it is written."""
-    return str(local_path(location))
-
-
-def is_local(location: str) -> bool:
-    return "://" not in location or location.startswith("file://")
-
-
 @contextmanager
-def open_bench(table: Table, shop: Workshop, run: Run, *, reads: bool) -> Iterator[Bench]:
-    """A bench for one try; what DuckDB says of a failure goes no further. `reads`: the table's rows are looked at."""
+def open_bench(table: Table, shop: Workshop, run: Run, folder: Path, *, reads: bool) -> Iterator[Bench]:
+    """A bench for one try, which writes below `folder`; what DuckDB says of a failure goes no further.
+
+    `reads`: the table's rows are looked at."""
     config: dict[str, Any] = {
         "memory_limit": f"{shop.memory_mb}MB",
         "threads": str(shop.threads),
@@ -114,11 +111,12 @@ def open_bench(table: Table, shop: Workshop, run: Run, *, reads: bool) -> Iterat
     }
     connection = duckdb.connect(config=config)
     try:
-        for name in ("avro", "iceberg") if reads else ():
-            connection.execute(f"LOAD {quote(str(extension_path(name)))}")
+        places = [str(folder)]
+        if reads:
+            places += _load(connection, shop.bucket)
         connection.execute("SET TimeZone='UTC'")
         connection.execute("SET arrow_lossless_conversion=true")  # or UUIDs would become texts
-        connection.execute(f"SET allowed_directories=[{quote(str(local_path(table.location())))}]")
+        connection.execute(f"SET allowed_directories=[{', '.join(map(quote, places))}]")
         connection.execute("SET enable_external_access=false")
         connection.execute("SET lock_configuration=true")
         run.on_start(lambda: _interrupt(connection))
@@ -130,9 +128,21 @@ def open_bench(table: Table, shop: Workshop, run: Run, *, reads: bool) -> Iterat
         connection.close()
 
 
+def _load(connection: "duckdb.DuckDBPyConnection", bucket: Bucket | None) -> list[str]:
+    """Have it read Iceberg tables; where else it may read then."""
+    more = () if bucket is None else EXTENSIONS[bucket.scheme]
+    for name in (*more, "avro", "iceberg"):
+        connection.execute(f"LOAD {quote(str(extension_path(name)))}")
+    if bucket is None:
+        return []
+    connection.execute(duck_secret(bucket))
+    return [f"{bucket.root}/"]
+
+
 def remove_folder(table: Table, folder: str) -> None:
     """Remove what a try has written."""
-    shutil.rmtree(local_path(f"{table.location()}/data/{folder}"), ignore_errors=True)
+    with suppress(OSError, Unavailable):  # then it is an orphan, which remove_orphan_files takes
+        storage_of(table).remove_tree(f"{table.location()}/data/{folder}")
 
 
 def _interrupt(connection: "duckdb.DuckDBPyConnection") -> None:

@@ -120,6 +120,10 @@ def commit(table: Table, files: Files, outcome: Outcome, mark: Mark, *, is_alone
             raise Unavailable(
                 "The catalog did not take the commit.", hint="Retry with the same idempotency key."
             ) from error
+    except ValueError:  # how pyiceberg refuses a snapshot whose base the table went back to
+        if not has_landed(table, producer.snapshot_id):
+            discard(table, files.added)
+            raise Lost from None
     return replace(outcome, snapshot_id=producer.snapshot_id)
 
 

@@ -15,6 +15,7 @@ from core.errors import Conflict
 from engine.catalog.catalog import Catalog, TableView
 from engine.connectors.stream import in_thread
 from engine.connectors.writers import Writers
+from engine.lake.buckets import read_bucket
 from engine.lake.names import parse_table_name
 from engine.lake.warehouse import Lake
 from engine.records.turns import Turns
@@ -77,7 +78,9 @@ class Records:
         from engine.records.reach import Reach
         from engine.records.tables import Stale, write_table
 
-        shop = Workshop(self._means.memory_mb, self._means.threads, self._means.temp_directory)
+        site = await in_thread(lambda: self._lake.site(by.tenant))
+        bucket = read_bucket(site.root, site.given) if site.is_remote else None
+        shop = Workshop(self._means.memory_mb, self._means.threads, self._means.temp_directory, bucket)
         mark = Mark(*_mark(by, view, wish, asked)) if asked.idempotency_key else Mark()
 
         async def once(view: TableView) -> Outcome:

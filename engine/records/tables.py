@@ -15,7 +15,8 @@ from pyiceberg.types import NestedField
 from core.errors import Conflict
 from engine.connectors.duck import quote, quote_name
 from engine.lake.metadata import read_metadata
-from engine.records.bench import Bench, Run, Workshop, is_local, open_bench, plain, remove_folder
+from engine.lake.storage import Desk, storage_of
+from engine.records.bench import Bench, Run, Workshop, open_bench, remove_folder
 from engine.records.commits import Files, Lost, commit, discard, find_done
 from engine.records.misfits import fit_all
 from engine.records.reach import Reach, refused
@@ -103,9 +104,7 @@ def _check_table(table: Table, reach: Reach) -> None:
             f"The table has format version {table.format_version}, which is read but not written here.",
             hint="Write it with the engine that made it.",
         )
-    if not is_local(table.location()):
-        raise Conflict("The table lies in an object store, where records are not written yet.", hint="Import them.")
-    now, then = read_metadata(table.metadata_location), reach.governed.source
+    now, then = read_metadata(table.metadata_location, storage_of(table)), reach.governed.source
     columns = [(column.field_id, column.name, column.data_type, not column.is_required) for column in now.columns]
     if now.table_uuid != then.identity or columns != [
         (column.field_id, column.name, column.data_type, column.nullable) for column in then.columns
@@ -116,7 +115,10 @@ def _check_table(table: Table, reach: Reach) -> None:
 def _try(table: Table, wish: Wish, reach: Reach, run: Run, shop: Workshop) -> Outcome:
     folder = f"records-{run.run_id}"
     reads = not isinstance(wish, Insertion) or bool(wish.key_columns)
-    with open_bench(table, shop, run, reads=reads) as bench:
+    with (
+        storage_of(table).desk(table.location()) as desk,
+        open_bench(table, shop, run, desk.folder, reads=reads) as bench,
+    ):
         plan = _PLANS[type(wish)](bench, wish, reach)
         run.check()
         if run.dry_run or not plan.outcome.affected:
@@ -124,7 +126,7 @@ def _try(table: Table, wish: Wish, reach: Reach, run: Run, shop: Workshop) -> Ou
         added: list[DataFile] = []
         try:
             for number, rows in enumerate(plan.rows):
-                added += _written(bench, rows, plan, f"{folder}/{number}")
+                added += _written(bench, rows, plan, f"{folder}/{number}", desk)
             _check_count(plan, added)
             run.before_commit()
             run.check()
@@ -136,11 +138,14 @@ def _try(table: Table, wish: Wish, reach: Reach, run: Run, shop: Workshop) -> Ou
         return commit(table, files, plan.outcome, run.mark, is_alone=plan.is_alone)
 
 
-def _written(bench: Bench, rows: str, plan: Plan, folder: str) -> list[DataFile]:
+def _written(bench: Bench, rows: str, plan: Plan, folder: str, desk: Desk) -> list[DataFile]:
+    table = bench.table
     try:
-        return write_rows(bench.connection, bench.table, rows, columns=plan.columns, folder=folder)
+        added = write_rows(bench.connection, table, rows, columns=plan.columns, folder=folder, desk=desk)
     except ZeroDivisionError as error:  # how pyiceberg 0.12 misses the rows of a partition that equals nothing
         raise Conflict("NaN cannot be the value of a partition.", hint="Write null instead.") from error
+    desk.publish(f"{table.location()}/data/{folder}")
+    return added
 
 
 def _check_count(plan: Plan, added: Iterable[DataFile]) -> None:
@@ -246,7 +251,11 @@ def _plan_deletion(bench: Bench, wish: Deletion, reach: Reach) -> Plan:
     if not outcome.deleted:
         return Plan(outcome)
     files = bench.data_files(found)
-    left = [place for place in found if not bench.tells_files or files[plain(place)].record_count != found[place]]
+    left = [
+        place
+        for place in found
+        if not bench.tells_files or files[bench.storage.spelled(place)].record_count != found[place]
+    ]
     if not left:
         return Plan(outcome, removed=list(files.values()))
     listed = ", ".join(map(quote_name, bench.columns))
