@@ -40,11 +40,11 @@ class Replacement(_OverwriteFiles):
     ):
         super().__init__(Operation.REPLACE, transaction, io, snapshot_properties=dict(properties), branch=branch)
         self._dangling = set(dangling)
+        self._written_spec_id = transaction.table_metadata.default_spec_id
 
     def _validate_concurrency(self) -> None:
         # pyiceberg lists added files under the spec of the moment, which theirs no longer is.
-        present = self._transaction.table_metadata.default_spec_id
-        if any(file.spec_id != present for file in self._added_data_files):
+        if self._transaction.table_metadata.default_spec_id != self._written_spec_id:
             raise ValidationException("The table was partitioned anew meanwhile.")
         window = self._commit_window
         if window is None or window.is_empty() or window.head is None:

@@ -23,9 +23,12 @@ OPTIONS = CompactionOptions(min_input_files=2)
 LIMITS = WriterLimits(threads=1)
 
 
-def interrupted(tables: Tables, event: Callable[[Table], object]) -> tuple[Table, bool]:
+def interrupted(tables: Tables, event: Callable[[Table], object], *, has_deletes: bool = False) -> tuple[Table, bool]:
     """A rewrite between whose writing and commit another writer commits `event`; and whether it was committed."""
     table = tables.make(files=4)
+    if has_deletes:  # then pyiceberg writes the files
+        delete_positions(table, min(live_files(table)), [0, 1, 2])
+        table = table.refresh()
     with ManifestReader(table.location()) as reader:
         group, left = _as_it_is_now(table, _plan(table, OPTIONS, reader).groups[0], reader)
     sources = _data_files(table, group.files)
@@ -48,6 +51,12 @@ def test_rows_appended_meanwhile_are_kept(tables: Tables) -> None:
     assert is_committed
     assert len(rows(table)) == 85
     assert len(live_files(table)) == 2
+
+
+def test_rows_appended_to_a_table_with_deletes_are_kept(tables: Tables) -> None:
+    table, is_committed = interrupted(tables, lambda other: other.append(orders(1_000, 5)), has_deletes=True)
+    assert is_committed
+    assert len(rows(table)) == 82
 
 
 def test_a_delete_by_overwrite_ends_the_rewrite_and_nothing_is_left(tables: Tables) -> None:
