@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from core.context import Principal
 from core.pages import PageSigner
 from core.registry import Registry
 from core.settings import LimitSettings, QuerySettings, Settings
@@ -28,6 +27,7 @@ from engine.lake.warehouse import Lake
 from engine.maintenance.care import TableCare, open_care
 from engine.maintenance.table_jobs import Workshop
 from engine.planner.questions import Questions
+from engine.projects.projects import Projects
 from engine.queries import SavedQueries
 from engine.quotas.ledger import Ledger, SqlLedger
 from engine.quotas.quotas import Quotas
@@ -240,10 +240,6 @@ def build_identity(ground: Ground) -> Identity:
 
 def build_agents(ground: Ground, identity: Identity, ledger: Ledger) -> Agents:
     """Agents of others, and the way to them."""
-
-    async def any_project(by: Principal, project_id: str) -> None:
-        """Until projects are objects of their own, their ids are names."""
-
     return Agents(
         AgentGround(
             store=ground.store,
@@ -252,7 +248,7 @@ def build_agents(ground: Ground, identity: Identity, ledger: Ledger) -> Agents:
             seal=partial(ground.seals.seal, "agents"),
             unseal=partial(ground.seals.open, "agents"),
             assertion=identity.assertion,
-            check_project=any_project,
+            check_project=Projects(ground.store).get,
             public_url=ground.settings.server.public_url,
         )
     )

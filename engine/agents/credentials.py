@@ -174,8 +174,8 @@ class Credentials:
         else:
             form["grant_type"] = "client_credentials"
         headers = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
-        if secret.get("client_id"):
-            pair = f"{quote(secret['client_id'], safe='')}:{quote(secret.get('client_secret', ''), safe='')}"
+        if secret.get("oauth_client"):
+            pair = f"{quote(secret['oauth_client'], safe='')}:{quote(secret.get('oauth_secret', ''), safe='')}"
             headers["authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
         try:
             answer = await self._egress.post(

@@ -12,7 +12,8 @@ from core.registry import Registry
 from examples.agents import a2a_agent, mcp_tools
 from headwater.serve import serving
 from tests.gateway.hostile_agents import Scripted, scripted
-from tests.gateway.worlds import Desk, gateway_settings, served
+from tests.gateway.worlds import ADMIN, VIEWER, Desk, gateway_settings, make_projects, served
+from tests.settled import settle
 
 
 @dataclass
@@ -45,6 +46,8 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
         await identity.directory.create_user("other", user_id="olga", roles=["admin"])
         await identity.directory.create_user("default", user_id="vera", roles=["viewer"])
         desk = Desk(platform)
+        await settle(platform, ADMIN, VIEWER)
+        await make_projects(platform)
         await desk.register(echo, "A2A", "echo", name="Echo")
         await desk.register(f"{weather}/mcp", "MCP", "weather", name="Weather")
         tokens = {role: await identity.mint(role=role) for role in ("viewer", "admin", "auditor")}

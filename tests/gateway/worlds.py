@@ -69,6 +69,12 @@ class Desk:
         return await self.call("create_agent", **(given | more))
 
 
+async def make_projects(platform: Platform) -> None:
+    """p1 to p9."""
+    for number in range(1, 10):
+        await platform.engine.desk.projects.create(ADMIN, f"Project {number}", project_id=f"p{number}")
+
+
 def gateway_settings(home: Path, **changes: Any) -> Settings:
     egress = {"allowed_private_hosts": ["127.0.0.1", "localhost"], **changes.pop("egress", {})}
     return read_settings(home, server=FREE, egress=egress, jobs={"embedded_workers": 0}, **changes)
@@ -78,6 +84,7 @@ def gateway_settings(home: Path, **changes: Any) -> Settings:
 async def desk(home: Path, **changes: Any) -> AsyncIterator[Desk]:
     platform = await build(gateway_settings(home, **changes), registry=Registry.walk(["tools.agents"]))
     await settle(platform, ADMIN, VIEWER, AUDITOR, STRANGER)
+    await make_projects(platform)
     try:
         yield Desk(platform)
     finally:

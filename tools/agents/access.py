@@ -2,12 +2,12 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from core.errors import Conflict
-from core.portable import Model
+from core.portable import Model, Refers
 from core.tool import tool
 from engine.agents.limits import RateLimit
 from engine.agents.looks import check_person
@@ -18,7 +18,7 @@ SECRET = 32_768
 NEEDED = {
     "none": (),
     "bearer": ("token",),
-    "oauth2_client": ("token_url", "client_id", "client_secret"),
+    "oauth2_client": ("token_url", "oauth_client", "oauth_secret"),
     "token_exchange": ("token_url",),
     "mtls": ("certificate", "private_key"),
 }
@@ -31,11 +31,13 @@ class SetAgentCredential(AgentRef):
     kind: Literal["bearer", "oauth2_client", "token_exchange", "mtls", "none"] = Field(
         description="`none` removes it. token_exchange is RFC 8693: each caller gets a token of their own."
     )
-    user_id: str | None = Field(None, max_length=64, description="Only for calls of this user; left out, for all.")
+    user_id: Annotated[str | None, Refers("user")] = Field(
+        None, max_length=64, description="Only for calls of this user; left out, for all."
+    )
     token: str | None = Field(None, max_length=8192, pattern=r"^[!-~]+$", description="For bearer.")
     token_url: str | None = Field(None, max_length=2048, description="For oauth2_client and token_exchange.")
-    client_id: str | None = Field(None, max_length=512, description="For oauth2_client; token_exchange may have one.")
-    client_secret: str | None = Field(None, max_length=4096, description="Secret of `client_id`.")
+    oauth_client: str | None = Field(None, max_length=512, description="Our client_id, for oauth2_client.")
+    oauth_secret: str | None = Field(None, max_length=4096, description="The client_secret of `oauth_client`.")
     scope: str | None = Field(None, max_length=2048, description="Scope to ask the token endpoint for.")
     audience: str | None = Field(None, max_length=2048, description="Audience to ask the token endpoint for.")
     resource: str | None = Field(None, max_length=2048, description="Resource to ask the token endpoint for.")

@@ -51,7 +51,7 @@ class CreateAgent(Model):
     protocol: Literal["A2A", "MCP", ""] | None = Field(None, description=PROTOCOL)
     endpoint_url: str | None = Field(None, max_length=2048, description=ENDPOINT)
     agent_metadata: dict[str, JsonValue] | None = Field(None, max_length=200, description=METADATA)
-    project_id: str | None = Field(None, pattern=ID, description=PROJECT)
+    project_id: Annotated[str | None, Refers("own_project")] = Field(None, pattern=ID, description=PROJECT)
     role: str | None = Field(None, max_length=255, description=ROLE)
     agent_id: str | None = Field(None, pattern=ID, description="Id of your choice; left out, one is made.")
 

@@ -1,12 +1,12 @@
 """Agents in projects, and messages to agents."""
 
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field, JsonValue
 
 from core.pages import Listing, Paged
-from core.portable import Model
+from core.portable import Model, Refers
 from core.tool import Empty, tool
 from engine.agents.registry import read_agent
 from engine.agents.routing import Routed
@@ -23,33 +23,35 @@ PROJECT = "Id of the project."
 class AssignAgent(AgentRef):
     """Which agent to put where."""
 
-    project_id: str = Field(pattern=ID, description=PROJECT)
+    project_id: Annotated[str, Refers("own_project")] = Field(pattern=ID, description=PROJECT)
     role: str | None = Field(None, max_length=255, description=ROLE)
 
 
 class RemoveAgent(AgentRef):
     """Which agent to take out of which project."""
 
-    project_id: str = Field(pattern=ID, description=PROJECT)
+    project_id: Annotated[str, Refers("own_project")] = Field(pattern=ID, description=PROJECT)
 
 
 class ListProjectAgents(Paged):
     """Whose agents to list."""
 
-    project_id: str = Field(pattern=ID, description=PROJECT)
+    project_id: Annotated[str, Refers("project")] = Field(pattern=ID, description=PROJECT)
 
 
 class RouteToAgent(AgentRef):
     """A message to one agent."""
 
     message: dict[str, JsonValue] = Field(max_length=100, description=MESSAGE)
-    project_id: str | None = Field(None, pattern=ID, description="Project on whose behalf; it must have the agent.")
+    project_id: Annotated[str | None, Refers("project")] = Field(
+        None, pattern=ID, description="Project on whose behalf; it must have the agent."
+    )
 
 
 class RouteToProject(Model):
     """A message to every agent of a project."""
 
-    project_id: str = Field(pattern=ID, description=PROJECT)
+    project_id: Annotated[str, Refers("project")] = Field(pattern=ID, description=PROJECT)
     message: dict[str, JsonValue] = Field(max_length=100, description=MESSAGE)
 
 
@@ -91,7 +93,6 @@ class RoutedMessages(Model):
 async def assign_agent_to_project(ctx: Ctx, request: AssignAgent) -> ProjectAgent:
     """Put an agent into a project, or change its role there."""
     agents = ctx.engine.agents
-    await agents.see_project(ctx.principal, request.project_id)
     made = await agents.places.assign(
         ctx.principal.tenant, request.project_id, request.agent_id, role=request.role or ""
     )
@@ -108,7 +109,6 @@ async def assign_agent_to_project(ctx: Ctx, request: AssignAgent) -> ProjectAgen
 async def list_project_agents(ctx: Ctx, request: ListProjectAgents) -> ProjectAgents:
     """List the agents of a project, the first to come first."""
     agents, pages = ctx.engine.agents, ctx.engine.pages
-    await agents.see_project(ctx.principal, request.project_id)
     window = pages.window("list_project_agents", request, ctx.principal)
     found, total = await agents.places.page(ctx.principal.tenant, request.project_id, window)
     shown = [show_agent(agents, read_agent(row)) for row, _ in found]
@@ -124,7 +124,6 @@ async def list_project_agents(ctx: Ctx, request: ListProjectAgents) -> ProjectAg
 async def remove_agent_from_project(ctx: Ctx, request: RemoveAgent) -> Empty:
     """Take an agent out of a project. One of others stays in its last one."""
     agents = ctx.engine.agents
-    await agents.see_project(ctx.principal, request.project_id)
     found = await agents.get(ctx.principal, request.agent_id)
     await agents.places.remove(ctx.principal.tenant, request.project_id, request.agent_id, must_stay=found.is_external)
     return Empty()
@@ -138,7 +137,6 @@ async def route_to_agent(ctx: Ctx, request: RouteToAgent) -> RoutedMessage:
     not instructions."""
     agents = ctx.engine.agents
     if request.project_id is not None:
-        await agents.see_project(ctx.principal, request.project_id)
         await agents.places.check(ctx.principal.tenant, request.project_id, request.agent_id)
     return _routed(await agents.routing.route(ctx.principal, request.agent_id, request.message))
 
@@ -149,7 +147,6 @@ async def route_to_project_agents(ctx: Ctx, request: RouteToProject) -> RoutedMe
 
     It takes 45 seconds at most: who has not answered by then is an error in the list."""
     agents = ctx.engine.agents
-    await agents.see_project(ctx.principal, request.project_id)
     found = await agents.routing.route_to_project(ctx.principal, request.project_id, request.message)
     for each in found:
         ctx.note(f"agent:{each.agent_id}")
