@@ -237,6 +237,28 @@ def db_upgrade(home: Path | None) -> None:
     click.echo(upgrade_store(_settings(home)))
 
 
+@cli.group()
+def keys() -> None:
+    """The keys that everything is sealed and signed with."""
+
+
+@keys.command("rotate")
+@home_option
+@click.option("--signing", "is_signing", is_flag=True, help="Of tokens instead; servers may run.")
+@click.option("--tenant", help="A tenant's data key instead; servers may run.")
+def keys_rotate(home: Path | None, is_signing: bool, tenant: str | None) -> None:
+    """Put a new root key in the place of the present one. Ends an interrupted rotation too."""
+    from headwater.keys import rotate_root, rotate_signing, rotate_tenant
+
+    if is_signing and tenant:
+        raise click.UsageError("--signing and --tenant exclude one another.")
+    settings = _settings(home)
+    if tenant:
+        click.echo(rotate_tenant(settings, tenant))
+    else:
+        click.echo(rotate_signing(settings) if is_signing else rotate_root(settings))
+
+
 @cli.command()
 @click.argument("target", type=click.Path(path_type=Path))
 @home_option

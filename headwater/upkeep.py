@@ -91,8 +91,9 @@ def _revision(settings: Settings) -> str | None:
 
 def _try_key(settings: Settings) -> None:
     store = Store(store_url(settings), pool_size=1)
+    living = select(tenants.c.wrapped_key).where(tenants.c.wrapped_key != b"")
     try:
-        wrapped = store.read_now(lambda connection: connection.scalar(select(tenants.c.wrapped_key).limit(1)))
+        wrapped = store.read_now(lambda connection: connection.scalar(living.limit(1)))
     finally:
         store.close()
     if wrapped is not None:

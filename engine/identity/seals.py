@@ -36,12 +36,19 @@ class TenantSeals:
         try:
             if tenant == PLATFORM:
                 return self._vault.open_platform(purpose, sealed, aad)
-            return self._vault.open(self._wrapped_key(tenant), purpose, sealed, aad)
+            return self._open(purpose, tenant, sealed, aad)
         except SealBroken:
             raise Unavailable(
                 f"Sealed {purpose} do not open.",
                 hint="They were changed, or keys/root.key is not the one they were sealed with.",
             ) from None
+
+    def _open(self, purpose: str, tenant: str, sealed: bytes, aad: bytes) -> bytes:
+        try:
+            return self._vault.open(self._wrapped_key(tenant), purpose, sealed, aad)
+        except SealBroken:  # perhaps another process has just renewed the key
+            self._keys.pop(tenant, None)
+            return self._vault.open(self._wrapped_key(tenant), purpose, sealed, aad)
 
     def purpose_key(self, purpose: str, tenant: str) -> bytes:
         """A tenant's key for one purpose, gone with the tenant. Raises NotFound."""

@@ -90,6 +90,11 @@ class SigningKeys:
         loaded = self._store.read_now(self._load)
         return self._is_due(loaded) and self._rotate_now()
 
+    def renew_now(self) -> str:
+        """Make a key that takes over, however young the present one is; what that one signed stays good."""
+        self._rotate_now(is_forced=True)
+        return max(self._loaded.keys.values(), key=lambda key: key.created_at).kid
+
     def _current_now(self) -> _Key:
         loaded, now = self._loaded, self._clock()
         if not 0 <= now - loaded.at < REREAD_S:
@@ -105,13 +110,13 @@ class SigningKeys:
         newest = max((key.created_at for key in loaded.keys.values() if not key.retired_at), default=None)
         return newest is None or newest <= self._clock() - self._rotation_s
 
-    def _rotate_now(self) -> bool:
+    def _rotate_now(self, *, is_forced: bool = False) -> bool:
         row = self._new_row()  # before the transaction: making a key takes time that writers should not wait for
 
         def work(connection: Connection) -> bool:
             # One process at a time, on PostgreSQL too.
             connection.execute(select(tenants.c.tenant_id).order_by(tenants.c.tenant_id).limit(1).with_for_update())
-            if not self._is_due(self._load(connection)):
+            if not self._is_due(self._load(connection)) and not is_forced:
                 return False
             retired_at = row["created_at"] + SETTLE_S
             removed_at = retired_at + MAX_LIFETIME_S + LEEWAY_S

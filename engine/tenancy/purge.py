@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, func, select, update
 
 from core.errors import Conflict, NotFound, PlatformError
+from engine.identity.auth_file import DEFAULT_TENANT
 from engine.identity.tenants import PURGED
 from engine.lake.storage import is_remote
 from engine.lake.warehouse import Lake
@@ -84,6 +85,8 @@ class Purge:
 
     async def begin(self, tenant: str) -> Purged:
         """Mark the tenant, so that it is not restored from here on. Raises NotFound, Conflict unless archived."""
+        if tenant == DEFAULT_TENANT:
+            raise Conflict("The first tenant is the platform's own.", hint="Delete the home instead.")
 
         def work(connection: Connection) -> None:
             row = connection.execute(select(T.archived_at, T.tier).where(T.tenant_id == tenant)).first()
