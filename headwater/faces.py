@@ -14,9 +14,11 @@ def rest_face(platform: Platform) -> Any:
     from api.content import content_routes
     from api.iceberg import iceberg_routes
     from api.rest import rest_app
+    from api.scim import scim_routes
     from api.uploads import upload_routes
     from headwater.gateway import agent_addresses
     from headwater.iceberg import iceberg_gate
+    from headwater.scim import scim_gate
 
     return rest_app(
         platform.dispatcher,
@@ -27,6 +29,7 @@ def rest_face(platform: Platform) -> Any:
             *content_routes(platform.dispatcher, platform.engine.query_jobs.contents),
             *upload_routes(platform.dispatcher, platform.engine.imports),
             *iceberg_routes(iceberg_gate(platform), platform.engine.identity),
+            *scim_routes(scim_gate(platform), public_url=platform.settings.server.public_url),
             *agent_addresses(platform),
         ],
     )

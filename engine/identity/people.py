@@ -107,7 +107,7 @@ class People:
 
     async def create(self, by: Principal, draft: UserDraft, *, user_id: str = "") -> User:
         """Raises Unauthorized, NotFound for a role, Conflict."""
-        return await self._write(
+        return await self.write(
             by, lambda connection, giver: self.create_now(connection, giver, by.tenant, draft, user_id)
         )
 
@@ -115,7 +115,7 @@ class People:
         """Make a user who comes in by setting a password; once more for one who has not come yet.
 
         Raises Unauthorized, NotFound for a role, Conflict."""
-        user, link = await self._write(
+        user, link = await self.write(
             by, lambda connection, giver: self.invite_now(connection, giver, by.tenant, draft)
         )
         await self._links.deliver(link)
@@ -125,7 +125,7 @@ class People:
         self, by: Principal, user_id: str, draft: UserDraft, *, expected_version: int | None = None
     ) -> User:
         """Raises NotFound, Unauthorized, Conflict."""
-        return await self._write(
+        return await self.write(
             by, lambda connection, giver: self.update_now(connection, giver, user_id, draft, expected_version)
         )
 
@@ -143,7 +143,7 @@ class People:
             after = canonical_roles(change(user.roles))
             return self.update_now(connection, giver, user_id, UserDraft(roles=sorted(after)), expected)
 
-        return await self._write(by, work)
+        return await self.write(by, work)
 
     async def set_active(self, by: Principal, user_id: str, *, is_active: bool, expected: int | None = None) -> User:
         """Lock a user out, within 2 s at most, or let it in again. Raises NotFound, Unauthorized, Conflict."""
@@ -152,15 +152,7 @@ class People:
     async def delete(self, by: Principal, user_id: str) -> None:
         """Take a user out of sight and out of the platform; `restore` brings it back."""
 
-        def work(connection: Connection, giver: Giver) -> None:
-            user = find_user(connection, giver.tenant, user_id)
-            giver.check_above(connection, giver.tenant, user.roles)
-            self._set(connection, user, {"deleted_at": self._clock()})
-            end_access(connection, giver.tenant, user_id, self._clock())
-            if user.is_living_admin:
-                check_admin_left(connection, giver.tenant)
-
-        await self._write(by, work)
+        await self.write(by, lambda connection, giver: self.delete_now(connection, giver, user_id))
 
     async def restore(self, by: Principal, user_id: str) -> User:
         """Bring a deleted user back, with its roles. Raises NotFound, Unauthorized, Conflict."""
@@ -175,7 +167,7 @@ class People:
                 check_link_free(connection, giver.tenant, user.issuer, user.external_subject, but=user_id)
             return self._set(connection, user, {"deleted_at": None})
 
-        return await self._write(by, work)
+        return await self.write(by, work)
 
     def create_now(
         self, connection: Connection, giver: Giver, tenant: str, draft: UserDraft, user_id: str = ""
@@ -237,6 +229,15 @@ class People:
             check_admin_left(connection, giver.tenant)
         return changed
 
+    def delete_now(self, connection: Connection, giver: Giver, user_id: str) -> None:
+        """`delete` inside a transaction that holds the tenant."""
+        user = find_user(connection, giver.tenant, user_id)
+        giver.check_above(connection, giver.tenant, user.roles)
+        self._set(connection, user, {"deleted_at": self._clock()})
+        end_access(connection, giver.tenant, user_id, self._clock())
+        if user.is_living_admin:
+            check_admin_left(connection, giver.tenant)
+
     def _values(self, connection: Connection, giver: Giver, user: User, draft: UserDraft) -> dict[str, Any]:
         found: dict[str, Any] = {}
         if draft.email is not None:
@@ -293,8 +294,8 @@ class People:
         connection.execute(update(users).where(*where).values(values))
         return find_user(connection, user.tenant, user.user_id, is_deleted_too=True)
 
-    async def _write(self, by: Principal, work: Callable[[Connection, Giver], T]) -> T:
-        """Run `work` holding the tenant's row, so that two administrators take turns."""
+    async def write(self, by: Principal, work: Callable[[Connection, Giver], T]) -> T:
+        """Run `work` holding the tenant's row, so that two administrators take turns. Raises Unauthorized."""
 
         def held(connection: Connection) -> T:
             touch_tenant(connection, by.tenant)

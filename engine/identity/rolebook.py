@@ -50,6 +50,16 @@ DESCRIPTIONS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class RoleDraft:
+    """What is said about a role; None leaves it as it is."""
+
+    name: str | None = None
+    description: str | None = None
+    permissions: Sequence[str] | None = None
+    profile: Mapping[str, Any] | None = None
+
+
 class RoleBook:
     """Lists, makes and changes roles of the caller's tenant."""
 
@@ -85,25 +95,8 @@ class RoleBook:
         profile: Mapping[str, Any] | None = None,
     ) -> Role:
         """Raises Unauthorized, Conflict."""
-
-        def work(connection: Connection, giver: Giver) -> Role:
-            given = _known(permissions)
-            giver.check_permissions(given)
-            shown = checked_name(name or role, "a role")
-            self._check_free(connection, by.tenant, role, shown)
-            row = {
-                "tenant_id": by.tenant,
-                "role": role,
-                "name": shown,
-                "permissions": json.dumps(sorted(given)),
-                "description": description,
-                "profile": json.dumps(dict(profile or {})),
-                "created_at": self._clock(),
-            }
-            connection.execute(insert(roles).values(row))
-            return find_role(connection, by.tenant, role)
-
-        return await self._write(by, work)
+        draft = RoleDraft(name or role, description, permissions, profile)
+        return await self._write(by, lambda connection, giver: self.create_now(connection, giver, role, draft))
 
     async def update(
         self,
@@ -118,52 +111,63 @@ class RoleBook:
     ) -> Role:
         """Raises NotFound, Unauthorized, Conflict."""
 
-        def work(connection: Connection, giver: Giver) -> Role:
-            found = self._own(connection, by.tenant, role)
-            check_version(expected, found.version, "The role")
-            values: dict[str, Any] = {}
-            if permissions is not None:
-                given = _known(permissions)
-                giver.check_permissions(given ^ found.permissions)
-                values["permissions"] = json.dumps(sorted(given))
-            if description is not None:
-                values["description"] = description
-            if name is not None:
-                values["name"] = checked_name(name, "a role")
-                self._check_free(connection, by.tenant, "", values["name"], but=found.role)
-            if profile is not None:
-                values["profile"] = json.dumps(dict(profile))
-            values |= {"version": found.version + 1, "updated_at": self._clock()}
-            connection.execute(update(roles).where(*_where(by.tenant, found.role)).values(values))
-            return find_role(connection, by.tenant, found.role)
-
-        return await self._write(by, work)
+        draft = RoleDraft(name, description, permissions, profile)
+        return await self._write(
+            by, lambda connection, giver: self.update_now(connection, giver, role, draft, expected)
+        )
 
     async def delete(self, by: Principal, role: str) -> None:
         """Delete a role that nobody has any more. Raises NotFound, Unauthorized, Conflict."""
 
-        def work(connection: Connection, giver: Giver) -> None:
-            found = self._own(connection, by.tenant, role)
-            giver.check_permissions(found.permissions)
-            mark = json.dumps(found.role)
-            held = connection.scalar(
-                select(users.c.user_id)
-                .where(users.c.tenant_id == by.tenant, users.c.roles.contains(mark, autoescape=True))
-                .where(users.c.deleted_at.is_(None))
-                .limit(1)
-            ) or connection.scalar(
-                select(clients.c.client_id)
-                .where(clients.c.tenant_id == by.tenant, clients.c.roles.contains(mark, autoescape=True))
-                .where(clients.c.disabled_at.is_(None))
-                .limit(1)
-            )
-            if held is not None:
-                raise Conflict(
-                    "Somebody still has this role.", hint="list_users with `role` shows who; revoke it first."
-                )
-            connection.execute(delete(roles).where(*_where(by.tenant, found.role)))
+        await self._write(by, lambda connection, giver: self.delete_now(connection, giver, role))
 
-        await self._write(by, work)
+    def create_now(self, connection: Connection, giver: Giver, role: str, draft: RoleDraft) -> Role:
+        """`create` inside a transaction that holds the tenant."""
+        given = _known(draft.permissions or ())
+        giver.check_permissions(given)
+        shown = checked_name(draft.name or role, "a role")
+        self._check_free(connection, giver.tenant, role, shown)
+        row = {
+            "tenant_id": giver.tenant,
+            "role": role,
+            "name": shown,
+            "permissions": json.dumps(sorted(given)),
+            "description": draft.description or "",
+            "profile": json.dumps(dict(draft.profile or {})),
+            "created_at": self._clock(),
+        }
+        connection.execute(insert(roles).values(row))
+        return find_role(connection, giver.tenant, role)
+
+    def update_now(
+        self, connection: Connection, giver: Giver, role: str, draft: RoleDraft, expected: int | None = None
+    ) -> Role:
+        """`update` inside a transaction that holds the tenant."""
+        found = self._own(connection, giver.tenant, role)
+        check_version(expected, found.version, "The role")
+        values: dict[str, Any] = {}
+        if draft.permissions is not None:
+            given = _known(draft.permissions)
+            giver.check_permissions(given ^ found.permissions)
+            values["permissions"] = json.dumps(sorted(given))
+        if draft.description is not None:
+            values["description"] = draft.description
+        if draft.name is not None and draft.name != found.name:
+            values["name"] = checked_name(draft.name, "a role")
+            self._check_free(connection, giver.tenant, "", values["name"], but=found.role)
+        if draft.profile is not None:
+            values["profile"] = json.dumps(dict(draft.profile))
+        values |= {"version": found.version + 1, "updated_at": self._clock()}
+        connection.execute(update(roles).where(*_where(giver.tenant, found.role)).values(values))
+        return find_role(connection, giver.tenant, found.role)
+
+    def delete_now(self, connection: Connection, giver: Giver, role: str) -> None:
+        """`delete` inside a transaction that holds the tenant."""
+        found = self._own(connection, giver.tenant, role)
+        giver.check_permissions(found.permissions)
+        if _is_held(connection, giver.tenant, found.role):
+            raise Conflict("Somebody still has this role.", hint="list_users with `role` shows who; revoke it first.")
+        connection.execute(delete(roles).where(*_where(giver.tenant, found.role)))
 
     def _own(self, connection: Connection, tenant: str, role: str) -> Role:
         found = find_role(connection, tenant, role)
@@ -209,6 +213,17 @@ def find_role(connection: Connection, tenant: str, role: str) -> Role:
 
 def built_in(name: str) -> Role:
     return Role(name, name, DESCRIPTIONS[name], BUILT_IN[name], is_built_in=True)
+
+
+def _is_held(connection: Connection, tenant: str, role: str) -> bool:
+    mark = json.dumps(role)
+    by_user = select(users.c.user_id).where(
+        users.c.tenant_id == tenant, users.c.roles.contains(mark, autoescape=True), users.c.deleted_at.is_(None)
+    )
+    by_client = select(clients.c.client_id).where(
+        clients.c.tenant_id == tenant, clients.c.roles.contains(mark, autoescape=True), clients.c.disabled_at.is_(None)
+    )
+    return any(connection.scalar(holders.limit(1)) is not None for holders in (by_user, by_client))
 
 
 def _where(tenant: str, role: str) -> tuple[Any, Any]:
