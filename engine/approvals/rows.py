@@ -23,7 +23,7 @@ def insert_pending(
 ) -> Row[Any]:
     """A new request; one under the same key whose time is over makes room for it."""
     stale = update(approvals).where(T.tenant_id == tenant, T.pending_key == key, T.expires_at <= now)
-    connection.execute(stale.values(status=EXPIRED, pending_key=None))
+    connection.execute(stale.values(pending_key=None))  # `expire` marks it, and tells of it
     values = {
         "tenant_id": tenant,
         "approval_id": approval_id,

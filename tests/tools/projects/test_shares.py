@@ -1,10 +1,15 @@
 """Sharing between tenants: who decides, what a guest sees, and its end."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from core.errors import Conflict, NotFound, QueryUnauthorized, Unauthorized
+from core.context import Cancellation
+from core.errors import Conflict, NotFound, PlatformError, QueryUnauthorized, Unauthorized
+from engine.connectors.connector import QueryLimits
+from headwater.build import build
+from tests.faces.world import settings_of
 from tests.fixtures_town import Town, town
 
 __all__ = ["town"]
@@ -217,3 +222,47 @@ async def test_whoever_asked_sees_names_of_the_other_side_once_it_has_agreed(tow
     await town.shared()
     [mine] = (await town.call("list_approvals", "olga")).approvals
     assert (mine.status, mine.dataset_name, mine.project_name) == ("approved", "hr", "Atlas")
+
+
+async def test_what_was_kept_of_a_share_is_not_read_once_it_ended(town: Town) -> None:
+    share = await town.shared()
+    await town.platform.start_workers()
+    started = await town.call("run_query", "otto", query_text="SELECT * FROM hr.teams", connection_id=share)
+    async for _ in town.platform.engine.jobs.follow("other", started.job_id, timeout_s=20):
+        pass
+    assert len((await town.call("get_query_job_results", "otto", job_id=started.job_id)).rows.records()) == 2
+    await town.call("revoke_share", share_id=share)
+    with pytest.raises((NotFound, Conflict)):
+        await town.call("get_query_job_results", "otto", job_id=started.job_id)
+
+
+async def test_the_past_of_a_share_is_under_its_owners_policies_too(town: Town) -> None:
+    await govern(town)
+    share = await town.shared()
+    reads = {"connection_id": share, "as_of": "main"}
+    answer = await town.call("execute_query", "otto", sql="SELECT * FROM hr.staff", **reads)
+    assert [row["region"] for row in answer.data.records()] == ["eu"] * 3
+    assert "ssn" not in answer.data.records()[0]
+    with pytest.raises((NotFound, QueryUnauthorized)):
+        await town.call("execute_query", "otto", sql="SELECT * FROM vault.staff", **reads)
+
+
+@pytest.mark.slow
+async def test_a_share_is_read_in_a_data_plane_that_opens_its_folders_only(town: Town, tmp_path: Path) -> None:
+    share = await town.shared()
+    platform = await build(settings_of(town.platform.settings.home), isolated=True)
+    try:
+        there = Town(platform)
+        assert len(await there.rows(share, "SELECT * FROM hr.teams")) == 2
+        spec = await platform.engine.catalog.connections.spec("other", share)
+        other = platform.engine.lake.locations("default")["vault.staff"]
+        connector = await platform.engine.catalog.connectors.get(spec)
+        limits = QueryLimits(max_rows=1, max_bytes=1000, timeout_s=5)
+        for path in (other, str(platform.settings.home / "headwater.db")):
+            with pytest.raises(PlatformError):
+                read = f"SELECT * FROM iceberg_scan('{path}')"
+                stream = await connector.execute(read, {}, limits=limits, cancelled=Cancellation())
+                async for _ in stream:
+                    pass
+    finally:
+        await platform.close()
