@@ -5,6 +5,7 @@ version's private classes; `tests/engine/maintenance/test_replace.py` fails when
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from pyiceberg.avro.codecs import AvroCompressionCodec
 from pyiceberg.exceptions import CommitFailedException, ValidationException
@@ -23,7 +24,22 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.errors import Conflict, Unavailable
 
 
-class Replacement(_OverwriteFiles):
+class OneSpec:
+    """Adds files to one partitioning only: pyiceberg lists them, on each try, under the spec of that moment."""
+
+    _transaction: Transaction
+
+    def __init__(self, *arguments: Any, **named: Any):
+        super().__init__(*arguments, **named)
+        self._written_spec_id = self._transaction.table_metadata.default_spec_id
+
+    def check_spec(self) -> None:
+        """Raises ValidationException when the table was partitioned anew since the files were written."""
+        if self._transaction.table_metadata.default_spec_id != self._written_spec_id:
+            raise ValidationException("The table was partitioned anew meanwhile.")
+
+
+class Replacement(OneSpec, _OverwriteFiles):
     """Removes files and adds others in one REPLACE snapshot.
 
     Rows appended since the base stay. Whatever touched a removed file since then (a delete, an overwrite, another
@@ -40,12 +56,9 @@ class Replacement(_OverwriteFiles):
     ):
         super().__init__(Operation.REPLACE, transaction, io, snapshot_properties=dict(properties), branch=branch)
         self._dangling = set(dangling)
-        self._written_spec_id = transaction.table_metadata.default_spec_id
 
     def _validate_concurrency(self) -> None:
-        # pyiceberg lists added files under the spec of the moment, which theirs no longer is.
-        if self._transaction.table_metadata.default_spec_id != self._written_spec_id:
-            raise ValidationException("The table was partitioned anew meanwhile.")
+        self.check_spec()
         window = self._commit_window
         if window is None or window.is_empty() or window.head is None:
             return

@@ -16,7 +16,7 @@ from pyiceberg.table.update.snapshot import _MergeAppendFiles, _OverwriteFiles
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import Conflict, Unavailable
-from engine.maintenance.replace import check_untouched, delete_files, has_landed
+from engine.maintenance.replace import OneSpec, check_untouched, delete_files, has_landed
 from engine.records.wishes import Outcome
 
 KEY, DIGEST, OUTCOME = (f"headwater.records.{word}" for word in ("key", "digest", "outcome"))
@@ -56,13 +56,14 @@ def find_done(table: Table, mark: Mark) -> Outcome | None:
     return None
 
 
-class _Once:
+class _Once(OneSpec):
     """Looks again whenever another commit came in between: it may have been this very call, in other hands."""
 
     mark: Mark
     is_alone = False
 
     def _validate_concurrency(self) -> None:
+        self.check_spec()
         producer: Any = self
         window, table = producer._commit_window, producer._transaction._table
         if window is None or window.is_empty() or window.head is None:

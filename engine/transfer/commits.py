@@ -11,6 +11,7 @@ from pyiceberg.table.update.snapshot import _FastAppendFiles, _OverwriteFiles
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import Unavailable
+from engine.maintenance.replace import OneSpec
 
 JOB = "headwater.import-job"
 FOLDER = "headwater.import-folder"
@@ -34,13 +35,13 @@ def find_folder(table: Table, job_id: str) -> str | None:
     return None
 
 
-class _Once:
+class _Once(OneSpec):
     """Looks again whenever another commit came in between: it may have been this very job, in other hands."""
 
-    _transaction: Transaction
     snapshot_properties: dict[str, str]
 
     def _validate_concurrency(self) -> None:
+        self.check_spec()
         super()._validate_concurrency()  # type: ignore[misc]
         if find_committed(self._transaction._table, self.snapshot_properties[JOB]) is not None:
             raise ValidationException("The import was committed by another worker.")
