@@ -21,6 +21,8 @@ for name in ${*:-attacks differential mutations fuzz tables gold slow mcp inspec
     mutations) run "Every rule broken once" .venv/bin/python -m tests.differential.mutations ;;
     fuzz) run "Grammar fuzzing" .venv/bin/python -m tests.hostile.fuzz_sql "${JUDGE_FUZZ_SECONDS:-600}" ;;
     tables) run "Tables under fire" .venv/bin/python -W ignore -m tests.chaos.test_tables "${JUDGE_TABLE_SECONDS:-300}" ;;
+    catalogs) run "Lakehouses in every place" slow tests/tools/catalog tests/api/iceberg tests/headwater/test_edge_bucket.py \
+      tests/engine/maintenance/test_elsewhere.py ;;
     gold)
       if [ -d "$evals" ]; then run "Gold SQL of evaluation sets" .venv/bin/python -m tests.hostile.gold_sql "$evals"
       else echo "gold skipped: no folder $evals (set HEADWATER_EVALS)"; fi ;;

@@ -12,7 +12,7 @@ from tests.tools.projects.files import ROWS, encoded, load, make_table
 
 __all__ = ["shop_template"]
 
-KINDS = ["sqlite", *(pytest.param(kind, marks=pytest.mark.slow) for kind in PLACES if kind != "sqlite")]
+pytestmark = pytest.mark.slow
 
 
 async def count(shop: Shop, by: str = "ada", **arguments: Any) -> int:
@@ -27,7 +27,7 @@ async def done(shop: Shop, tool: str, **arguments: Any) -> Any:
     return result
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", list(PLACES))
 async def test_a_table_lives_its_whole_life(shop_template: Path, tmp_path: Path, kind: str) -> None:
     async with house(shop_template, tmp_path, kind) as (shop, place):
         shown = await shop.call("get_catalog_config", by="cora")
