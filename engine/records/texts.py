@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import datetime, time
+from decimal import Decimal
 from typing import Any
 
 from engine.connectors.connector import ColumnInfo
@@ -13,6 +14,9 @@ from engine.records.misfits import Misfit, checked_text, number_text
 from engine.sql.literals import family
 
 _WHOLE = re.compile(r"(u?(tiny|small|medium|big)?int(eger)?\d*|(small|big)?serial)", re.IGNORECASE)
+_SCALED = re.compile(r"(?:numeric|decimal)\((\d+),(-?\d+)\)")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_LONG_FRACTION = re.compile(r"\.\d{7}", re.ASCII)
 _ENDLESS = ("nan", "infinity", "-infinity")
 _INT64 = 2**63
 
@@ -57,7 +61,7 @@ def _text(value: Any, kind: str) -> str:
     if found == "number":
         return _number(value, kind)
     if found in ("time", "clock"):
-        return _time(value, found)
+        return _time(value, found, kind)
     if found == "any" and isinstance(value, (int, float)) and not isinstance(value, bool):
         return number_text(value)
     return checked_text(value)
@@ -73,7 +77,7 @@ def _plain(value: Any, kind: str) -> Any:
     if found == "boolean":
         return int(_boolean(value))
     if found in ("time", "clock"):
-        return _time(value, found)
+        return _time(value, found, kind)
     if found == "text":
         return checked_text(value)
     if found == "number":
@@ -106,7 +110,16 @@ def _number(value: Any, kind: str) -> str:
             return str(int(value))
         if not text.lstrip("+-").isdigit():
             raise Misfit("a whole number")
+    scaled = _SCALED.fullmatch(kind)
+    if scaled is not None and _places(text) > int(scaled[2]):
+        raise Misfit(f"a number with at most {scaled[2]} digits after the point")
     return text
+
+
+def _places(text: str) -> int:
+    """Digits after the point that are not just zeros: what a database would round away unasked."""
+    exponent = Decimal(text).normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
 def _boolean(value: Any) -> bool:
@@ -115,12 +128,23 @@ def _boolean(value: Any) -> bool:
     return value
 
 
-def _time(value: Any, found: str) -> str:
+def _time(value: Any, found: str, kind: str) -> str:
+    """Exactly: a database would cut hours off a date and an offset off a time that takes none."""
     text = checked_text(value)
+    if kind == "date":
+        wanted, is_exact = "a date such as 2026-01-31", bool(_DATE.fullmatch(text))
+    elif found == "clock":
+        wanted, is_exact = "a time such as 12:00:00", True
+    else:
+        wanted, is_exact = "a time such as 2026-01-31T12:00:00", True
     try:
-        _ = time.fromisoformat(text) if found == "clock" else datetime.fromisoformat(text)
+        moment = time.fromisoformat(text) if found == "clock" else datetime.fromisoformat(text)
     except ValueError:
-        raise Misfit("a time such as 2026-01-31T12:00:00" if found == "time" else "a time such as 12:00:00") from None
+        raise Misfit(wanted) from None
+    if moment.tzinfo is not None and "without time zone" in kind:
+        raise Misfit(f"{wanted}, without an offset")
+    if not is_exact or _LONG_FRACTION.search(text):
+        raise Misfit(f"{wanted}, with microseconds at most" if is_exact else wanted)
     return text
 
 
