@@ -26,6 +26,7 @@ from engine.telemetry.metrics import Metrics
 from engine.telemetry.traces import Tracing
 from engine.visibility.objects import ObjectVisibility
 from headwater import __version__
+from headwater.agent_changes import join_agents
 from headwater.assembly import build_engine
 from headwater.desk import build_gate
 from headwater.edge.edges import Edges
@@ -75,6 +76,8 @@ class Platform:
         await engine.usage.requests.close()
         await engine.egress.aclose()
         await engine.audit.close()
+        if engine.audit_feed is not None:
+            await engine.audit_feed.close()
         engine.identity.close()
         engine.lake.close()
         engine.store.close()
@@ -101,7 +104,10 @@ async def build(settings: Settings, *, registry: Registry | None = None, isolate
 
 async def _build(settings: Settings, store: Store, registry: Registry, edges: Edges | None) -> Platform:
     engine = build_engine(settings, store, registry, edges)
+    join_agents(engine.agents, engine.desk.approvals)
     made = await engine.identity.bootstrap()
+    if engine.audit_feed is not None:
+        engine.audit_feed.start()
     metrics, tracing = Metrics(), Tracing(settings.telemetry, version=__version__)
     metrics.watch(
         "headwater_audit_backlog", "Audit records not yet durable.", "queue", lambda: {"audit": engine.audit.backlog}

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,19 @@ from engine.agents.a2a_client import A2aClient
 from engine.agents.live import Live, LiveAgents
 from engine.agents.mcp_client import AgentFault, McpClient
 from engine.agents.pins import MAX_DOCUMENT_CHARS, NOTHING, Change, Document, a2a_document, diff, mcp_document
-from engine.agents.registry import ACTIVE, MCP, QUARANTINED, AgentRegistry
+from engine.agents.registry import ACTIVE, MCP, QUARANTINED, Agent, AgentRegistry
 from engine.store.db import Store
 from engine.store.tables import agent_pins, agents
 
 log = logging.getLogger("headwater.agents")
+
+
+Ask = Callable[[Agent, str], Awaitable[None]]
+"""Tells people that an agent says something new, by the digest of it. Told again, it tells nobody twice."""
+
+
+async def nobody_is_asked(agent: Agent, digest: str) -> None:
+    """Where approvals are not kept, people find changes by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,7 @@ class Looks:
         self._a2a = a2a
         self._mcp = mcp
         self._clock = clock
+        self.ask: Ask = nobody_is_asked
 
     async def look(self, by: Principal, agent_id: str) -> Seen:
         """Ask an agent what it says of itself. Raises Conflict for our own, and what calling it raises."""
@@ -104,13 +113,19 @@ class Looks:
         """Take what the agent says now as approved, and let it out. Raises Conflict where that is not what was read."""
         check_person(by)
         await self._registry.get(by, agent_id)
+        await self._store.write(self.approval(by, agent_id, digest))
+        self._live.forget(by.tenant, agent_id)
+        return await self.pending(by, agent_id)
+
+    def approval(self, by: Principal, agent_id: str, digest: str) -> Callable[[Connection], None]:
+        """What an approval brings about, in whoever's transaction. It raises Conflict when it is too late."""
         now = self._clock()
 
-        def work(connection: Connection) -> bool:
+        def work(connection: Connection) -> None:
             row = connection.execute(_one(by.tenant, agent_id).with_for_update()).first()
             now_said = None if row is None else (row.seen_digest if row.seen_document else row.digest)
             if row is None or not now_said or now_said != digest:
-                return False
+                raise _stale()
             values = {"document": row.seen_document or row.document, "digest": now_said}
             values |= {"seen_document": "", "seen_digest": ""}
             approval = {"approved_by": by.subject, "approved_at": now, "rejected_digest": ""}
@@ -118,12 +133,8 @@ class Looks:
             there = and_(agents.c.tenant_id == by.tenant, agents.c.agent_id == agent_id)
             held = update(agents).where(there, agents.c.status == QUARANTINED)
             connection.execute(held.values(status=ACTIVE, version=agents.c.version + 1, updated_at=now))
-            return True
 
-        if not await self._store.write(work):
-            raise _stale()
-        self._live.forget(by.tenant, agent_id)
-        return await self.pending(by, agent_id)
+        return work
 
     async def reject(self, by: Principal, agent_id: str, digest: str) -> Pending:
         """Refuse what the agent says now: it stays in quarantine until it says what was approved, or something new."""
@@ -192,6 +203,8 @@ class Looks:
 
         outcome = await self._store.write(work)
         status = agent.status
+        if outcome == "differs":
+            await self.ask(agent, document.digest)
         if outcome == "differs" and await self._registry.set_status(
             agent.tenant, agent.agent_id, QUARANTINED, only_from=ACTIVE
         ):

@@ -9,8 +9,9 @@ from core.context import Principal
 from core.errors import Conflict, InvalidArgument, NotFound, RateLimited, Unauthorized, Unavailable
 from engine.agents.limits import window_of
 from engine.identity.roles import BUILT_IN
+from tests.gateway.hostile_agents import TOOL, mcp_agent
 from tests.gateway.worlds import ADMIN, STRANGER, VIEWER
-from tests.tools.agents.conftest import Bench
+from tests.tools.agents.conftest import Bench, answer
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 ROBOT = Principal("ada", "default", frozenset({"admin"}), BUILT_IN["admin"], via="agent")
@@ -208,3 +209,19 @@ async def test_a_message_to_a_project_names_everybodys_result_or_error(bench: Be
 async def test_limits_below_one_are_one_in_as_many_units() -> None:
     assert (window_of(Decimal("0.5"), 60).limit, window_of(Decimal("0.5"), 60).seconds) == (1, 120)
     assert (window_of(Decimal("2.9"), 60).limit, window_of(Decimal(0), 60).limit) == (2, 0)
+
+
+async def test_a_change_waits_among_the_approvals_and_is_decided_there(bench: Bench, them: str) -> None:
+    approvals = bench.desk.platform.engine.desk.approvals
+    await bench.desk.call("test_agent_connection", agent_id=them)
+    bench.scripted.behaviours[them] = mcp_agent(answer, [{**TOOL, "description": "Looks elsewhere."}])
+    assert (await bench.desk.call("test_agent_connection", agent_id=them)).status == "quarantined"
+    await bench.desk.call("test_agent_connection", agent_id=them)
+    waiting, _ = await approvals.waiting(ADMIN)
+    mine = [each for each in waiting if each.subject["agent_id"] == them]
+    assert len(mine) == 1 and mine[0].kind == "agent_change"
+    with pytest.raises(Unauthorized):
+        await approvals.decide(ROBOT, mine[0].approval_id, approve=True)
+    await approvals.decide(ADMIN, mine[0].approval_id, approve=True)
+    assert (await bench.desk.call("get_agent", agent_id=them)).status == "active"
+    assert (await bench.desk.call("route_to_agent", agent_id=them, message=CALL)).error is None
