@@ -38,8 +38,11 @@ class ConnectionPolicies:
         self._by_identity: dict[str, list[Policy]] = {}
         self._by_tag: dict[str, list[Policy]] = {}
         self._everywhere: list[Policy] = []
-        for policy in self.policies:
+        self._for_anybody: list[int] = []  # places of the policies that may concern every caller
+        self._for_somebody: dict[tuple[str, str], list[int]] = {}  # by role or user
+        for place, policy in enumerate(self.policies):
             self._place(policy)
+            self._place_by_caller(place, policy)
         self._expiries = sorted(item.expires_at for item in self.policies if item.expires_at is not None)
         self._token = _digest((item.policy_id, item.version) for item in self.policies)
         self._concerns: dict[tuple[str, frozenset[str], str | None], _Concern] = {}
@@ -54,6 +57,20 @@ class ConnectionPolicies:
                 self._by_identity.setdefault(identity, []).append(policy)
         else:
             self._everywhere.append(policy)
+
+    def _place_by_caller(self, place: int, policy: Policy) -> None:
+        wanted = policy.rule.applies_to
+        if policy.is_unreadable or not wanted or wanted.agents:
+            self._for_anybody.append(place)
+            return
+        for name in (*(("role", role) for role in wanted.roles), *(("user", user) for user in wanted.users)):
+            self._for_somebody.setdefault(name, []).append(place)
+
+    def _perhaps(self, caller: Caller) -> Iterable[Policy]:
+        """The policies that may concern a caller, in order: those of other roles and users are not looked at."""
+        names = [("user", caller.subject), *(("role", role) for role in caller.roles)]
+        found = {place for name in names for place in self._for_somebody.get(name, ())}
+        return (self.policies[place] for place in sorted(found.union(self._for_anybody)))
 
     @property
     def has_tags(self) -> bool:
@@ -82,7 +99,7 @@ class ConnectionPolicies:
         key = (caller.subject, caller.roles, caller.agent)
         found = self._concerns.get(key)
         if found is None:
-            claims = [(policy, claim_of(policy, caller)) for policy in self.policies]
+            claims = [(policy, claim_of(policy, caller)) for policy in self._perhaps(caller)]
             digest = _digest(
                 (policy.policy_id, claim.level, claim.as_agent) for policy, claim in claims if claim is not None
             )
