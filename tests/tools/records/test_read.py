@@ -96,6 +96,19 @@ async def test_one_record_by_its_key(call: Caller, shop: str) -> None:
         await get(table='"a.b"', key=["2"], key_columns=['x "y'])
 
 
+async def test_a_write_is_in_the_audit_also_when_it_is_refused(call: Caller, shop: str, desk: Desk) -> None:
+    with pytest.raises(Conflict, match="only reads"):
+        await call("insert_records", connection_id="shop", table="item", records=[{"id": 9}])
+    [record] = desk.gate.records
+    assert (record.tool, record.effect, record.code, record.decision) == (
+        "insert_records",
+        "write",
+        "CONFLICT",
+        "refused",
+    )
+    assert record.resources == ("connection:shop", "table:shop/item")
+
+
 async def test_refusals(call: Caller, shop: str) -> None:
     calls: list[tuple[str, dict[str, Any]]] = [("get_records", {}), ("get_record_by_id", {"key": ["1"]})]
     for tool, more in calls:

@@ -10,7 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from core.errors import Conflict, QueryUnauthorized, Unauthorized
+from core.dispatch import Call
+from core.errors import Conflict, QueryUnauthorized, Timeout, Unauthorized
 from headwater.build import build
 from tests.faces.world import settings_of
 from tests.fixtures_postgres import PostgresServer
@@ -34,6 +35,7 @@ class Shop:
 
     desk: PolicyDesk
     kind: str
+    url: str
     look: Callable[[str], list[tuple[Any, ...]]]
 
     def call(self, tool: str, by: Any = ADMIN, *, table: str = "person", **arguments: Any) -> Awaitable[Any]:
@@ -50,12 +52,13 @@ async def shop(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     home.mkdir()
     data.mkdir()
     options, look, hosts = _sqlite(data) if kind == "sqlite" else _postgres(request)
+    url = "" if kind == "sqlite" else f"postgresql://postgres@/{options['database']}?host={options['host']}"
     query = {"allowed_roots": [str(data)], "writable_roots": [str(data)]}
     platform = await build(settings_of(home, query=query, egress={"allowed_private_hosts": hosts}))
     await platform.engine.identity.directory.create_user("default", user_id="edi", roles=["editor"])
     desk = PolicyDesk(platform)
     await desk.call("create_connection", connection_id="shop", name="Shop", kind=kind, options=options)
-    yield Shop(desk, kind, look)
+    yield Shop(desk, kind, url, look)
     await platform.close()
 
 
@@ -209,6 +212,19 @@ async def test_two_writers_change_one_record_one_after_the_other(shop: Shop) -> 
         return int((await shop.call("update", filters=[*one("id", 1), *one("age", 36)], values=values)).updated)
 
     assert sorted(await asyncio.gather(*map(move, range(5)))) == [0, 0, 0, 0, 1]
+
+
+async def test_a_call_that_waits_too_long_writes_nothing(shop: Shop) -> None:
+    if shop.kind == "sqlite":
+        pytest.skip("SQLite waits for five seconds, whatever the caller has left")
+    arguments = {"connection_id": "shop", "table": "person", "filters": one("id", 1), "values": {"age": 5}}
+    with psycopg.connect(shop.url) as other:
+        other.execute("UPDATE person SET age = 9 WHERE id = 1")
+        with pytest.raises((Timeout, Conflict)):
+            await shop.desk.platform.dispatcher.call(
+                Call("update_records", arguments, "test", "r1", principal=ADMIN, timeout_s=0.5)
+            )
+    assert shop.look("SELECT age FROM person WHERE id = 1") == [(9,)]
 
 
 async def test_the_operator_says_which_files_are_written(tmp_path: Path) -> None:
