@@ -85,14 +85,12 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
     connectors = open_connectors(settings, places, lake, edges)
     catalog = build_catalog(ground, warehouses, connectors)
     identity = build_identity(ground)
-    outbox = build_outbox(settings.notices, store, ground.seals, ground.egress)
     ledger = open_ledger(store, settings.limits)
-    quotas = Quotas(store, ledger)
     results = build_kept(ground, catalog)
     prices = Prices(settings.query.usd_per_tb, settings.query.usd_per_cpu_hour)
     usage = Usage(store, prices, warehouse=lake.tenant_folder)
     audit = build_audit(ground)
-    quotas = Quotas(store, open_ledger(store, settings.limits), count=usage.admit)
+    quotas = Quotas(store, ledger, count=usage.admit)
     sql, lineage = build_sql(settings.query, store, catalog, usage, results)
     builder = QueryBuilder(catalog)
     datasets = Datasets(store, lake=lake, catalog=catalog)
@@ -133,7 +131,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         query_jobs=build_results(settings, store, vault, Reading(catalog.view, identity, sql, quotas, saved)),
         results=results,
         agents=build_agents(ground, identity, ledger),
-        desk=build_desk(ground.seals, outbox, catalog=catalog, identity=identity),
+        desk=build_desk(ground.seals, build_outbox(settings, store, ground), catalog=catalog, identity=identity),
         tenancy=build_tenancy(ground, lake, audit, forget=(sql.forget, results.forget, ground.seals.forget)),
         pages=PageSigner(vault.purpose_key("pages")),
         checks={"store": store_check(store)} | ({} if edges is None else {"data_plane": edges.check}),
