@@ -15,6 +15,7 @@ from core.errors import error_classes
 from core.registry import Registry
 from core.settings import Group, Settings
 from core.tool import ANYONE, SIGNED_IN, Tool
+from engine.identity.rolebook import DESCRIPTIONS
 from engine.identity.roles import ALIASES, BUILT_IN
 from headwater.build import TOOL_PACKAGES
 
@@ -142,11 +143,19 @@ def write_permissions(registry: Registry, target: Path) -> None:
     for permission in every:
         marks = ["✓" if permission in held else "" for held in BUILT_IN.values()]
         lines.append(f"| {permission} | " + " | ".join(marks) + " |\n")
+    lines.append("\n" + "".join(f"- **{role}**: {DESCRIPTIONS[role]}\n" for role in BUILT_IN))
     lines.append("\nAccepted aliases: " + ", ".join(f"`{alias}` = {role}" for alias, role in ALIASES.items()) + ".\n")
     lines.append("\n## What each permission opens\n\n| permission | tools |\n|---|---|\n")
     for permission in names:
         tools = ", ".join(tool.name for tool in registry if tool.needs == permission)
         lines.append(f"| {permission} | {tools} |\n")
+    lines.append("\n## Who may call each tool\n\nEverybody may call what needs nothing; whoever has a token, what ")
+    lines.append("needs one. What a tool then touches is decided for each object.\n\n")
+    lines.append("| tool | needs | " + " | ".join(BUILT_IN) + " |\n" + "|---" * (len(BUILT_IN) + 2) + "|\n")
+    for tool in sorted(registry, key=lambda tool: tool.name):
+        is_open = tool.needs in (ANYONE, SIGNED_IN)
+        marks = ["✓" if is_open or tool.needs in held else "" for held in BUILT_IN.values()]
+        lines.append(f"| {tool.name} | {_needs(tool)} | " + " | ".join(marks) + " |\n")
     _write(target / REFERENCE / "permissions.md", "".join(lines))
 
 

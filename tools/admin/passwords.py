@@ -99,7 +99,7 @@ async def request_password_reset(ctx: Ctx, request: RequestPasswordReset) -> Ask
     return Asked(message="If there is such an account, a link is on its way to its address.")
 
 
-@tool("POST /users/{user_id}/password-link", needs="users.manage", effect="write", status=201)
+@tool("POST /users/{user_id}/password-link", needs="users.manage", effect="write")
 async def create_password_link(ctx: Ctx, request: CreatePasswordLink) -> PasswordLink:
     """Make a link by which a user sets a new password, to be handed over; it works once, for a day.
 
