@@ -1,8 +1,9 @@
 """Projects, shares, approvals and notices put together."""
 
 from functools import partial
+from typing import Protocol
 
-from core.settings import NoticeSettings
+from core.settings import Settings
 from engine.approvals.access import DataAccess
 from engine.approvals.approval import AGENT_CHANGE, LEAD, PROMOTION, Kind
 from engine.approvals.approvals import Approvals
@@ -24,14 +25,24 @@ from engine.projects.shares import Shares
 from engine.store.db import Store
 
 
-def build_outbox(settings: NoticeSettings, store: Store, seals: TenantSeals, egress: EgressClient) -> Outbox:
+class Ground(Protocol):
+    """What an outbox stands on."""
+
+    @property
+    def seals(self) -> TenantSeals: ...
+
+    @property
+    def egress(self) -> EgressClient: ...
+
+
+def build_outbox(settings: Settings, store: Store, ground: Ground) -> Outbox:
     """What sends notices."""
     return Outbox(
         store,
-        Webhooks(egress),
-        Mailer(settings),
-        seal=partial(seals.seal, "notices"),
-        unseal=partial(seals.open, "notices"),
+        Webhooks(ground.egress),
+        Mailer(settings.notices),
+        seal=partial(ground.seals.seal, "notices"),
+        unseal=partial(ground.seals.open, "notices"),
     )
 
 

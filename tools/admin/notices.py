@@ -95,7 +95,13 @@ class NoticeList(Listing):
     items: list[Notice] = Field(description="The same list.")
 
 
-@tool("POST /notices/destinations", needs="tenant.manage", effect="write", status=201)
+@tool(
+    "POST /notices/destinations",
+    needs="tenant.manage",
+    effect="write",
+    status=201,
+    location="/notices/destinations/{id}",
+)
 async def create_notice_destination(ctx: Ctx, request: CreateNoticeDestination) -> NewNoticeDestination:
     """Have your tenant told of approvals, by a signed webhook or by mail.
 
@@ -120,6 +126,12 @@ async def list_notice_destinations(ctx: Ctx, request: ListNoticeDestinations) ->
             "list_notice_destinations", request, ctx.principal, window, len(found)
         ),
     )
+
+
+@tool("GET /notices/destinations/{destination_id}", needs="tenant.manage", effect="read")
+async def get_notice_destination(ctx: Ctx, request: NoticeDestinationRef) -> NoticeDestination:
+    """Show where some of your tenant's notices go."""
+    return _show(await ctx.engine.desk.destinations.get(ctx.principal, request.destination_id))
 
 
 @tool("POST /notices/destinations/{destination_id}/rotate", needs="tenant.manage", effect="write")

@@ -187,7 +187,13 @@ async def list_approval_comments(ctx: Ctx, request: ApprovalRef) -> ApprovalComm
     return ApprovalCommentList(comments=shown, items=shown, total_count=len(shown))
 
 
-@tool("POST /approvals/{approval_id}/comments", needs="approvals.comment", effect="write", status=201)
+@tool(
+    "POST /approvals/{approval_id}/comments",
+    needs="approvals.comment",
+    effect="write",
+    status=201,
+    location="/approvals/{approval_id}/comments",
+)
 async def add_approval_comment(ctx: Ctx, request: AddApprovalComment) -> ApprovalComment:
     """Say something about a request. Between tenants, both sides read it."""
     made = await ctx.engine.desk.approvals.add_comment(ctx.principal, request.approval_id, request.content)

@@ -22,6 +22,7 @@ async def test_a_tenant_says_where_its_notices_go(town: Town) -> None:
         (hook.id, "webhook", "https://hooks.example.org/x", [], []),
         (mail.id, "email", None, ["a@example.org"], ["approval.opened"]),
     ]
+    assert await town.call("get_notice_destination", destination_id=mail.id) == listed[1]
     assert "whsec_" not in json.dumps([item.model_dump(mode="json") for item in listed])
     rotated = await town.call("rotate_notice_secret", destination_id=hook.id)
     assert rotated.secret.startswith("whsec_") and rotated.secret != hook.secret
@@ -45,7 +46,7 @@ async def test_both_sides_of_a_request_are_told_and_nobody_else(town: Town) -> N
 
 async def test_another_tenants_destinations_do_not_exist(town: Town) -> None:
     made = await town.call("create_notice_destination", name="ops", addresses=["a@example.org"])
-    for tool in ("rotate_notice_secret", "delete_notice_destination"):
+    for tool in ("get_notice_destination", "rotate_notice_secret", "delete_notice_destination"):
         with pytest.raises(NotFound):
             await town.call(tool, "olga", destination_id=made.id)
     assert (await town.call("list_notice_destinations", "olga")).total_count == 0
