@@ -20,7 +20,7 @@ async def main(home: str, times: int) -> None:
             passed += 1
         except RateLimited:
             continue
-    print(passed, flush=True)
+    sys.stdout.write(str(passed))
     await platform.close()
 
 

@@ -5,6 +5,7 @@ import gc
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,11 @@ async def test_of_more_calls_in_four_processes_exactly_the_limit_passes(tmp_path
         async with desk(home) as here:
             await here.register(agents.agent("them", mcp_agent(answer)), "MCP", "them")
             await here.call("test_agent_connection", agent_id="them")
-            rates = {"max_requests_per_second": 1000, "max_requests_per_minute": 150, "max_requests_per_hour": 1000}
+            rates: dict[str, Any] = {
+                "max_requests_per_second": 1000,
+                "max_requests_per_minute": 150,
+                "max_requests_per_hour": 1000,
+            }
             await here.call("update_agent_rate_limit", agent_id="them", **rates)
         command = [sys.executable, "-W", "ignore", "-m", "tests.gateway.limit_worker", str(home), "60"]
         pipe = asyncio.subprocess.PIPE
@@ -56,7 +61,11 @@ async def test_ten_thousand_calls_leave_nothing_behind(tmp_path: Path) -> None:
 
     async with scripted() as agents, desk(tmp_path / "home") as here:
         await here.register(agents.agent("them", mcp_agent(sometimes)), "MCP", "them")
-        rates = {"max_requests_per_second": 10**6, "max_requests_per_minute": 10**7, "max_requests_per_hour": 10**8}
+        rates: dict[str, Any] = {
+            "max_requests_per_second": 10**6,
+            "max_requests_per_minute": 10**7,
+            "max_requests_per_hour": 10**8,
+        }
         await here.call("update_agent_rate_limit", agent_id="them", **rates)
 
         async def many(times: int) -> None:

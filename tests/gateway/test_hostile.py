@@ -79,7 +79,7 @@ async def test_an_answer_that_is_none_is_an_error_at_every_door(house: House, na
     assert "169.254" not in str(refused.value) and "localhost" not in str(refused.value)
     house.desk.platform.engine.agents.breakers.succeed(("default", agent_id))
     if name != "a stream that stops":  # which is passed on as it is, and ends
-        _, answer = await ask(house, f"/mcp/agents/{agent_id}", "tools/call", **CALL)
+        _, answer = await ask(house, f"/mcp/agents/{agent_id}", "tools/call", name="look", arguments={})
         assert answer["error"]["data"]["error"]["code"] in ("UNAVAILABLE", "UNAUTHORIZED")
     assert time.monotonic() - started < 20
 

@@ -89,7 +89,13 @@ class RoutedMessages(Model):
     results: list[RoutedMessage] = Field(description="One for each agent, with its result or its error.")
 
 
-@tool("POST /projects/{project_id}/agents", needs="agents.manage", effect="write", status=201)
+@tool(
+    "POST /projects/{project_id}/agents",
+    needs="agents.manage",
+    effect="write",
+    status=201,
+    location="/projects/{project_id}/agents",
+)
 async def assign_agent_to_project(ctx: Ctx, request: AssignAgent) -> ProjectAgent:
     """Put an agent into a project, or change its role there."""
     agents = ctx.engine.agents
