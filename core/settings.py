@@ -133,6 +133,7 @@ class TelemetrySettings(Group):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level logged.")
     log_json: bool = Field(False, description="One JSON object per log line.")
     otlp_endpoint: str = Field("", description="OTLP/HTTP endpoint for traces; empty exports nothing.")
+    audit_endpoint: str = Field("", description="OTLP/HTTP endpoint for audit records as logs; empty sends none.")
 
 
 class Settings(Group):

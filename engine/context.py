@@ -9,6 +9,7 @@ from core.settings import Settings
 from engine.agents.agents import Agents
 from engine.approvals.desk import Desk
 from engine.audit.log import AuditLog
+from engine.audit.otlp import AuditFeed
 from engine.audit.search import AuditSearch
 from engine.catalog.catalog import Catalog
 from engine.connectors.pool import Connectors
@@ -52,6 +53,7 @@ class Engine:
     identity: Identity
     audit: AuditLog
     audit_search: AuditSearch
+    audit_feed: AuditFeed | None
     quotas: Quotas
     jobs: JobQueue
     schedules: Schedules

@@ -10,6 +10,7 @@ from core.settings import LimitSettings, QuerySettings, Settings
 from engine.agents.agents import Agents
 from engine.agents.agents import Ground as AgentGround
 from engine.audit.log import AuditLog
+from engine.audit.otlp import AuditFeed
 from engine.audit.search import AuditSearch
 from engine.catalog.catalog import Catalog
 from engine.catalog.warehouses import Warehouses
@@ -89,7 +90,8 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
     results = build_kept(ground, catalog)
     prices = Prices(settings.query.usd_per_tb, settings.query.usd_per_cpu_hour)
     usage = Usage(store, prices, warehouse=lake.tenant_folder)
-    audit = build_audit(ground)
+    feed = build_feed(settings)
+    audit = build_audit(ground, feed)
     quotas = Quotas(store, ledger, count=usage.admit)
     sql, lineage = build_sql(settings.query, store, catalog, usage, results)
     builder = QueryBuilder(catalog)
@@ -104,6 +106,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         egress=ground.egress,
         identity=identity,
         audit=audit,
+        audit_feed=feed,
         audit_search=AuditSearch(store, audit),
         quotas=quotas,
         jobs=JobQueue(store, part_of=lambda name: registry.get(name).emits),
@@ -191,13 +194,20 @@ def build_tenancy(ground: Ground, lake: Lake, audit: AuditLog, *, forget: Sequen
     )
 
 
-def build_audit(ground: Ground) -> AuditLog:
+def build_feed(settings: Settings) -> AuditFeed | None:
+    """What sends records of the audit elsewhere, where the settings name a place."""
+    endpoint = settings.telemetry.audit_endpoint
+    return AuditFeed(endpoint, settings.egress, version=__version__) if endpoint else None
+
+
+def build_audit(ground: Ground, feed: AuditFeed | None) -> AuditLog:
     """The record of every call."""
     return AuditLog(
         ground.store,
         seal=partial(ground.seals.seal, "audit"),
         unseal=partial(ground.seals.open, "audit"),
         digest_key=ground.vault.purpose_key("audit"),
+        sink=None if feed is None else feed.put,
     )
 
 

@@ -237,6 +237,22 @@ def db_upgrade(home: Path | None) -> None:
     click.echo(upgrade_store(_settings(home)))
 
 
+@cli.command("audit-export")
+@click.argument("target", type=click.Path(path_type=Path), required=False)
+@home_option
+@click.option("--token", envvar="HEADWATER_TOKEN", help="Act as this token's owner; without one, as the home's owner.")
+@click.option("--since", help="Calls from then on, for example 2026-11-01T00:00:00Z.")
+@click.option("--until", help="Calls before then.")
+@click.option("--decision", type=click.Choice(["allowed", "refused", "failed"]), help="Only calls that ended so.")
+def audit_export(target: Path | None, home: Path | None, token: str | None, **wanted: str | None) -> None:
+    """Write the audit log into TARGET as JSON lines, newest first; to standard output without one."""
+    from headwater.audit_export import export_audit
+
+    given = {name: value for name, value in wanted.items() if value is not None}
+    count = asyncio.run(export_audit(_settings(home), target, token, given))
+    click.echo(f"{count:,} calls.", err=True)
+
+
 @cli.group()
 def keys() -> None:
     """The keys that everything is sealed and signed with."""

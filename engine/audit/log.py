@@ -29,6 +29,9 @@ from engine.store.db import Store
 Transform = Callable[[str, bytes], bytes]
 """Seals or opens bytes with the key of a tenant; the tenant "" stands for the platform itself."""
 
+Sink = Callable[[list[AuditRecord]], None]
+"""Takes records that are durable, in the writer's thread; must not raise."""
+
 Chains = dict[str, list[tuple[float, bytes, set[int]]]]
 """By tenant what goes to the end of its chain: time, sealed record, and the terms that it is found by."""
 
@@ -60,10 +63,12 @@ class AuditLog:
         seal: Transform,
         unseal: Transform,
         digest_key: bytes,
+        sink: Sink | None = None,
     ):
         self._store = store
         self._seal = seal
         self._unseal = unseal
+        self._sink = sink
         self._digest_key = blake2b(b"digests", key=digest_key, digest_size=32).digest()
         self._head_key = blake2b(b"heads", key=digest_key, digest_size=32).digest()
         self.terms = Terms(digest_key)
@@ -137,6 +142,8 @@ class AuditLog:
             found_by = self.terms.of_record(record, tenant)
             chains.setdefault(tenant, []).append((record.at.timestamp(), sealed, found_by))
         self._written.update(self._store.write_now(lambda connection: self._append(connection, chains)))
+        if self._sink is not None:
+            self._sink(records)
 
     def _sealed(self, record: AuditRecord) -> tuple[str, bytes]:
         data = to_json(record)
