@@ -76,13 +76,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
     vault = Vault(load_root_key(settings.home))
     ground = Ground(settings, store, vault, TenantSeals(store, vault), EgressClient(settings.egress))
     warehouses, lake = build_lake(ground)
-    places = Places(
-        home=settings.home,
-        roots=settings.query.allowed_roots,
-        private_hosts=settings.egress.allowed_private_hosts,
-        lakehouses=warehouses.folders,
-        writable=settings.query.writable_roots,
-    )
+    places = build_places(settings, warehouses)
     connectors = open_connectors(settings, places, lake, edges)
     catalog = build_catalog(ground, warehouses, connectors)
     identity = build_identity(ground)
@@ -138,6 +132,17 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         tenancy=build_tenancy(ground, lake, audit, forget=(sql.forget, results.forget, ground.seals.forget)),
         pages=PageSigner(vault.purpose_key("pages")),
         checks={"store": store_check(store)} | ({} if edges is None else {"data_plane": edges.check}),
+    )
+
+
+def build_places(settings: Settings, warehouses: Warehouses) -> Places:
+    """Where connections may point."""
+    return Places(
+        home=settings.home,
+        roots=settings.query.allowed_roots,
+        private_hosts=settings.egress.allowed_private_hosts,
+        lakehouses=warehouses.folders,
+        writable=settings.query.writable_roots,
     )
 
 
