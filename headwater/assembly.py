@@ -112,12 +112,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         datasets=datasets,
         uploads=uploads,
         imports=build_imports(ground, ImportGround(datasets, catalog, uploads, ground.egress, places)),
-        records=Records(
-            catalog=catalog,
-            lake=lake,
-            writers=Writers(places),
-            means=Means(CARE_MEMORY_MB, settings.query.threads or 2, settings.home / "tmp"),
-        ),
+        records=build_records(settings, places, lake, catalog),
         rulebook=Rulebook(catalog),
         sql=sql,
         lineage=lineage,
@@ -214,6 +209,12 @@ def build_audit(ground: Ground, feed: AuditFeed | None) -> AuditLog:
         digest_key=ground.vault.purpose_key("audit"),
         sink=None if feed is None else feed.put,
     )
+
+
+def build_records(settings: Settings, places: Places, lake: Lake, catalog: Catalog) -> Records:
+    """Rows written one by one, in this process."""
+    means = Means(CARE_MEMORY_MB, settings.query.threads or 2, settings.home / "tmp")
+    return Records(catalog=catalog, lake=lake, writers=Writers(places), means=means)
 
 
 def build_care(settings: Settings, lake: Lake, catalog: Catalog) -> TableCare:

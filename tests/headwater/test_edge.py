@@ -90,6 +90,13 @@ def _first_snapshot(lake: Lake) -> str:
     )
 
 
+def test_the_data_plane_is_not_told_the_credential_that_writes() -> None:
+    secret = {"password": "reads", "write_password": "canary"}
+    spec = ConnectionSpec("acme", "c", "c", "postgresql", {"write_user": "w"}, secret)
+    assert wire.pack_spec(spec, "")["secret"] == {"password": "reads"}
+    assert "canary" not in str(wire.pack_spec(spec, ""))
+
+
 async def test_a_caller_without_the_token_is_refused_and_a_bad_question_too(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         mine = await here.edges.link("files")
