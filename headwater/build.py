@@ -78,8 +78,6 @@ class Platform:
         await engine.audit.close()
         if engine.audit_feed is not None:
             await engine.audit_feed.close()
-        if engine.audit_feed is not None:
-            await engine.audit_feed.close()
         engine.identity.close()
         engine.lake.close()
         engine.store.close()
@@ -108,8 +106,6 @@ async def _build(settings: Settings, store: Store, registry: Registry, edges: Ed
     engine = build_engine(settings, store, registry, edges)
     join_agents(engine.agents, engine.desk.approvals)
     made = await engine.identity.bootstrap()
-    if engine.audit_feed is not None:
-        engine.audit_feed.start()
     if engine.audit_feed is not None:
         engine.audit_feed.start()
     metrics, tracing = Metrics(), Tracing(settings.telemetry, version=__version__)
