@@ -93,8 +93,8 @@ class Jobs(Protocol):
         ...
 
 
-Verifier = Callable[[str], Awaitable[Principal]]
-"""Turns a bearer token into a Principal, or raises Unauthenticated."""
+Verifier = Callable[[str, str], Awaitable[Principal]]
+"""Turns a bearer token that came to a face into a Principal, or raises Unauthenticated."""
 
 
 Stay = Callable[[Principal, str], AbstractContextManager[None]]

@@ -129,7 +129,7 @@ class Door:
         agent_id = scope["path_params"].get("agent_id", "")
         base = self.agents.public_url or f"{scope['scheme']}://{headers.get('host', '')}"
         body = b""
-        if scope["method"] in ("POST", "PUT", "PATCH", "DELETE") and await self._is_known(headers):
+        if scope["method"] in ("POST", "PUT", "PATCH", "DELETE") and await self._is_known(headers, scope):
             read = await read_body(receive, self._max_body_bytes)
             if read is None:
                 return None
@@ -137,10 +137,11 @@ class Door:
         query = scope["query_string"].decode("latin-1")
         return Arrived(scope["method"], agent_id, path, query, headers, body, request_id, base)
 
-    async def _is_known(self, headers: Mapping[str, str]) -> bool:
+    async def _is_known(self, headers: Mapping[str, str], scope: Scope) -> bool:
         """Strangers' bodies are not read. The refusal is left to the gate, which also writes it down."""
         try:
-            await self.dispatcher.authenticate(bearer(headers.get("authorization", "")))
+            face = "mcp" if scope["path"].startswith("/mcp/") else "a2a"
+            await self.dispatcher.authenticate(bearer(headers.get("authorization", "")), face)
         except PlatformError:
             return False
         return True

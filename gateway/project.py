@@ -70,7 +70,7 @@ class ProjectDoor:
             if message.get("method") not in ("tools/list", "tools/call"):
                 await self._own(scope, again, send)
                 return
-            by = await self._door.dispatcher.authenticate(arrived.token)
+            by = await self._door.dispatcher.authenticate(arrived.token, FACE)
             await self._door.agents.see_project(by, scope["path_params"]["project_id"])
             project = ProjectTools(self._door.agents, by, scope["path_params"]["project_id"])
             if message["method"] == "tools/list":

@@ -185,8 +185,8 @@ def keep_keys(engine: Engine) -> IdempotencyKeys:
     )
 
 
-def _everyone_is_owner(identity: Identity) -> Callable[[str], Awaitable[Principal]]:
-    async def verify(token: str) -> Principal:
+def _everyone_is_owner(identity: Identity) -> Callable[[str, str], Awaitable[Principal]]:
+    async def verify(token: str, face: str) -> Principal:
         return await identity.local_owner()
 
     return verify

@@ -171,7 +171,7 @@ async def run_stdio(settings: Settings, token: str | None) -> None:
         if token is None:
             principal = await platform.engine.identity.local_owner()
         else:
-            principal = await platform.dispatcher.authenticate(token)
+            principal = await platform.dispatcher.authenticate(token, "mcp")
         await platform.start_workers()  # perhaps no server runs that would run this client's jobs
         await serve_stdio(
             platform.dispatcher, principal, token=token, version=__version__, results=platform.engine.results

@@ -79,7 +79,7 @@ class Admission:
             return
         token, send = bearer_token(Headers(scope=scope)), marked(request_id_of(scope), send)
         try:
-            credentials = Credentials(await self._dispatcher.authenticate(token), token)
+            credentials = Credentials(await self._dispatcher.authenticate(token, "mcp"), token)
         except PlatformError as error:
             await self._stop(error, token, scope, receive, send)
             return

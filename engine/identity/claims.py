@@ -8,6 +8,14 @@ from uuid import uuid4
 from engine.identity.jws import MAX_LIFETIME_S, Expected
 from engine.identity.rights import Kind
 
+API, MCP = "api", "mcp"  # what a token may be asked for alone
+MCP_FACES = frozenset({"mcp", "mcp-gateway"})  # every other face is the API's
+
+
+def audience_of(audience: str, resource: str) -> str:
+    """The `aud` that opens one resource; without one, all of them."""
+    return f"{audience}/{resource}" if resource else audience
+
 
 class Claims:
     """Makes claims that `expected` accepts. A token says who calls and for how long, never what it may do."""

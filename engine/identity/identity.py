@@ -18,11 +18,13 @@ from engine.egress.client import EgressClient
 from engine.identity.administration import Ground, open_administration
 from engine.identity.auth_file import DEFAULT_TENANT, read_auth_file
 from engine.identity.brakes import Brakes
-from engine.identity.claims import Claims
+from engine.identity.claims import API, MCP, Claims, audience_of
 from engine.identity.clients import AccessToken, ClientSignIn
 from engine.identity.directory import Directory, Profile, tenant_row, user_row
 from engine.identity.external import ExternalUsers
 from engine.identity.issuers import RemoteKeys, read_issuers
+from engine.identity.oauth.oauth import Ground as OAuthGround
+from engine.identity.oauth.oauth import OAuth
 from engine.identity.personal import NewPersonalToken, PersonalToken, PersonalTokens
 from engine.identity.presence import Presence
 from engine.identity.rights import Rights, Standing
@@ -93,6 +95,22 @@ class Identity:
             parallel=min(4, max(1, settings.guesses_per_minute // 2)),
             clock=clock,
         )
+        external_users = ExternalUsers(store=store, clock=clock)
+        self.oauth = OAuth(
+            OAuthGround(
+                store=store,
+                vault=vault,
+                egress=egress,
+                keys=self._keys,
+                claims=self._claims,
+                rights=self._rights,
+                admin=self.admin,
+                external_users=external_users,
+                clock=clock,
+            ),
+            providers=issuers,
+            guesses_per_minute=settings.guesses_per_minute,
+        )
         self._verifier = Verifier(
             keys=self._keys,
             claims=self._claims,
@@ -100,16 +118,16 @@ class Identity:
             issuers={
                 name: ExternalIssuer(found, RemoteKeys(found, egress, clock=clock)) for name, found in issuers.items()
             },
-            external_users=ExternalUsers(store=store, clock=clock),
+            external_users=external_users,
             personal=self._personal,
             sessions=self.admin.sessions,
             rights=self._rights,
             clock=clock,
         )
 
-    async def verify(self, token: str) -> Principal:
-        """The principal of a bearer token. Raises Unauthenticated."""
-        return await self._verifier.verify(token)
+    async def verify(self, token: str, face: str = "") -> Principal:
+        """The principal of a bearer token, at a face. Raises Unauthenticated."""
+        return await self._verifier.verify(token, face)
 
     async def issue_token(self, client_id: str, client_secret: str, address: str = "") -> AccessToken:
         """A token for a client's credentials. Raises Unauthenticated, or RateLimited after too many failures."""
@@ -174,7 +192,8 @@ class Identity:
         """Two minutes' proof of who a principal is, for others: its audience is theirs, so it opens nothing of ours.
 
         Raises Unauthorized for an audience that is our own."""
-        if audience == self._claims.expected.audience:
+        own = self._claims.expected.audience
+        if audience in {audience_of(own, resource) for resource in ("", API, MCP)}:
             raise Unauthorized("A token for others is never one for us.", hint="Name the audience of their server.")
         claims = self._claims.make(by.tenant, by.subject, "user", 120)
         return await asyncio.to_thread(self._keys.sign_now, claims | {"aud": audience})

@@ -9,13 +9,15 @@ issuers:
     role_claim: groups
     roles: {analysts: viewer, platform-team: [lead_data_engineer, auditor]}
     algorithms: [RS256]
+    client_id: headwater-web       # with one, people can choose this provider on the sign-in page
+    client_secret: "..."           # empty for a public client
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -45,6 +47,9 @@ class Issuer:
     role_claim: str
     roles: Mapping[str, frozenset[str]]
     algorithms: frozenset[str]
+    client_id: str = ""  # with one, people can sign in there on our page
+    client_secret: str = field(default="", repr=False)
+    scope: str = "openid profile email"
 
     def roles_of(self, claims: Mapping[str, object]) -> frozenset[str]:
         """The local roles of a token's claims; what is not mapped gives nothing."""
@@ -69,6 +74,9 @@ class _Issuer(_Strict):
     algorithms: list[str] = ["RS256"]
     requires_nbf: bool = True  # some issuers send no nbf
     max_lifetime_s: int = Field(MAX_LIFETIME_S, ge=60, le=MAX_LIFETIME_S)
+    client_id: str = ""
+    client_secret: str = ""
+    scope: str = "openid profile email"
 
 
 class _File(_Strict):
@@ -99,7 +107,16 @@ def _issuer(path: Path, said: _Issuer, audience: str) -> Issuer:
         raise InvalidArgument(f"{path}: algorithms {sorted(strange)} are not accepted; use {', '.join(ASYMMETRIC)}.")
     expected = Expected(said.issuer, said.audience or audience, said.max_lifetime_s, said.requires_nbf)
     return Issuer(
-        expected, said.jwks_uri, said.tenant, said.subject_claim, said.role_claim, roles, frozenset(said.algorithms)
+        expected,
+        said.jwks_uri,
+        said.tenant,
+        said.subject_claim,
+        said.role_claim,
+        roles,
+        frozenset(said.algorithms),
+        said.client_id,
+        said.client_secret,
+        said.scope,
     )
 
 

@@ -133,6 +133,26 @@ class Sessions:
             self._changed(tenant)
         return found
 
+    async def holds(self, tenant: str, session_id: str, refresh_hash: str) -> Session | None:
+        """The session, if it lives and this is the hash of the secret that counts."""
+        statement = select(sessions).where(*_where(tenant, session_id), S.refresh_hash == refresh_hash)
+
+        def work(connection: Connection) -> Session | None:
+            row = connection.execute(statement).mappings().first()
+            return _read(row) if row else None
+
+        found = await self._store.read(work)
+        return found if found is not None and found.is_living(self._clock()) else None
+
+    async def end(self, tenant: str, session_id: str) -> None:
+        """End a session for whoever has proven to hold it."""
+        where = (*_where(tenant, session_id), S.revoked_at.is_(None))
+        statement = update(sessions).where(*where).values(revoked_at=self._clock())
+        try:
+            await self._store.write(lambda connection: connection.execute(statement))
+        finally:
+            self._changed(tenant)
+
     async def listing(
         self, by: Principal, *, user_id: str = "", offset: int = 0, size: int = 100
     ) -> tuple[Sequence[Session], int]:

@@ -3,18 +3,19 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from core.context import Principal
 from core.errors import NotFound, PlatformError, Unauthenticated
 from engine.identity.auth_file import AuthFile
-from engine.identity.claims import Claims
+from engine.identity.claims import API, MCP, MCP_FACES, Claims, audience_of
 from engine.identity.external import ExternalUsers
 from engine.identity.issuers import Issuer, RemoteKeys
 from engine.identity.jws import (
     LEEWAY_S,
     MAX_TOKEN_CHARS,
+    Expected,
     Parsed,
     TokenExpired,
     TokenRefused,
@@ -24,6 +25,7 @@ from engine.identity.jws import (
     parse,
     refuse_claims_of_power,
     text_claim,
+    texts_in,
 )
 from engine.identity.personal import PersonalTokens
 from engine.identity.rights import Rights, Standing
@@ -52,6 +54,7 @@ class _Seen:
     principal: Principal
     since: float
     until: float
+    resource: str  # the one that the token opens; empty: all
 
 
 class Verifier:
@@ -81,40 +84,55 @@ class Verifier:
         self._clock = clock
         self._seen: dict[bytes, _Seen] = {}
 
-    async def verify(self, token: str) -> Principal:
-        """The principal of a bearer token. Raises Unauthenticated, with one text for every cause."""
+    async def verify(self, token: str, face: str = "") -> Principal:
+        """The principal of a bearer token, at a face. Raises Unauthenticated, with one text for every cause."""
         try:
-            if len(token) > MAX_TOKEN_CHARS or not token.isascii():
-                raise TokenRefused("too long, or not ASCII")
-            digest, now = sha256(token.encode()).digest(), self._clock()
-            seen = self._seen.get(digest)
-            if seen is not None and seen.since <= now < seen.until:
-                return seen.principal
-            principal, until = await self._verify(token)
+            seen = await self._seen_or_checked(token)
+            if seen.resource and seen.resource != (MCP if face in MCP_FACES else API):
+                raise TokenRefused("the token was asked for another resource")
         except TokenExpired:
             raise Unauthenticated("The token has expired.", hint=RENEW) from None
         except TokenRefused as refused:
             log.info("a token was refused: %s", refused)
             raise Unauthenticated("The token is not valid.", hint=RENEW) from None
-        if len(self._seen) >= MAX_SEEN:
-            self._seen.clear()
-        self._seen[digest] = _Seen(principal, now, until)
-        return principal
+        return seen.principal
 
     def forget(self) -> None:
         """Check every token again, at once in this process."""
         self._seen.clear()
 
-    async def _verify(self, token: str) -> tuple[Principal, float]:
+    async def _seen_or_checked(self, token: str) -> _Seen:
+        if len(token) > MAX_TOKEN_CHARS or not token.isascii():
+            raise TokenRefused("too long, or not ASCII")
+        digest, now = sha256(token.encode()).digest(), self._clock()
+        seen = self._seen.get(digest)
+        if seen is not None and seen.since <= now < seen.until:
+            return seen
+        principal, until, resource = await self._verify(token)
+        if len(self._seen) >= MAX_SEEN:
+            self._seen.clear()
+        self._seen[digest] = _Seen(principal, now, until, resource)
+        return self._seen[digest]
+
+    async def _verify(self, token: str) -> tuple[Principal, float, str]:
         if is_personal_token(token):
-            return await self._verify_personal(token)
+            return *await self._verify_personal(token), ""
         parsed = parse(token)
         external = self._issuers.get(text_claim(parsed.claims, "iss"))
         if external is not None:
-            return await self._verify_external(parsed, external)
-        return await self._verify_own(parsed)
+            return *await self._verify_external(parsed, external), ""
+        resource = self._resource_of(parsed.claims)
+        expected = replace(self._expected, audience=audience_of(self._expected.audience, resource))
+        return *await self._verify_own(parsed, expected), resource
 
-    async def _verify_own(self, parsed: Parsed) -> tuple[Principal, float]:
+    def _resource_of(self, claims: Mapping[str, object]) -> str:
+        """The one resource that a token of ours opens; empty: all of them."""
+        said = texts_in(claims.get("aud"))
+        if self._expected.audience in said or "sid" not in claims:
+            return ""
+        return next((each for each in (API, MCP) if audience_of(self._expected.audience, each) in said), "")
+
+    async def _verify_own(self, parsed: Parsed, expected: Expected) -> tuple[Principal, float]:
         shared = self._auth_file.shared
         is_shared = shared is not None and parsed.kid is None
         if shared is not None and is_shared:
@@ -122,7 +140,7 @@ class Verifier:
         else:
             check_signature(parsed, _found(await self._keys.find(_kid(parsed))))
         claims = parsed.claims
-        check_claims(claims, self._expected, self._clock())
+        check_claims(claims, expected, self._clock())
         subject, kind = text_claim(claims, "sub", max_chars=64), text_claim(claims, "kind")
         if is_shared and subject not in self._auth_file.clients:
             raise TokenRefused("the shared secret speaks for the clients of its file alone")

@@ -44,6 +44,7 @@ from engine.store.identity_tables import (
     users,
 )
 from engine.store.lineage_tables import aggregate_budgets, lineage_columns, lineage_queries
+from engine.store.oauth_tables import oauth_apps, oauth_codes, oauth_consents, oauth_devices
 from engine.store.project_tables import projects, shares
 from engine.store.result_tables import query_exports, query_results
 from engine.store.schema import Id, Name, metadata
@@ -62,7 +63,7 @@ from engine.store.usage_tables import (
 __all__ = ["aggregate_budgets", "datasets", "import_results", "lineage_columns", "lineage_queries", "managed_tables"]
 __all__ += ["clients", "keys", "one_time_links", "passwords", "roles", "sessions", "tenants", "tokens", "users"]
 __all__ += ["query_costs", "query_quotas", "query_reservations", "query_spending"]
-__all__ += ["audit_terms"]
+__all__ += ["audit_terms", "oauth_apps", "oauth_codes", "oauth_consents", "oauth_devices"]
 __all__ += ["usage_counters", "usage_holds", "usage_limits", "usage_notices"]
 __all__ += ["agent_credentials", "agent_limits", "agent_pins", "agent_rules", "agent_tasks", "agents", "project_agents"]
 __all__ += ["metadata", "query_exports", "query_results", "uploads"]

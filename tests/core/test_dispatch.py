@@ -100,7 +100,7 @@ class Desk:
         if port in self.refuse:
             raise self.refuse[port]
 
-    async def verify(self, token: str) -> Principal:
+    async def verify(self, token: str, face: str) -> Principal:
         self._ask("verify")
         return PRINCIPALS[token]
 

@@ -31,7 +31,7 @@ class FakeGate:
     records: list[AuditRecord] = field(default_factory=list)
     results: dict[tuple[str, ...], tuple[str, str | None]] = field(default_factory=dict)
 
-    async def verify(self, token: str) -> Principal:
+    async def verify(self, token: str, face: str) -> Principal:
         if token not in PRINCIPALS:
             raise Unauthenticated("The token is not valid.", hint="Get a new one.")
         return PRINCIPALS[token]
