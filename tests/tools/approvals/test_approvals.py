@@ -4,9 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from core.errors import Conflict, InvalidArgument, NotFound, PlatformError, Unauthorized
 from engine.approvals.approval import PROMOTION, Opening
+from engine.store.tables import schedules
+from headwater.build import make_ticker
 from tests.fixtures_town import Town, town
 
 __all__ = ["town"]
@@ -166,6 +169,31 @@ async def test_a_job_is_looked_at_again_when_it_starts(town: Town) -> None:
         pass
     job = await town.platform.engine.jobs.get(await town.who("ada"), started.job_id)
     assert job.status == "failed" and job.error is not None and job.error.code == "UNAUTHORIZED"
+
+
+async def test_a_schedule_passes_once_for_each_approval(town: Town) -> None:
+    await town.call("set_approval_rules", rules=[{"tools": ["refresh_schema"]}])
+    made = await town.call(
+        "create_schedule", "lea", name="nightly", tool="refresh_schema", arguments={}, cron="0 3 * * *"
+    )
+    ticker, outcomes = make_ticker(town.platform), []
+    for _ in range(3):
+        due = update(schedules).values(next_at=0.0, claimed_until=None)
+        await town.platform.engine.store.write(lambda connection: connection.execute(due))  # noqa: B023 - awaited
+        assert await ticker.tick() == 1
+        [listed] = (await town.call("list_schedules", "lea")).schedules
+        outcomes.append((listed.schedule_id == made.schedule_id, bool(listed.last_error)))
+        for item in (await town.call("list_approvals", status=["pending"])).approvals[len(outcomes) - 1 :]:
+            assert item.id in (listed.last_error or "")
+            await town.call("approve_request", approval_id=item.id)
+    assert outcomes == [(True, True), (True, False), (True, True)]
+
+
+async def test_what_is_read_to_decide_never_needs_an_approval(town: Town) -> None:
+    await town.call("set_approval_rules", rules=[{"effects": ["read"]}])
+    with pytest.raises(Unauthorized):
+        await town.call("list_projects", "ada")
+    assert (await town.call("list_approvals")).total_count == 1
 
 
 async def test_secrets_in_arguments_are_not_shown(town: Town) -> None:
