@@ -64,6 +64,10 @@ class Provisioning:
 
         def work(connection: Connection) -> str:
             names = _role_names(connection, by.tenant)
+            if not asked.filter and not asked.sort_by:
+                start, count = max(1, asked.start_index or 1), _count(asked)
+                some, total = page_of_users(connection, by.tenant, UserFilter(), offset=start - 1, size=count)
+                return _listed(Shape, [user_of(user, names, asked.shown) for user in some], asked, start, total)
             found = self._candidates(connection, by.tenant, asked.filter)
             return _page(Shape, [user_of(user, names, asked.shown) for user in found], asked)
 
@@ -229,20 +233,28 @@ class Provisioning:
 
 def _page(shape: Any, found: list[Any], asked: Question) -> str:
     """A page of the resources that a filter matches, in order."""
-    from scim2_models import Context, ListResponse, SearchRequest
+    from scim2_models import SearchRequest
 
     with translated():
         search = SearchRequest[shape].model_validate(asked.parameters())
         matching = [item for item in found if search.filter is None or search.filter.match(item)]
         ordered = search.sort(matching) if search.sort_by else matching
         start = search.start_index_0 or 0
-        count = MAX_PAGE if search.count is None else min(search.count, MAX_PAGE)
-        page = ordered[start : start + count]
-        answer = ListResponse[shape](
-            total_results=len(ordered), start_index=start + 1, items_per_page=len(page), resources=page
-        )
+        return _listed(shape, ordered[start : start + _count(asked)], asked, start + 1, len(ordered))
+
+
+def _listed(shape: Any, page: list[Any], asked: Question, start: int, total: int) -> str:
+    from scim2_models import Context, ListResponse
+
+    with translated():
+        answer = ListResponse[shape](total_results=total, start_index=start, items_per_page=len(page), resources=page)
         text: str = answer.model_dump_json(scim_ctx=Context.RESOURCE_QUERY_RESPONSE, **asked.shown.parameters(shape))
         return text
+
+
+def _count(asked: Question) -> int:
+    """How many to show at most; fewer than none is none (RFC 7644, 3.4.2.4)."""
+    return MAX_PAGE if asked.count is None else max(0, min(asked.count, MAX_PAGE))
 
 
 def _asked_members(group: Any) -> frozenset[str]:

@@ -12,7 +12,7 @@ from engine.context import Ctx
 from engine.identity import users as stored
 from engine.identity.names import EMAIL, SEEN
 from engine.identity.people import UserDraft
-from engine.identity.roles import main_role
+from engine.identity.roles import canonical, main_role
 from engine.identity.users import UserFilter
 
 ID = r"^[A-Za-z0-9_-]{1,64}$"
@@ -120,7 +120,7 @@ class UserList(Listing):
 async def list_users(ctx: Ctx, request: ListUsers) -> UserList:
     """List the tenant's users, oldest first, with their roles and whether they are locked out."""
     window = ctx.engine.pages.window("list_users", request, ctx.principal)
-    wanted = UserFilter(request.status, request.role, request.q)
+    wanted = UserFilter(request.status, canonical(request.role), request.q)
     found, total = await ctx.engine.identity.admin.people.listing(
         ctx.principal, wanted, offset=window.offset, size=window.size
     )

@@ -36,7 +36,7 @@ async def test_a_user_is_made_shown_changed_and_listed(people: PeopleDesk) -> No
     assert (await people.call("update_user_role", user_id="ann", role="Dataset user")).roles == ["viewer"]
     listed = await people.call("list_users", q="ann@x")
     assert [user.id for user in listed.users] == ["ann"] and listed.items == listed.users
-    assert [user.id for user in (await people.call("list_users", role="admin")).items] == ["admin"]
+    assert [user.id for user in (await people.call("list_users", role="Org admin")).items] == ["admin"]
 
 
 async def test_a_deleted_user_is_in_no_list_and_comes_back(people: PeopleDesk) -> None:
