@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import Conflict, NotFound, PlatformError, Unauthorized, Unavailable
 from tests.gateway.conftest import House
-from tests.gateway.hostile_agents import TOOL, Received, Write, card_at, mcp_agent, reply, result
+from tests.gateway.hostile_agents import TOOL, Behave, Received, Write, card_at, mcp_agent, reply, result
 from tests.gateway.test_mcp import ask
 from tests.gateway.worlds import VIEWER
 
@@ -69,7 +69,9 @@ ANSWERS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if "gigabyte" in name else []) for name in ANSWERS]
+)
 async def test_an_answer_that_is_none_is_an_error_at_every_door(house: House, name: str) -> None:
     agent_id = "answers-" + name.replace(" ", "-")
     await house.desk.register(house.scripted.agent(agent_id, mcp_agent(ANSWERS[name])), "MCP", agent_id)
@@ -84,26 +86,41 @@ async def test_an_answer_that_is_none_is_an_error_at_every_door(house: House, na
     assert time.monotonic() - started < 20
 
 
-async def test_nothing_hangs_past_its_deadline(house: House) -> None:
-    for agent_id, behave in (("drip", drip), ("endless", endless)):
-        await house.desk.register(house.scripted.agent(agent_id, mcp_agent(behave)), "MCP", agent_id)
-        await route_looked(house, agent_id)
-        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": CALL}
-        headers = {"x-request-timeout": "1", "accept": "application/json"}
-        started = time.monotonic()
-        async with house.client() as client:
-            url = f"{house.mcp}/mcp/agents/{agent_id}"
-            async with (
-                asyncio.timeout(DEADLINE_S * 2),
-                client.stream("POST", url, json=body, headers=headers) as answer,
-            ):
-                last = [chunk async for chunk in answer.aiter_bytes()][-1]
-        assert time.monotonic() - started < DEADLINE_S
-        assert b"TIMEOUT" in last or b"is larger than" in last
+@pytest.mark.parametrize(
+    ("agent_id", "behave"), [("drip", drip), pytest.param("endless", endless, marks=pytest.mark.slow)]
+)
+async def test_nothing_hangs_past_its_deadline(house: House, agent_id: str, behave: Behave) -> None:
+    await house.desk.register(house.scripted.agent(agent_id, mcp_agent(behave)), "MCP", agent_id)
+    await route_looked(house, agent_id)
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": CALL}
+    headers = {"x-request-timeout": "1", "accept": "application/json"}
+    started = time.monotonic()
+    async with house.client() as client:
+        url = f"{house.mcp}/mcp/agents/{agent_id}"
+        async with (
+            asyncio.timeout(DEADLINE_S * 2),
+            client.stream("POST", url, json=body, headers=headers) as answer,
+        ):
+            last = [chunk async for chunk in answer.aiter_bytes()][-1]
+    assert time.monotonic() - started < DEADLINE_S
+    assert b"TIMEOUT" in last or b"is larger than" in last
 
 
 async def route_looked(house: House, agent_id: str) -> None:
     await house.desk.call("test_agent_connection", agent_id=agent_id)
+
+
+async def test_a_stream_that_is_cut_ends_with_an_error_that_says_so(house: House) -> None:
+    async def on_call(received: Received, write: Write) -> None:
+        await write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+        await write(b"5\r\n: hi\n\r\n")
+        raise ConnectionError  # as if it had been killed
+
+    await house.desk.register(house.scripted.agent("cut", mcp_agent(on_call)), "MCP", "cut")
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": CALL}
+    async with house.client() as client:
+        answer = await client.post(f"{house.mcp}/mcp/agents/cut", json=body)
+    assert answer.text.startswith(": hi") and "event: error" in answer.text and "UNAVAILABLE" in answer.text
 
 
 async def test_a_caller_who_leaves_ends_the_call_at_the_agent(house: House) -> None:
