@@ -3,6 +3,7 @@ properties from a server, or uses credentials of this machine. Loaded by the fir
 
 import importlib
 import socket
+import time
 from typing import Any
 
 import requests
@@ -22,7 +23,7 @@ from engine.lake.names import CATALOG
 from engine.lake.sites import GLUE, HIVE, Gate, Site
 from engine.lake.storage import Storage
 
-CONNECT_S, READ_S = 5.0, 30.0
+CONNECT_S, READ_S, WHOLE_S = 5.0, 15.0, 60.0
 MAX_BODY = 64 * 2**20
 OURS = "headwater-"  # requirements that no server knows
 _THEIRS = (
@@ -138,6 +139,7 @@ def _bounded(send: Any, gate: Gate) -> Any:
     def request(method: str, url: str, **more: Any) -> requests.Response:
         gate.check_url(url)
         more |= {"timeout": (CONNECT_S, READ_S), "stream": True, "allow_redirects": False}
+        ends_at = time.monotonic() + WHOLE_S
         response: requests.Response = send(method, url, **more)
         with response:
             if response.is_redirect:
@@ -145,8 +147,8 @@ def _bounded(send: Any, gate: Gate) -> Any:
             body = bytearray()
             for chunk in response.iter_content(2**16):
                 body += chunk
-                if len(body) > MAX_BODY:
-                    raise requests.RequestException("The catalog's answer is too large.")
+                if len(body) > MAX_BODY or time.monotonic() > ends_at:
+                    raise requests.RequestException("The catalog's answer is too large, or too slow.")
         response._content = bytes(body)
         return response
 

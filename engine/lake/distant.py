@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # 66 MB that only users of such a catalog pay
     from pyiceberg.catalog import Catalog
 
 FRESH_S = 3.0
+WAIT_S = 10.0
 HIVE_PORT = 9083
 _HIDDEN = (TRASH, FAR_TRASH)
 SHARE = 20  # a look is not repeated before this many times of what it took
@@ -40,6 +41,7 @@ class DistantCatalog:
         self._client: Catalog | None = None
         self._listed: Listed | None = None
         self._until = 0.0
+        self._failed_at: float | None = None
         self._turn = threading.Lock()
 
     def version(self) -> str:
@@ -76,14 +78,22 @@ class DistantCatalog:
         return self._client
 
     def _look(self) -> Listed:
-        with self._turn:
+        # A server that hangs must not hold a thread for everybody who asks.
+        if not self._turn.acquire(timeout=WAIT_S):
+            raise _silent()
+        try:
             started = self._clock()
+            if self._failed_at is not None and started - self._failed_at < FRESH_S:
+                raise _silent()
             if self._listed is None or started >= self._until:
+                self._failed_at = started
                 with answering():
                     self._listed = self._list(self._open())
-                now = self._clock()
+                now, self._failed_at = self._clock(), None
                 self._until = now + max(FRESH_S, SHARE * (now - started))
             return self._listed
+        finally:
+            self._turn.release()
 
     def _list(self, client: "Catalog") -> Listed:
         spaces = sorted(parts for parts in _namespaces(client, self._site.kind) if parts[0] not in _HIDDEN)
@@ -184,10 +194,14 @@ def answering() -> Iterator[None]:
     try:
         yield
     except failures() as error:
-        raise Unavailable(
-            "The lakehouse's catalog does not answer, or refuses.",
-            hint="Check its address and credentials with set_catalog_config, then retry.",
-        ) from error
+        raise _silent() from error
+
+
+def _silent() -> Unavailable:
+    return Unavailable(
+        "The lakehouse's catalog does not answer, or refuses.",
+        hint="Check its address and credentials with set_catalog_config, then retry.",
+    )
 
 
 # Which properties each kind of catalog takes, beside those of the warehouse's bucket.

@@ -6,6 +6,7 @@ import asyncio
 import re
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ if TYPE_CHECKING:  # 66 MB and half a second: only writers load it
 
 T = TypeVar("T")
 CHECK_AGAIN_S = 10.0
+MAX_SITES = 1000
 
 TABLE_DEFAULTS = {
     "format-version": "2",
@@ -82,8 +84,9 @@ class Lake:
         self._sources: dict[Site, Source] = {}
         self._storages: dict[Site, tuple[float, Storage]] = {}
         self._catalogs: dict[Site, Catalog] = {}
-        self._opening = threading.RLock()
-        self._read: dict[str, TableMetadata] = {}
+        self._opening = threading.Lock()
+        self._turns: OrderedDict[Site, threading.RLock] = OrderedDict()
+        self._read: dict[tuple[Site | None, str], TableMetadata] = {}
         self._watch = CommitWatch()
         self._listed: dict[Site, tuple[str, list[tuple[TableName, str]]]] = {}
 
@@ -176,8 +179,29 @@ class Lake:
         while self._sources:
             self._sources.popitem()[1].close()
 
-    def _source(self, site: Site) -> Source:
+    def _turn(self, site: Site) -> threading.RLock:
+        """One opens a place at a time, and who waits for a slow one keeps nobody else waiting."""
         with self._opening:
+            if site not in self._turns:
+                self._turns[site] = threading.RLock()
+                if len(self._turns) > MAX_SITES:
+                    self._forget(next(iter(self._turns)))
+            self._turns.move_to_end(site)
+            return self._turns[site]
+
+    def _forget(self, site: Site) -> None:
+        """Drop what is open for a place that was not used for long."""
+        self._turns.pop(site)
+        self._storages.pop(site, None)
+        self._listed.pop(site, None)
+        catalog, source = self._catalogs.pop(site, None), self._sources.pop(site, None)
+        if catalog is not None:
+            _dispose(catalog)
+        if source is not None:
+            source.close()
+
+    def _source(self, site: Site) -> Source:
+        with self._turn(site):
             if site not in self._sources:
                 self._sources[site] = self._open(site)
             return self._sources[site]
@@ -195,7 +219,7 @@ class Lake:
     def _storage(self, site: Site) -> Storage:
         if site.is_embedded and not site.is_remote:
             return ANYWHERE  # only this server writes that catalog
-        with self._opening:
+        with self._turn(site):
             checked_at, storage = self._storages.get(site, (0.0, None))
             now = self._clock()
             if storage is None or now - checked_at > CHECK_AGAIN_S:
@@ -222,7 +246,7 @@ class Lake:
 
     def _metadata(self, site: Site, location: str) -> TableMetadata:
         """Metadata files never change, so each is read once; of a place that only its own configuration reaches."""
-        key = location if site.is_embedded and not site.is_remote else f"{hash(site)} {location}"
+        key = (None if site.is_embedded and not site.is_remote else site, location)
         found = self._read.get(key)
         if found is None:
             if len(self._read) > 20_000:
@@ -232,7 +256,7 @@ class Lake:
 
     def _catalog(self, site: Site) -> "Catalog":
         source = self._source(site)
-        with self._opening:
+        with self._turn(site):
             if site not in self._catalogs:
                 self._catalogs[site] = source.writable()
             return self._catalogs[site]

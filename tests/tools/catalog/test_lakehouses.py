@@ -51,6 +51,17 @@ async def test_a_table_lives_its_whole_life(shop_template: Path, tmp_path: Path,
         assert len(files) == (await shop.call("get_table_health", by="cora", table="sales.t")).data_file_count
         with pytest.raises(NotFound):
             await count(shop, as_of=str(first))
+        await shop.call("insert_records", table="sales.t", records=[{"id": 7, "name": "g"}, {"id": 8, "name": "h"}])
+        await shop.call(
+            "update_records",
+            table="sales.t",
+            filters=[{"column": "id", "operator": "eq", "value": 7}],
+            values={"name": "G"},
+        )
+        await shop.call("delete_records", table="sales.t", filters=[{"column": "id", "operator": "eq", "value": 8}])
+        made = await shop.call("create_export_job", table_id=table_id, format="CSV", compression="NONE")
+        answer = await shop.get((await shop.call("get_export_job", job_id=made.id)).signed_url)
+        assert sorted(line.split(",")[0] for line in answer.text.split()[1:]) == ["1", "2", "3", "7"]
         mask: dict[str, Any] = {"columns": ["name"], "privacy": "masked", "mask": {"kind": "constant", "value": "?"}}
         rule: dict[str, Any] = {"kind": "column", "table": "sales.t", "applies_to": {"users": ["ada"]}, **mask}
         await shop.call("create_policy", by="cora", name="p", **rule)
