@@ -111,8 +111,7 @@ class ProjectDoor:
         sent = arrived.headers.get("mcp-name", name)
         if sent != name:
             raise InvalidArgument("The header mcp-name names something else than the body.")
-        offers, _ = await project.offers()
-        offer = next((each for each in offers if each.name == name), None)
+        offer = await project.offer(name)
         if offer is None:
             return False
         exchange = ToolExchange(project.agents, reply, offer, message)
@@ -138,6 +137,20 @@ class ProjectTools:
     agents: Agents
     by: Principal
     project_id: str
+
+    async def offer(self, name: str) -> Offer | None:
+        """What a name stands for, where its agent offers it now. Raises what keeps the agent from being asked."""
+        if not self.by.may("agents.run"):
+            return None
+        for agent_id in await self.agents.members(self.by, self.project_id):
+            if name.startswith(prefix_of(agent_id)):
+                live = await self.agents.live.get(self.by.tenant, agent_id)
+                live.check_open()
+                live = await self.agents.looks.pinned(self.by, live)
+                found = next((each for each in _offers(live) if each.name == name), None)
+                if found is not None:
+                    return found
+        return None
 
     async def offers(self) -> tuple[list[Offer], list[dict[str, Any]]]:
         """What can be called, and what is to be known of each agent, also of those that offer nothing now."""

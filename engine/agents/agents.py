@@ -1,21 +1,23 @@
 """Agents as one part of the engine: who they are, what may be asked of them, and the way to them."""
 
 import base64
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from core.context import Principal
 from core.errors import NotFound, PlatformError
+from core.pages import Window
 from engine.agents.a2a_client import A2aClient
 from engine.agents.breaker import Breakers
 from engine.agents.credentials import Assertion, Credentials, Seal
 from engine.agents.limits import AgentLimits
-from engine.agents.live import LiveAgents
+from engine.agents.live import MAX_KEPT, TTL_S, LiveAgents
 from engine.agents.looks import Looks
 from engine.agents.mcp_client import McpClient
 from engine.agents.ownership import Ownership
-from engine.agents.places import ProjectAgents
-from engine.agents.registry import Agent, AgentRegistry
+from engine.agents.places import MAX_IN_PROJECT, ProjectAgents
+from engine.agents.registry import Agent, AgentRegistry, read_agent
 from engine.agents.routing import Routing
 from engine.agents.upstream import Upstream
 from engine.agents.watch import AgentWatch
@@ -64,6 +66,7 @@ class Agents:
         self.ownership = Ownership(store)
         self.routing = Routing(self.live, self.looks, (a2a, mcp), self.ownership, self.places)
         self.watch = AgentWatch(store, self.looks)
+        self._members: dict[tuple[str, str], tuple[float, list[str]]] = {}
         self._seal, self._unseal = ground.seal, ground.unseal
         self._public_url = ground.public_url.rstrip("/")
 
@@ -80,6 +83,19 @@ class Agents:
         if not project_id:
             raise NotFound("No such project.")
         await self.check_project(by, project_id)
+
+    async def members(self, by: Principal, project_id: str) -> list[str]:
+        """The ids of a project's agents of others, read every 2 s at most."""
+        key, now = (by.tenant, project_id), time.monotonic()
+        known = self._members.get(key)
+        if known is None or now >= known[0]:
+            found, _ = await self.places.page(by.tenant, project_id, Window(0, MAX_IN_PROJECT))
+            agents = [read_agent(row) for row, _ in found]
+            if len(self._members) >= MAX_KEPT:
+                self._members.clear()
+            known = (now + TTL_S, [agent.agent_id for agent in agents if agent.is_external])
+            self._members[key] = known
+        return known[1]
 
     def gateway_url(self, agent: Agent) -> str:
         """Where callers reach an agent through us: whole where our public address is known, else the path."""
