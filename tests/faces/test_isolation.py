@@ -349,6 +349,7 @@ def _unknown(name: str, values: dict[str, str]) -> str:
 
 def _plain_body(answer: httpx.Response, values: dict[str, str]) -> str:
     text = re.sub(r'"(request_id|headwater_request_id)": ?"[^"]*"', "", answer.text)
+    text = text.replace(answer.headers.get("x-request-id", "no id"), "")  # SCIM has it in the text
     for item in sorted({*values.values(), *map(nowhere, values.values())}, key=len, reverse=True):
         text = text.replace(item, "<id>") if len(item) > 3 else text
     return f"{answer.status_code} {text}"
