@@ -27,6 +27,7 @@ async def serve(a2a: str, mcp: str) -> None:
         settings = read_settings(Path(folder), server=FREE, egress=egress)
         async with serving(settings, registry=Registry.walk(["tools.agents", "tools.system"])) as (platform, ports):
             agents, by = platform.engine.agents, Principal("admin", "default")
+            await platform.engine.desk.projects.create(by, "Bench", project_id="bench")
             for agent_id, protocol, url in (("echo", "A2A", a2a), ("weather", "MCP", mcp)):
                 draft = Draft(name=agent_id, protocol=protocol, endpoint_url=url)
                 await agents.registry.create(by, draft, project_id="bench", agent_id=agent_id)
