@@ -253,6 +253,38 @@ def audit_export(target: Path | None, home: Path | None, token: str | None, **wa
     click.echo(f"{count:,} calls.", err=True)
 
 
+@cli.command("apply")
+@click.option("-f", "--file", "path", type=click.Path(exists=True, path_type=Path), required=True, help="The file.")
+@click.option("--plan", "mode", flag_value="plan", help="Show what would be done, and nothing more; 2 when not empty.")
+@click.option("--yes", "mode", flag_value="yes", help="Apply without asking.")
+@click.option("--prune", is_flag=True, help="Delete what is there and not in a section of the file.")
+@home_option
+@click.option("--server", envvar="HEADWATER_SERVER_URL", help="Of the server at this REST URL instead.")
+@click.option("--token", envvar="HEADWATER_TOKEN", help="Act as this token's owner; without one, as the home's owner.")
+def apply_file(path: Path, mode: str | None, prune: bool, home: Path | None, **there: str | None) -> None:
+    """Bring a tenant to what a YAML file says: roles, users, clients, connections, policies, quota."""
+    from headwater.declared.apply import apply
+
+    server, token = there["server"], there["token"]
+    code = asyncio.run(apply(_settings(home), path, server=server, token=token, prune=prune, mode=mode or "ask"))
+    sys.exit(code)
+
+
+@cli.command("export")
+@home_option
+@click.option("--server", envvar="HEADWATER_SERVER_URL", help="Of the server at this REST URL instead.")
+@click.option("--token", envvar="HEADWATER_TOKEN", help="Act as this token's owner; without one, as the home's owner.")
+def export_file(home: Path | None, server: str | None, token: str | None) -> None:
+    """Print the YAML file that `apply` takes, as the tenant is now; without secrets."""
+    from headwater.declared.apply import asking, export
+
+    async def work() -> str:
+        async with asking(_settings(home), server, token) as ask:
+            return await export(ask)
+
+    click.echo(asyncio.run(work()), nl=False)
+
+
 @cli.group()
 def keys() -> None:
     """The keys that everything is sealed and signed with."""
