@@ -22,6 +22,9 @@ FOUND_BY_ID_ALONE = {
     "client": "signing in names a client and no tenant",
     "token": "a token is found by its hash",
     "one_time_link": "a link is found by its hash",
+    "oauth_app": "an app names itself before anybody has signed in",
+    "oauth_code": "a code is found by its hash",
+    "oauth_device": "a device is found by the hash of its code",
     "bucket": "its name begins with the tenant",
 }
 """Tables whose key does not begin with the tenant, and why."""
