@@ -66,6 +66,7 @@ class Agents:
         self.ownership = Ownership(store)
         self.routing = Routing(self.live, self.looks, (a2a, mcp), self.ownership, self.places)
         self.watch = AgentWatch(store, self.looks)
+        self._seen: dict[tuple[str, str], float] = {}
         self._members: dict[tuple[str, str], tuple[float, list[str]]] = {}
         self._seal, self._unseal = ground.seal, ground.unseal
         self._public_url = ground.public_url.rstrip("/")
@@ -82,7 +83,12 @@ class Agents:
         """Raises NotFound unless the caller can see the project."""
         if not project_id:
             raise NotFound("No such project.")
-        await self.check_project(by, project_id)
+        key, now = (by.tenant, project_id), time.monotonic()
+        if now >= self._seen.get(key, 0.0):
+            await self.check_project(by, project_id)
+            if len(self._seen) >= MAX_KEPT:
+                self._seen.clear()
+            self._seen[key] = now + TTL_S
 
     async def members(self, by: Principal, project_id: str) -> list[str]:
         """The ids of a project's agents of others, read every 2 s at most."""

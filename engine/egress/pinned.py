@@ -15,6 +15,7 @@ from engine.egress.resolver import Resolve
 MAX_CONNECTIONS = 64
 IDLE_S = 20.0
 CONNECT_S = 5.0
+GATHERED_BYTES = 64 * 1024
 _NOT_SENT = (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout)
 _FAILURES = (
     httpcore.NetworkError,
@@ -32,6 +33,39 @@ class Answer:
     status: int
     headers: dict[str, str]
     chunks: AsyncIterator[bytes]
+
+
+class Gathered(httpcore.AsyncNetworkStream):
+    """A connection that sends when an answer is waited for: head and body of a request leave together."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream):
+        self._stream = stream
+        self._pending = b""
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        await self._flush(timeout)
+        return await self._stream.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._pending += buffer
+        if len(self._pending) > GATHERED_BYTES:
+            await self._flush(timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        return Gathered(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+    async def _flush(self, timeout: float | None) -> None:
+        pending, self._pending = self._pending, b""
+        if pending:
+            await self._stream.write(pending, timeout)
 
 
 class PinnedBackend(httpcore.AsyncNetworkBackend):
@@ -55,9 +89,10 @@ class PinnedBackend(httpcore.AsyncNetworkBackend):
         failure: Exception | None = None
         for address in await self._addresses(host, port):
             try:
-                return await self._sockets.connect_tcp(
+                stream = await self._sockets.connect_tcp(
                     str(address), port, timeout=CONNECT_S, socket_options=socket_options
                 )
+                return Gathered(stream)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure or httpcore.ConnectError("no address")
