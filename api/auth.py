@@ -89,13 +89,13 @@ async def read_credentials(request: Request) -> tuple[str, str]:
     """Client id and secret from the form or from HTTP Basic. Raises InvalidArgument or Unauthenticated."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise InvalidArgument(f"The body is not {FORM}.", hint=f"Send Content-Type: {FORM}.")
-    form = _read_form(await _read_small(request))
+    form = read_form(await read_small(request))
     grant_type = form.get("grant_type", "")
     if not grant_type:
         raise InvalidArgument("grant_type is missing.", hint="Send grant_type=client_credentials.")
     if grant_type != "client_credentials":
         raise UnsupportedGrant(hint="Send grant_type=client_credentials.")
-    basic = _read_basic(request.headers.get("authorization", ""))
+    basic = read_basic(request.headers.get("authorization", ""))
     in_form = "client_secret" in form or ("client_id" in form and basic is None)
     if basic is not None and in_form:
         raise InvalidArgument("Credentials were sent twice.", hint="Send them in the form or with Basic, not both.")
@@ -105,7 +105,8 @@ async def read_credentials(request: Request) -> tuple[str, str]:
     return client_id, client_secret
 
 
-async def _read_small(request: Request) -> bytes:
+async def read_small(request: Request) -> bytes:
+    """A small body. Raises BodyTooLarge."""
     body = b""
     async for part in request.stream():
         body += part
@@ -114,7 +115,8 @@ async def _read_small(request: Request) -> bytes:
     return body
 
 
-def _read_form(body: bytes) -> Mapping[str, str]:
+def read_form(body: bytes) -> Mapping[str, str]:
+    """The fields of a form, or of a query, each of which stands once. Raises InvalidArgument."""
     fields = read_query(body)
     repeated = [name for name, values in fields.items() if len(values) > 1]
     if repeated:
@@ -124,7 +126,8 @@ def _read_form(body: bytes) -> Mapping[str, str]:
     return {name: values[0] for name, values in fields.items()}
 
 
-def _read_basic(authorization: str) -> tuple[str, str] | None:
+def read_basic(authorization: str) -> tuple[str, str] | None:
+    """Name and secret of HTTP Basic. Raises Unauthenticated."""
     scheme, _, encoded = authorization.partition(" ")
     if scheme.lower() != "basic":
         return None

@@ -128,11 +128,12 @@ class ResponseHeaders:
         async def send_marked(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = [item for item in message.get("headers", ()) if item[0] != b"x-request-id"]
+                has_policy = any(name == b"referrer-policy" for name, _ in headers)
                 message["headers"] = [
                     *headers,
                     (b"x-request-id", request_id),
                     (b"x-content-type-options", b"nosniff"),
-                    (b"referrer-policy", b"no-referrer"),
+                    *([] if has_policy else [(b"referrer-policy", b"no-referrer")]),
                 ]
             await send(message)
 

@@ -1,6 +1,5 @@
 """The faces of a platform, each imported only when it is opened."""
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from headwater import __version__
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
 def rest_face(platform: Platform) -> Any:
     from api.content import content_routes
     from api.iceberg import iceberg_routes
+    from api.oauth import oauth_routes
     from api.rest import rest_app
     from api.scim import scim_routes
     from api.uploads import upload_routes
@@ -31,13 +31,22 @@ def rest_face(platform: Platform) -> Any:
             *iceberg_routes(iceberg_gate(platform), platform.engine.identity),
             *scim_routes(scim_gate(platform), public_url=platform.settings.server.public_url),
             *agent_addresses(platform),
+            *oauth_routes(
+                platform.engine.identity.oauth,
+                platform.engine.identity.jwks,
+                public_url=platform.settings.server.public_url,
+            ),
         ],
     )
 
 
 def mcp_face(platform: Platform) -> Any:
+    from api.oauth import oauth_routes
     from headwater.gateway import beside_mcp
     from mcp_server.server import mcp_app
+
+    identity = platform.engine.identity
+    sign_in = oauth_routes(identity.oauth, identity.jwks, public_url=platform.settings.server.public_url)
 
     return mcp_app(
         platform.dispatcher,
@@ -45,7 +54,7 @@ def mcp_face(platform: Platform) -> Any:
         version=__version__,
         results=platform.engine.results,
         state_key=platform.engine.vault.purpose_key("mcp request state"),
-        beside=partial(beside_mcp, platform),
+        beside=lambda own: [*beside_mcp(platform, own), *sign_in],
     )
 
 

@@ -19,6 +19,7 @@ from core.tool import ANYONE
 SCOPE_KEY = "headwater.credentials"
 BODY_KEY = "headwater.body"
 ID_KEY = "headwater.request_id"
+BASE_KEY = "headwater.base"  # the public URL, where there is one
 PATIENCE_S = 30.0  # for a body; a client that never sends it would hold its connection
 STATUS = {"UNAUTHENTICATED": 401, "INVALID_ARGUMENT": 400, "RATE_LIMITED": 429}
 
@@ -68,8 +69,9 @@ def bearer_token(headers: Headers) -> str | None:
 class Admission:
     """ASGI: reads the body within its limit, verifies the token, and lets the request on to MCP."""
 
-    def __init__(self, app: ASGIApp, dispatcher: Dispatcher[Any], *, max_body_bytes: int):
+    def __init__(self, app: ASGIApp, dispatcher: Dispatcher[Any], *, max_body_bytes: int, public_url: str = ""):
         self._app = app
+        self._public_url = public_url.rstrip("/")
         self._dispatcher = dispatcher
         self._max_body_bytes = max_body_bytes
 
@@ -77,6 +79,7 @@ class Admission:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope[BASE_KEY] = self._public_url
         token, send = bearer_token(Headers(scope=scope)), marked(request_id_of(scope), send)
         try:
             credentials = Credentials(await self._dispatcher.authenticate(token, "mcp"), token)
@@ -181,7 +184,7 @@ async def refuse(
     request_id = request_id_of(scope)
     headers = {"x-request-id": request_id, **({"allow": allow} if allow else {})}
     if isinstance(error, Unauthenticated):
-        headers["www-authenticate"] = 'Bearer realm="headwater"'
+        headers["www-authenticate"] = f'Bearer realm="headwater"{_metadata_of(scope)}'
         if is_token_bad:
             text = re.sub(r"[^\x20-\x7e]|[\"\\]", "", error.message)[:200]
             headers["www-authenticate"] += f', error="invalid_token", error_description="{text}"'
@@ -189,3 +192,13 @@ async def refuse(
         headers["retry-after"] = str(max(1, round(error.retry_after_s)))
     code = status or STATUS.get(error.code, 503)
     await JSONResponse({"error": error.body(request_id)}, code, headers)(scope, receive, send)
+
+
+def _metadata_of(scope: Scope) -> str:
+    """Where a client learns who gives it a token for this address (RFC 9728)."""
+    base = scope.get(BASE_KEY, "") or f"{scope.get('scheme', 'http')}://{Headers(scope=scope).get('host', '')}"
+    url = f"{base}/.well-known/oauth-protected-resource{scope['path'].rstrip('/')}"
+    return f', resource_metadata="{url}"' if _URL.fullmatch(url) else ""
+
+
+_URL = re.compile(r"https?://[A-Za-z0-9._:/\[\]-]{1,1000}")

@@ -87,7 +87,7 @@ def http_app(
     """The app to serve; its lifespan starts and stops the transports."""
     max_body_bytes = settings.max_body_mb << 20
     transports = Transports(server, max_body_bytes=max_body_bytes)
-    door = Admission(transports, dispatcher, max_body_bytes=max_body_bytes)
+    door = Admission(transports, dispatcher, max_body_bytes=max_body_bytes, public_url=settings.public_url)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -5,7 +5,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from engine.egress.client import EgressClient
 from engine.identity.administration import Administration
@@ -47,13 +47,17 @@ class Ground:
     clock: Callable[[], float]
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Where a request came from."""
+class Caller(Protocol):
+    """Where a request came from, and under which address it reached us."""
 
-    base: str
-    address: str = ""
-    agent: str = ""
+    @property
+    def base(self) -> str: ...
+
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def agent(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,6 @@ class OAuth:
         self._sessions = sessions
         self._passwords = ground.admin.passwords
         self._brakes = Brakes(store=store, per_minute=guesses_per_minute * REGISTRATIONS, clock=clock)
-        self._users = ground.rights
 
     async def register(self, said: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
         """Take an application in (RFC 7591)."""
@@ -198,6 +201,18 @@ class OAuth:
         """Have a link mailed to whoever goes by that name. Nothing tells whether anybody does."""
         await self._brake("ask-link", caller)
         self._passwords.ask_link(tenant, login)
+
+    async def leave(self, provider: str, next_path: str, caller: Caller) -> tuple[str, str]:
+        """Where to send somebody who signs in at a provider, and a cookie for the way. Raises NotFound, Unavailable."""
+        await self._brake("provider", caller)
+        return await self.providers.leave(provider, caller.base, next_path)
+
+    async def come_back(self, sealed: str, said: Mapping[str, str], caller: Caller) -> tuple[str, str]:
+        """A cookie for somebody who came back, and where to go on. Raises Unauthenticated, Unavailable."""
+        await self._brake("provider", caller)
+        arrived = await self.providers.come_back(sealed, said, caller.base)
+        cookie = await self.browsers.open(arrived.tenant, arrived.subject, address=caller.address, agent=caller.agent)
+        return cookie, arrived.next_path
 
     async def _ask(self, said: Mapping[str, str], caller: Caller) -> Ask:
         return await read_ask(self._apps, said, caller.base)

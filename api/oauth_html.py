@@ -1,0 +1,84 @@
+"""The pages of sign-in: plain HTML that works without scripts, under a policy that lets in nothing else."""
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from html import escape
+from pathlib import Path
+
+from starlette.responses import Response
+
+STYLE = (Path(__file__).parent / "web" / "sign-in.css").read_text(encoding="utf-8").strip()
+# The secret of a link stands behind `#`, where no server sees it. Without scripts a person pastes it.
+SCRIPT = (
+    "var s=location.hash.slice(1);"
+    "if(s){document.getElementById('secret').value=s;history.replaceState(null,'',location.pathname)}"
+)
+
+
+def _source(text: str) -> str:
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
+
+
+def policy(*, form_target: str = "", with_script: bool = False) -> str:
+    """What a browser may do with a page: its own style, forms to us, and on to the one address that was checked."""
+    return (
+        f"default-src 'none'; style-src {_source(STYLE)}; "
+        + (f"script-src {_source(SCRIPT)}; " if with_script else "")
+        + f"form-action 'self'{' ' + form_target if form_target else ''}; frame-ancestors 'none'; base-uri 'none'"
+    )
+
+
+def page(
+    title: str, body: str, *, status: int = 200, form_target: str = "", with_script: bool = False, go_to: str = ""
+) -> Response:
+    """A page. `body` is HTML, made by the functions below; `go_to` has the browser go on by itself."""
+    refresh = f'<meta http-equiv="refresh" content="0;url={escape(go_to)}">' if go_to else ""
+    script = f"<script>{SCRIPT}</script>" if with_script else ""
+    text = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width,initial-scale=1">{refresh}'
+        f"<title>{escape(title)} · Headwater</title><style>{STYLE}</style></head>"
+        f"<body><main><h1>{escape(title)}</h1>{body}</main>{script}</body></html>"
+    )
+    headers = {
+        "Content-Security-Policy": policy(form_target=form_target, with_script=with_script),
+        "X-Frame-Options": "DENY",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "same-origin",  # with no-referrer a browser would send `Origin: null` with our own forms
+        "Cache-Control": "no-store",
+    }
+    return Response(text, status, headers, "text/html; charset=utf-8")
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    return f'<p class="{escape(kind)}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+
+
+def link(url: str, text: str) -> str:
+    return f'<p class="soft"><a href="{escape(url)}">{escape(text)}</a></p>'
+
+
+def facts(rows: Sequence[tuple[str, str]]) -> str:
+    """What a person should read, in rows."""
+    return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{escape(value)}</dd>' for name, value in rows if value)}</dl>"
+
+
+def field(name: str, label: str, *, kind: str = "text", value: str = "", complete: str = "off") -> str:
+    return (
+        f'<label for="{escape(name)}">{escape(label)}</label>'
+        f'<input id="{escape(name)}" name="{escape(name)}" type="{escape(kind)}" value="{escape(value)}" '
+        f'autocomplete="{escape(complete)}" maxlength="256" required>'
+    )
+
+
+def form(action: str, hidden: Mapping[str, str], inside: str, buttons: Sequence[tuple[str, str]]) -> str:
+    """A form; each button is a decision and its text, the first of which says yes."""
+    kept = "".join(
+        f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">' for name, value in hidden.items()
+    )
+    made = "".join(
+        f'<button name="decision" value="{escape(value)}"{"" if index == 0 else " class=no"}>{escape(text)}</button>'
+        for index, (value, text) in enumerate(buttons)
+    )
+    return f'<form method="post" action="{escape(action)}">{kept}{inside}{made}</form>'

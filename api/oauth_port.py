@@ -1,0 +1,121 @@
+"""What the endpoints and pages of sign-in need from identity, and what every one of them is told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from starlette.requests import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Where a request came from. `base` is the address that reached us, without a slash at its end."""
+
+    base: str
+    address: str = ""
+    agent: str = ""
+
+    @classmethod
+    def of(cls, request: Request, public_url: str) -> "Caller":
+        base = public_url.rstrip("/") or f"{request.url.scheme}://{request.headers.get('host', '')}"
+        return cls(base, request.client.host if request.client else "", request.headers.get("user-agent", "")[:255])
+
+
+class Shown(Protocol):
+    """What a page tells about an application that asks."""
+
+    @property
+    def client(self) -> str: ...
+
+    @property
+    def client_host(self) -> str: ...
+
+    @property
+    def redirect_host(self) -> str: ...
+
+    @property
+    def form_target(self) -> str: ...
+
+    @property
+    def scopes(self) -> tuple[str, ...]: ...
+
+    @property
+    def resource(self) -> str: ...
+
+    @property
+    def is_agreed(self) -> bool: ...
+
+
+class Session(Protocol):
+    """Somebody who is signed in at this browser."""
+
+    @property
+    def tenant(self) -> str: ...
+
+    @property
+    def subject(self) -> str: ...
+
+
+class Waiting(Protocol):
+    """A device that waits for an answer."""
+
+    @property
+    def address(self) -> str: ...
+
+
+class Browsers(Protocol):
+    """Cookies, and proofs that a form came from a page of ours."""
+
+    async def find(self, cookie: str) -> Session | None: ...
+
+    async def close(self, session: Any) -> None: ...
+
+    def proof(self, browser: str, cookie: str) -> str: ...
+
+    def is_proven(self, browser: str, cookie: str, proof: str) -> bool: ...
+
+
+class ProviderNames(Protocol):
+    """Where else people can sign in."""
+
+    def names(self) -> list[str]: ...
+
+
+class OAuthPort(Protocol):
+    """Sign-in. Every method raises PlatformError; those of OAuth carry its code as `oauth`."""
+
+    @property
+    def browsers(self) -> Browsers: ...
+
+    @property
+    def providers(self) -> ProviderNames: ...
+
+    async def register(self, said: Mapping[str, Any], caller: Caller) -> dict[str, Any]: ...
+
+    async def show(self, session: Any, said: Mapping[str, str], caller: Caller) -> Shown: ...
+
+    async def answer(
+        self, session: Any, said: Mapping[str, str], caller: Caller, *, is_allowed: bool, is_new: bool
+    ) -> tuple[str, dict[str, str]]: ...
+
+    async def token(self, form: Mapping[str, str], basic: tuple[str, str] | None, caller: Caller) -> dict[str, Any]: ...
+
+    async def revoke(self, form: Mapping[str, str], basic: tuple[str, str] | None) -> None: ...
+
+    async def start_device(self, form: Mapping[str, str], caller: Caller) -> dict[str, Any]: ...
+
+    async def find_device(self, user_code: str, caller: Caller) -> tuple[Shown, Waiting]: ...
+
+    async def answer_device(self, session: Any, user_code: str, caller: Caller, *, is_allowed: bool) -> None: ...
+
+    async def sign_in(self, tenant: str, login: str, password: str, caller: Caller) -> str: ...
+
+    async def accept_link(
+        self, purpose: Literal["invitation", "password"], secret: str, password: str, caller: Caller
+    ) -> str: ...
+
+    async def ask_link(self, tenant: str, login: str, caller: Caller) -> None: ...
+
+    async def leave(self, provider: str, next_path: str, caller: Caller) -> tuple[str, str]: ...
+
+    async def come_back(self, sealed: str, said: Mapping[str, str], caller: Caller) -> tuple[str, str]: ...
