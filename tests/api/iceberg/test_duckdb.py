@@ -26,7 +26,7 @@ def duck(lab: Served) -> Iterator["duckdb.DuckDBPyConnection"]:
     for name in ("avro", "httpfs", "iceberg"):
         connection.execute(f"LOAD '{extension_path(name)}'")
     attach(connection, lab, f"CLIENT_ID '{lab.tokens['id']}', CLIENT_SECRET '{lab.tokens['secret']}'")
-    connection.execute("CREATE SCHEMA hw.dd")
+    connection.execute("CREATE SCHEMA IF NOT EXISTS hw.dd")
     yield connection
     connection.close()
 
