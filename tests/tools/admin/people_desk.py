@@ -1,5 +1,6 @@
 """The gate over real identity, for the tools of administrators: two tenants, and whoever a test needs."""
 
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from core.settings import AuthSettings, EgressSettings, Settings
 from engine.egress.client import EgressClient
 from engine.identity.identity import Identity
 from engine.identity.vault import Vault
-from engine.store.db import Store
+from engine.store.db import Store, sqlite_url
 from engine.visibility.objects import Look, ObjectVisibility
 from tests.fakes.gate import sample_dispatcher
 from tests.fixtures_store import new_sqlite
@@ -82,15 +83,32 @@ def desk_over(store: Store, identity: Identity) -> PeopleDesk:
 
 
 @asynccontextmanager
-async def opened_people(home: Path, url: str = "") -> AsyncIterator[PeopleDesk]:
+async def opened_people(home: Path) -> AsyncIterator[PeopleDesk]:
     """`admin` and `super_admin` of the default tenant, `olga` who administers the tenant other."""
-    store = Store(url or new_sqlite(home))
+    if not _FOUNDED:
+        _FOUNDED.append(await _found())
+    (home / "headwater.db").write_bytes(_FOUNDED[0])
+    store = Store(sqlite_url(home))
     identity = process(store, home)
-    await identity.bootstrap()
-    desk = desk_over(store, identity)
-    await desk.person("super_admin", "super_admin")
-    await identity.directory.create_tenant("Other", tenant_id="other", tier="enterprise")
-    await desk.person("olga", "admin", tenant="other")
-    yield desk
+    yield desk_over(store, identity)
     identity.close()
     store.close()
+
+
+_FOUNDED: list[bytes] = []
+"""The store as every test finds it, made once: signing keys take most of the time of a first start."""
+
+
+async def _found() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        store = Store(new_sqlite(home))
+        identity = process(store, home)
+        await identity.bootstrap()
+        people = identity.directory
+        await people.create_user("default", user_id="super_admin", roles=["super_admin"])
+        await people.create_tenant("Other", tenant_id="other", tier="enterprise")
+        await people.create_user("other", user_id="olga", roles=["admin"])
+        identity.close()
+        store.close()
+        return (home / "headwater.db").read_bytes()
