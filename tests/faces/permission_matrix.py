@@ -86,8 +86,8 @@ NEEDS = {
     "tenant.read": ("get_query_quota list_query_costs get_tenant list_tenants get_tenant_usage"),
     "tenant.manage": (
         "set_catalog_config update_tenant export_tenant_data get_tenant_export set_approval_rules"
-        " list_notices list_notice_destinations create_notice_destination delete_notice_destination"
-        " rotate_notice_secret"
+        " list_notices list_notice_destinations get_notice_destination create_notice_destination"
+        " delete_notice_destination rotate_notice_secret"
     ),
     "users.manage": (
         "list_users create_user get_user update_user delete_user restore_user deactivate_user"

@@ -37,8 +37,6 @@ BACKGROUND = re.compile(r"^BEGIN|audit|\.due_at <= |\.next_at <= ")
 TRIES = 8  # what else the process does beside the call, such as looking whether rights have changed, comes and goes
 
 NARROWS_TO_NOTHING = {
-    ("list_project_agents", "project_id"),
-    ("route_to_project_agents", "project_id"),
     ("list_queries", "project_id"),
     ("list_query_jobs_by_query", "query_id"),
     ("search_audit", "user_id"),
@@ -56,8 +54,6 @@ KEEPS_UNREAD = {
     ("update_query", "query_text"),
     ("create_query", "project_id"),
     ("update_query", "project_id"),
-    ("create_agent", "project_id"),
-    ("assign_agent_to_project", "project_id"),
     ("set_agent_credential", "user_id"),
     ("set_agent_credential", "client_id"),
 }
