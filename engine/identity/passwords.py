@@ -33,6 +33,7 @@ P = passwords.c
 
 MAX_CHARS = 256
 MAX_NETWORKS = 8
+MAX_SENDING = 32  # links at once that were asked for
 ASKED_HOURS = 1.0  # a link that somebody asked for
 GIVEN_HOURS = 24.0  # a link that an administrator hands over
 T = TypeVar("T")
@@ -109,6 +110,8 @@ class Passwords:
 
     def ask_link(self, tenant: str, login: str) -> None:
         """Have a link sent to whoever goes by that address. Nothing tells, not even time, whether anybody does."""
+        if len(self._sending) >= MAX_SENDING:
+            return  # anybody may ask, as often as they like
         task = asyncio.get_running_loop().create_task(self._send(tenant, login))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
@@ -120,13 +123,15 @@ class Passwords:
 
     async def _send(self, tenant: str, login: str) -> None:
         def work(connection: Connection) -> OneTimeLink | None:
-            user = find_login(connection, tenant, login)
-            if user is None or user.status != "active" or not user.email:
+            user = _reachable(connection, tenant, login)
+            if user is None:
                 return None
             if self._links.is_enough(connection, tenant, user.user_id):
                 return None  # what was sent before still works
             return self._make(connection, user, user.user_id, ASKED_HOURS)
 
+        if await self._store.read(lambda connection: _reachable(connection, tenant, login)) is None:
+            return  # nothing is written for strangers
         link = await self._store.write(work)
         if link is not None:
             await self._links.deliver(link)
@@ -224,6 +229,11 @@ def _find(connection: Connection, tenant: str, login: str) -> _Known | None:
     if row is None:
         return _Known(is_open, None, ())
     return _Known(is_open, row.secret_hash, tuple(json.loads(row.known_networks)))
+
+
+def _reachable(connection: Connection, tenant: str, login: str) -> User | None:
+    user = find_login(connection, tenant, login)
+    return user if user is not None and user.status == "active" and user.email else None
 
 
 def _is_open(connection: Connection, tenant: str) -> bool:

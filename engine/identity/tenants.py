@@ -11,6 +11,7 @@ from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from core.context import Principal
 from core.errors import Conflict, NotFound, Unauthorized
+from engine.identity.auth_file import DEFAULT_TENANT
 from engine.identity.directory import checked_id, tenant_row, touch_tenant
 from engine.identity.grants import PLATFORM, Giver, Grants, check_version
 from engine.identity.names import checked_name, name_key
@@ -86,7 +87,7 @@ class Tenants:
         row["configuration"] = json.dumps(dict(configuration))
 
         def work(connection: Connection) -> tuple[Tenant, Any]:
-            touch_tenant(connection, by.tenant)  # creations take turns, so that of two equal names one is refused
+            touch_tenant(connection, by.tenant)
             giver = self._grants.giver(connection, by, PLATFORM)
             if connection.scalar(select(T.tenant_id).where(T.tenant_id == chosen)) is not None:
                 raise Conflict(f"There is a tenant {chosen!r} already.", hint="Choose another id.")
@@ -235,6 +236,8 @@ def _hold(connection: Connection, tenant_id: str) -> None:
 
 
 def _check_name_free(connection: Connection, name: str, *, but: str) -> None:
+    # Whoever gives a name holds the first tenant's row, so that of two equal names at once one is refused.
+    connection.execute(update(tenants).where(T.tenant_id == DEFAULT_TENANT).values(version=T.version))
     taken = select(T.tenant_id).where(T.name_key == name_key(name), T.tenant_id != but, T.archived_at.is_(None))
     if connection.scalar(taken.limit(1)) is not None:
         raise Conflict("Another tenant has that name, or one that looks like it.", hint="Choose another name.")
