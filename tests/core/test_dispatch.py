@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from core.context import Context, Emit, Principal
+from core.context import Context, Emit, JobRun, Principal
 from core.dispatch import Call, Dispatcher, Ports
 from core.errors import (
     Cancelled,
@@ -138,8 +138,9 @@ class Port:
     desk: Desk
     name: str
 
-    async def check(self, *asked: Any) -> None:
+    async def check(self, *asked: Any, **more: Any) -> Any:
         self.desk._ask(self.name)
+        return False
 
 
 @pytest.fixture
@@ -313,7 +314,15 @@ async def test_the_list_of_tools_holds_what_may_be_called(gate: Dispatcher[Any])
 
 async def test_a_face_may_ask_the_person_first(gate: Dispatcher[Any], runs: list[Any]) -> None:
     class NobodyAgreed:
-        async def check(self, principal: Principal, tool: Tool, request: BaseModel, argument_digest: str) -> None:
+        async def check(
+            self,
+            principal: Principal,
+            tool: Tool,
+            request: BaseModel,
+            argument_digest: str,
+            *,
+            job: JobRun | None = None,
+        ) -> bool:
             raise Unauthorized("Nobody agreed.")
 
     with pytest.raises(Unauthorized, match="Nobody agreed"):
