@@ -30,6 +30,7 @@ from headwater.agent_changes import join_agents
 from headwater.assembly import build_engine
 from headwater.desk import build_gate
 from headwater.edge.edges import Edges
+from headwater.letters import mail_links
 from headwater.settings import prepare_home
 
 TOOL_PACKAGES = ("tools",)
@@ -105,6 +106,7 @@ async def build(settings: Settings, *, registry: Registry | None = None, isolate
 async def _build(settings: Settings, store: Store, registry: Registry, edges: Edges | None) -> Platform:
     engine = build_engine(settings, store, registry, edges)
     join_agents(engine.agents, engine.desk.approvals)
+    mail_links(engine)
     made = await engine.identity.bootstrap()
     if engine.audit_feed is not None:
         engine.audit_feed.start()
