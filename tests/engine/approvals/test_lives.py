@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 from tests.engine.approvals.lives import ApprovalLife, ShareLife, postgres_store, sqlite_store
 
 QUICK = settings(deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate])
-FEW = settings(QUICK, max_examples=12, stateful_step_count=15, derandomize=True)
+FEW = settings(QUICK, max_examples=6, stateful_step_count=12, derandomize=True)
 MANY = settings(QUICK, max_examples=120, stateful_step_count=40)
 STORES = {"sqlite": sqlite_store, "postgres": postgres_store}
 

@@ -45,6 +45,7 @@ async def test_asking_for_a_table_leaves_what_has_a_policy_of_its_own(guarded: T
     assert rows[0] == {"id": 1, "name": "Ada", "email": "ada@x.org", "region": "eu", "ssn": None, "pay": 10}
 
 
+@pytest.mark.slow
 async def test_a_grant_lifts_no_row_filter_and_narrows_nobody(guarded: Town) -> None:
     own: dict[str, Any] = {
         "kind": "row_filter",

@@ -47,6 +47,7 @@ async def test_a_guest_reads_just_the_dataset_under_its_owners_policies(town: To
             await town.rows(share, sql)
 
 
+@pytest.mark.slow
 async def test_the_owner_names_a_guest_in_its_policies(town: Town) -> None:
     share = await town.shared()
     guests = {"roles": ["tenant:other"]}
@@ -87,6 +88,7 @@ async def test_a_guests_own_policy_tells_nothing_of_what_its_owner_hides(town: T
             await town.call(tool, "olga", connection_id=share, user_id="otto", **arguments)
 
 
+@pytest.mark.slow
 async def test_a_guests_policy_never_widens_what_is_shared(town: Town) -> None:
     await govern(town)
     share = await town.shared()
@@ -134,6 +136,7 @@ async def test_what_carries_a_share_takes_it_along(town: Town) -> None:
         await town.rows(share, "SELECT * FROM hr.teams")
 
 
+@pytest.mark.slow
 async def test_a_deleted_dataset_is_shared_no_more(town: Town) -> None:
     share = await town.shared()
     await town.call("delete_dataset", dataset_id=await town.dataset())
@@ -171,6 +174,7 @@ async def test_a_tenant_joins_a_project_and_reads_nothing_for_that_alone(town: T
         await town.rows(taken.id, "SELECT * FROM hr.teams")
 
 
+@pytest.mark.slow
 async def test_who_joins_later_asks_for_data_itself(town: Town) -> None:
     await town.call("create_project", "ada", name="Hub", project_id="hub")
     for tenant, admin in (("other", "olga"), ("third", "tess")):
@@ -224,6 +228,7 @@ async def test_whoever_asked_sees_names_of_the_other_side_once_it_has_agreed(tow
     assert (mine.status, mine.dataset_name, mine.project_name) == ("approved", "hr", "Atlas")
 
 
+@pytest.mark.slow
 async def test_what_was_kept_of_a_share_is_not_read_once_it_ended(town: Town) -> None:
     share = await town.shared()
     await town.platform.start_workers()
@@ -236,6 +241,7 @@ async def test_what_was_kept_of_a_share_is_not_read_once_it_ended(town: Town) ->
         await town.call("get_query_job_results", "otto", job_id=started.job_id)
 
 
+@pytest.mark.slow
 async def test_the_past_of_a_share_is_under_its_owners_policies_too(town: Town) -> None:
     await govern(town)
     share = await town.shared()
