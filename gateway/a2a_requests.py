@@ -110,7 +110,8 @@ def _asked(kind: str, method: str, is_old: bool, params: Mapping[str, Any], task
     message = params.get("message") if kind in (SEND, STREAM) else None
     message = message if isinstance(message, Mapping) else {}
     found = [*tasks, *_texts(message, "taskId"), *_texts(params, "taskId")]
-    found += [item for item in message.get("referenceTaskIds") or () if isinstance(item, str)]
+    references = message.get("referenceTaskIds")
+    found += [item for item in (references if isinstance(references, list) else ()) if isinstance(item, str)]
     contexts = [*_texts(message, "contextId"), *_texts(params, "contextId")]
     return Asked(kind, method, is_old, found, contexts, list(_push_urls(params)))
 

@@ -49,12 +49,19 @@ def interfaces(card: Mapping[str, Any], endpoint_url: str) -> list[Interface]:
             for item in _dicts(card.get("additionalInterfaces"))
         ]
     return [
-        Interface(urljoin(endpoint_url, each.url), each.binding.upper(), each.version)
+        Interface(url, each.binding.upper(), each.version)
         for each in found
-        if each.url
-        and each.binding.upper() in (JSONRPC, REST)
-        and origin(urljoin(endpoint_url, each.url)) == origin(endpoint_url)
+        if each.binding.upper() in (JSONRPC, REST) and (url := _beside(endpoint_url, each.url))
     ]
+
+
+def _beside(endpoint_url: str, url: str) -> str:
+    """A card's address as a whole, or nothing where it is on another host or none at all."""
+    try:
+        whole = urljoin(endpoint_url, url)
+        return whole if url and origin(whole) == origin(endpoint_url) else ""
+    except ValueError:
+        return ""
 
 
 def choose(card: Mapping[str, Any], endpoint_url: str) -> Interface:
@@ -156,12 +163,12 @@ def _part(part: Mapping[str, Any], *, is_old: bool) -> dict[str, Any]:
             return {"kind": "text", "text": part["text"], **meta}
         if "data" in part:
             return {"kind": "data", "data": part["data"], **meta}
-        file = {"uri": part["url"]} if "url" in part else {"bytes": part.get("raw", "")}
+        where = {"uri": part["url"]} if "url" in part else {"bytes": part.get("raw", "")}
         names = {"name": part.get("filename"), "mimeType": part.get("mediaType")}
-        return {"kind": "file", "file": {**file, **{key: value for key, value in names.items() if value}}, **meta}
-    if part["kind"] != "file":
+        return {"kind": "file", "file": {**where, **{key: value for key, value in names.items() if value}}, **meta}
+    file = part.get("file")
+    if part["kind"] != "file" or not isinstance(file, Mapping):
         return {name: value for name, value in part.items() if name != "kind"}
-    file = part.get("file") or {}
     content = {"url": file["uri"]} if "uri" in file else {"raw": file.get("bytes", "")}
     names = {"filename": file.get("name"), "mediaType": file.get("mimeType")}
     return {**content, **{key: value for key, value in names.items() if value}, **meta}

@@ -34,7 +34,12 @@ class Document:
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> "Document":
-        parts = dict(_parts(data))
+        parts: dict[tuple[str, str], str] = {}
+        for (part, name), value in _parts(data):
+            number = 2
+            while (part, name) in parts:  # a second of one name is a part of its own, not hidden behind the first
+                name, number = f"{name.rpartition('#')[0] or name}#{number}", number + 1
+            parts[part, name] = value
         body = "\n".join(f"{part}\t{name}\t{value}" for (part, name), value in sorted(parts.items()))
         return cls(canonical(data), hashlib.sha256(body.encode()).hexdigest(), parts, data)
 
@@ -94,11 +99,13 @@ def canonical(value: Any) -> str:
 def _parts(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], str]]:
     card = data.get("card")
     if isinstance(card, Mapping):
+        skills = card.get("skills")
+        listed = skills if isinstance(skills, list) else []
         rest = {name: value for name, value in card.items() if name not in ("skills", "signatures")}
-        yield ("card", ""), canonical(rest)
-        for number, skill in enumerate(card.get("skills") or []):
+        yield ("card", ""), canonical(rest if skills is listed else {**rest, "skills": skills})
+        for number, skill in enumerate(listed):
             name = skill.get("id") if isinstance(skill, Mapping) else None
-            yield ("skill", str(name or number)), canonical(skill)
+            yield ("skill", name if isinstance(name, str) and name else str(number)), canonical(skill)
     if data.get("instructions"):
         yield ("instructions", ""), canonical(data["instructions"])
     for tool in data.get("tools", ()):

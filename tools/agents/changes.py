@@ -129,8 +129,8 @@ async def reject_agent_change(ctx: Ctx, request: DecideAgentChange) -> AgentChan
 def show_tools(document: Document, pinned: Document) -> list[AgentTool]:
     kinds = (("tool", "tools"), ("prompt", "prompts"))
     found = [(kind, item) for kind, name in kinds for item in document.data.get(name, ())]
-    card = document.data.get("card") or {}
-    found += [("skill", item) for item in card.get("skills") or () if isinstance(item, dict)]
+    skills = (document.data.get("card") or {}).get("skills")
+    found += [("skill", item) for item in (skills if isinstance(skills, list) else ()) if isinstance(item, dict)]
     return [
         AgentTool(
             name=(name := str(item.get("name") if kind != "skill" else item.get("id", ""))),
