@@ -15,6 +15,7 @@ from api.cli import Answer, Options, call_command, finish, tool_command, usage_e
 from core.errors import PlatformError
 from core.settings import Settings
 from headwater import __version__
+from headwater.login_commands import login, logout
 from headwater.settings import find_home, read_settings
 
 PORT = click.IntRange(0, 65535)
@@ -221,6 +222,10 @@ def token(home: Path | None, role: str, tenant: str, hours: float) -> None:
     if isnan(hours):  # which no range keeps out
         raise click.BadParameter("is not a number", param_hint="--hours")
     click.echo(asyncio.run(mint_token(_settings(home), role, tenant, hours * 3600)))
+
+
+cli.add_command(login)
+cli.add_command(logout)
 
 
 @cli.group()

@@ -55,9 +55,11 @@ def executor(ctx: click.Context) -> Execute:
             _check_output(declared, options)
             settings = read_settings(meta.get("headwater.home"))
             if server:
-                from headwater.remote import Server  # lazily: the outbound client
+                from headwater.login import logins_file, stored_token  # lazily: the outbound client
+                from headwater.remote import Server
 
-                answer = asyncio.run(Server(server, token or "", settings.egress).call(declared, arguments, options))
+                held = token or asyncio.run(stored_token(server, file=logins_file()))
+                answer = asyncio.run(Server(server, held, settings.egress).call(declared, arguments, options))
             else:
                 answer = asyncio.run(_call_on_home(settings, token, declared, arguments, options))
             return replace(answer, bars=bars(declared.result))
