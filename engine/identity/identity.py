@@ -85,16 +85,7 @@ class Identity:
         ground = Ground(store, vault, self.directory, self._rights.load_now, self._forget, clock, new_id)
         self.admin = open_administration(ground, guesses_per_minute=settings.guesses_per_minute)
         self.presence = Presence(self.check_present)
-        self._sign_in = ClientSignIn(
-            store=store,
-            keys=self._keys,
-            claims=self._claims,
-            auth_file=self._auth_file,
-            brakes=Brakes(store=store, per_minute=settings.guesses_per_minute, clock=clock),
-            lifetime_s=settings.token_lifetime_s,
-            parallel=min(4, max(1, settings.guesses_per_minute // 2)),
-            clock=clock,
-        )
+        self._sign_in = self._open_sign_in(settings)
         external_users = ExternalUsers(store=store, clock=clock)
         self.oauth = OAuth(
             OAuthGround(
@@ -123,6 +114,18 @@ class Identity:
             sessions=self.admin.sessions,
             rights=self._rights,
             clock=clock,
+        )
+
+    def _open_sign_in(self, settings: AuthSettings) -> ClientSignIn:
+        return ClientSignIn(
+            store=self._store,
+            keys=self._keys,
+            claims=self._claims,
+            auth_file=self._auth_file,
+            brakes=Brakes(store=self._store, per_minute=settings.guesses_per_minute, clock=self._clock),
+            lifetime_s=settings.token_lifetime_s,
+            parallel=min(4, max(1, settings.guesses_per_minute // 2)),
+            clock=self._clock,
         )
 
     async def verify(self, token: str, face: str = "") -> Principal:
