@@ -22,6 +22,7 @@ FLUSH_S = 1.0
 FRESH_S = 2.0  # how long a tenant's limits are believed
 MAX_KNOWN = 10_000
 MAX_BLOCK = 64
+DAY_S = 86_400.0
 Key = tuple[str, str]
 """Tenant and subject."""
 
@@ -47,6 +48,7 @@ class RequestMeter:
         self._limits: dict[str, tuple[float, Sequence[Limit]]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._flusher: asyncio.Task[None] | None = None
+        self._today = (0.0, 0.0, "")
 
     async def take(self, by: Principal) -> None:
         """Count one request of somebody's. Raises QuotaExceeded."""
@@ -55,15 +57,24 @@ class RequestMeter:
         limits = known[1] if known is not None and 0 <= now - known[0] < FRESH_S else await self._read(by.tenant)
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush_later(), name="requests counted")
-        key, periods = (by.tenant, by.subject), periods_at(now)
+        key, day = (by.tenant, by.subject), self._day_of(now)
         if not limits:
-            self._counted[key, periods.day] = self._counted.get((key, periods.day), 0) + 1
+            self._counted[key, day] = self._counted.get((key, day), 0) + 1
             return
         block = self._blocks.get(key)
-        if block is None or block.day != periods.day or not block.left:
+        if block is None or block.day != day or not block.left:
             await self._lease(key)
             return
         block.left -= 1
+
+    def _day_of(self, now: float) -> str:
+        """The day's name, worked out once a day: every call asks."""
+        begins, ends, name = self._today
+        if not begins <= now < ends:
+            periods = periods_at(now)
+            ends, name = periods.day_ends.timestamp(), periods.day
+            self._today = (ends - DAY_S, ends, name)
+        return name
 
     async def flush(self) -> None:
         """Write what was counted, and give back what was leased and not used."""
