@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,18 +102,20 @@ class Identity:
             providers=issuers,
             guesses_per_minute=settings.guesses_per_minute,
         )
-        self._verifier = Verifier(
+        known = {name: ExternalIssuer(found, RemoteKeys(found, egress, clock=clock)) for name, found in issuers.items()}
+        self._verifier = self._open_verifier(known, external_users)
+
+    def _open_verifier(self, issuers: Mapping[str, ExternalIssuer], external_users: ExternalUsers) -> Verifier:
+        return Verifier(
             keys=self._keys,
             claims=self._claims,
             auth_file=self._auth_file,
-            issuers={
-                name: ExternalIssuer(found, RemoteKeys(found, egress, clock=clock)) for name, found in issuers.items()
-            },
+            issuers=issuers,
             external_users=external_users,
             personal=self._personal,
             sessions=self.admin.sessions,
             rights=self._rights,
-            clock=clock,
+            clock=self._clock,
         )
 
     def _open_sign_in(self, settings: AuthSettings) -> ClientSignIn:
