@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
@@ -189,7 +190,7 @@ class A2aExchange:
         if self.binding == JSONRPC:
             return where.url
         query = f"?{self.arrived.query}" if self.arrived.query else ""
-        return f"{where.url.rstrip('/')}/{self.arrived.path}{query}"
+        return f"{where.url.rstrip('/')}/{quote(self.arrived.path, safe='/:')}{query}"
 
     def _headers(self, where: Interface) -> dict[str, str]:
         sent = self.arrived.only(*PASSED_ON, "traceparent")
