@@ -1,0 +1,145 @@
+"""All models and metrics of a connection together: what a name means, and how models join."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import cast, get_args
+
+from core.errors import Conflict
+from engine.semantic.models import Dimension, Entity, Grain, Measure, Metric, SemanticModel
+
+MAX_LINKS, MAX_WAYS = 4, 64
+METRIC_TIME = "metric_time"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One join along an entity, into a model that has one row of it."""
+
+    entity: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a path of names leads to from a model, and the grain that it asks for."""
+
+    steps: tuple[Step, ...]
+    element: Dimension | Entity
+    grain: Grain | None = None
+
+
+class Layer:
+    """Models and metrics by their names. Raises Conflict when a name is given twice."""
+
+    def __init__(self, models: Iterable[SemanticModel], metrics: Iterable[Metric]):
+        self.models: dict[str, SemanticModel] = {}
+        self.metrics: dict[str, Metric] = {}
+        self._measures: dict[str, tuple[SemanticModel, Measure]] = {}
+        self._targets: dict[str, list[SemanticModel]] = {}
+        for model in models:
+            if self.models.setdefault(model.name, model) is not model:
+                raise _twice("model", model.name)
+            for measure in model.measures:
+                if self._measures.setdefault(measure.name, (model, measure))[0] is not model:
+                    raise _twice("measure", measure.name)
+            for entity in model.entities:
+                if entity.kind in ("primary", "unique") and not model.has_versions:
+                    self._targets.setdefault(entity.name, []).append(model)
+        for metric in metrics:
+            if self.metrics.setdefault(metric.name, metric) is not metric:
+                raise _twice("metric", metric.name)
+
+    def metric(self, name: str) -> Metric:
+        if name not in self.metrics:
+            raise Conflict(f"There is no metric {name[:80]!r}.", hint=_guess(name, self.metrics))
+        return self.metrics[name]
+
+    def measure(self, name: str) -> tuple[SemanticModel, Measure]:
+        if name not in self._measures:
+            raise Conflict(f"There is no measure {name[:80]!r}.", hint=_guess(name, self._measures))
+        return self._measures[name]
+
+    def find(self, base: SemanticModel, path: str) -> Place:
+        """What `entity__dimension` or `entity__dimension__month` means for a measure of a model.
+
+        Raises Conflict where it means nothing, more than one thing, or would repeat the measure's rows."""
+        names = path.split("__")
+        found = self._places(base, names, None)
+        if not found and len(names) > 1 and names[-1] in get_args(Grain):
+            grain = cast(Grain, names[-1])
+            found = self._places(base, names[:-1], grain)
+        if not found:
+            raise self._unreachable(base, names)
+        shortest = min(len(place.steps) for place in found)
+        nearest = [place for place in found if len(place.steps) == shortest]
+        if len(nearest) > 1:
+            ways = ", ".join(" > ".join(step.model for step in place.steps) for place in nearest[:5])
+            raise Conflict(
+                f"{path[:80]!r} means more than one thing for {base.name!r}: {ways}.",
+                hint="Rename one of the dimensions, or name the entities on the way to it.",
+            )
+        return nearest[0]
+
+    def _places(self, base: SemanticModel, names: list[str], grain: Grain | None) -> list[Place]:
+        *links, last = names
+        if len(links) > MAX_LINKS:
+            return []
+        found = []
+        for model, steps in self._ways(base, links):
+            element: Dimension | Entity | None = model.dimension(last) if links else None
+            element = element or model.entity(last)
+            if element is not None and (grain is None or (isinstance(element, Dimension) and element.is_time)):
+                found.append(Place(steps, element, grain))
+        return found
+
+    def _ways(self, base: SemanticModel, links: list[str]) -> list[tuple[SemanticModel, tuple[Step, ...]]]:
+        """The models that a row of `base` has one row of along these entities."""
+        at: list[tuple[SemanticModel, tuple[Step, ...]]] = [(base, ())]
+        for link in links:
+            following = []
+            for model, steps in at:
+                if link == model.primary:
+                    following.append((model, steps))
+                if model.entity(link) is None:
+                    continue
+                been = {base.name, *(step.model for step in steps)}
+                for target in self._targets.get(link, []):
+                    if target.name not in been:
+                        following.append((target, (*steps, Step(link, target.name))))
+            at = following[:MAX_WAYS]
+        return at
+
+    def _unreachable(self, base: SemanticModel, names: list[str]) -> Conflict:
+        *links, last = names
+        holders = [model for model in self.models.values() if model.dimension(last) or model.entity(last)]
+        link = links[-1] if links else ""
+        is_many = any((entity := model.entity(link)) and entity.kind in ("foreign", "natural") for model in holders)
+        if link and is_many:
+            return Conflict(
+                f"{'__'.join(names)[:80]!r} has many rows for one of {base.name!r}: joining it would repeat what is "
+                "measured.",
+                hint="Group by a dimension of which each row has one, or ask for a metric of the other model.",
+            )
+        hint = _guess("__".join(names), self._near(base))
+        return Conflict(f"{'__'.join(names)[:80]!r} cannot be reached from {base.name!r}.", hint=hint)
+
+    def _near(self, base: SemanticModel) -> list[str]:
+        """Paths that a model can be grouped by, one join away at most."""
+        links = [entity.name for entity in base.entities] + ([base.primary] if base.primary else [])
+        return [METRIC_TIME, *(entity.name for entity in base.entities)] + [
+            f"{link}__{dimension.name}"
+            for link in links
+            for model, _ in self._ways(base, [link])
+            for dimension in model.dimensions
+        ]
+
+
+def _guess(name: str, known: Iterable[str]) -> str:
+    listed = list(known)
+    close = get_close_matches(name[:255], listed, n=5, cutoff=0.5) or listed[:10]
+    return f"Did you mean {', '.join(close)}?" if close else "Nothing has been defined yet."
+
+
+def _twice(kind: str, name: str) -> Conflict:
+    return Conflict(f"Two {kind}s are called {name[:80]!r}.", hint="Rename one of them.")
