@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import cast, get_args
+from typing import TypeVar, cast, get_args
 
 from core.errors import Conflict
 from engine.semantic.models import Dimension, Entity, Grain, Measure, Metric, SemanticModel
 
 MAX_LINKS, MAX_WAYS = 4, 64
 METRIC_TIME = "metric_time"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +39,14 @@ class Layer:
         self._measures: dict[str, tuple[SemanticModel, Measure]] = {}
         self._targets: dict[str, list[SemanticModel]] = {}
         for model in models:
-            if self.models.setdefault(model.name, model) is not model:
-                raise _twice("model", model.name)
+            _put(self.models, "model", model.name, model)
             for measure in model.measures:
-                if self._measures.setdefault(measure.name, (model, measure))[0] is not model:
-                    raise _twice("measure", measure.name)
+                _put(self._measures, "measure", measure.name, (model, measure))
             for entity in model.entities:
                 if entity.kind in ("primary", "unique") and not model.has_versions:
                     self._targets.setdefault(entity.name, []).append(model)
         for metric in metrics:
-            if self.metrics.setdefault(metric.name, metric) is not metric:
-                raise _twice("metric", metric.name)
+            _put(self.metrics, "metric", metric.name, metric)
 
     def metric(self, name: str) -> Metric:
         if name not in self.metrics:
@@ -141,5 +139,7 @@ def _guess(name: str, known: Iterable[str]) -> str:
     return f"Did you mean {', '.join(close)}?" if close else "Nothing has been defined yet."
 
 
-def _twice(kind: str, name: str) -> Conflict:
-    return Conflict(f"Two {kind}s are called {name[:80]!r}.", hint="Rename one of them.")
+def _put(kept: dict[str, T], kind: str, name: str, item: T) -> None:
+    if name in kept:
+        raise Conflict(f"Two {kind}s are called {name[:80]!r}.", hint="Rename one of them.")
+    kept[name] = item
