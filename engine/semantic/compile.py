@@ -8,7 +8,7 @@ from core.errors import Conflict
 from engine.semantic.binding import bound, path, selected
 from engine.semantic.layer import METRIC_TIME, Layer
 from engine.semantic.leaves import Leaf, Rows
-from engine.semantic.models import Input, Metric, SemanticModel
+from engine.semantic.models import Input, Metric
 from engine.sql.definitions import Condition, Expression, Join, Measure, On, Order, Query, Selected
 
 MAX_METRICS, MAX_GROUPS, MAX_FILTERS, MAX_LEAVES = 50, 30, 100, 12
@@ -53,9 +53,8 @@ class _Compiler:
         self._leaves: dict[str, tuple[Leaf, list[str]]] = {}  # by what their rows are
         self._columns: dict[tuple[str, str], str] = {}  # by rows and measure
         self._left = MAX_FIGURES
-        self._has_time = any(name.split("__")[0] == METRIC_TIME for name in query.group_by) or bool(
-            query.start or query.end
-        )
+        self._has_time = any(name.split("__")[0] == METRIC_TIME for name in query.group_by)
+        self._range = _range(query)
 
     def compile(self) -> Query:
         query = self._query
@@ -101,7 +100,7 @@ class _Compiler:
         if given.obstacle:
             raise Conflict(f"{given.name!r}: {given.obstacle}.", hint="Ask for another metric.")
         model, measure = self._layer.measure(given.name)
-        conditions = filters + given.filters + self._range(model, measure.time_dimension)
+        conditions = filters + given.filters + self._range
         has_time = self._has_time or any(_names_time(condition) for condition in conditions)
         rows = Rows(model, measure.time_dimension if has_time else "", conditions, tuple(self._query.group_by))
         digest = f"{model.name} {rows.time} {[each.model_dump_json(exclude_unset=True) for each in conditions]}"
@@ -114,14 +113,14 @@ class _Compiler:
             columns.append(name)
         return _filled(_Figure(Expression(column=path("m", name))), given)
 
-    def _range(self, model: SemanticModel, time: str) -> tuple[Condition, ...]:
-        """The time range as conditions on the measure's own time."""
-        ends = (("ge", self._query.start), ("lt", self._query.end))
-        return tuple(
-            Condition.model_validate({"column": METRIC_TIME, "operator": operator, "value": _moment(moment)})
-            for operator, moment in ends
-            if moment is not None
-        )
+
+def _range(query: MetricQuery) -> tuple[Condition, ...]:
+    """The time range as conditions on each measure's own time."""
+    return tuple(
+        Condition.model_validate({"column": METRIC_TIME, "operator": operator, "value": _moment(moment)})
+        for operator, moment in (("ge", query.start), ("lt", query.end))
+        if moment is not None
+    )
 
 
 def _derived(metric: Metric, figures: dict[str, _Figure]) -> _Figure:

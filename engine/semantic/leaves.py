@@ -80,7 +80,7 @@ class Leaf:
         is_plain = all(entity.expression.column is not None for entity in rows.model.entities)
         self._base = _Source(rows.model, "t0", is_plain)
         self._sources: dict[tuple[Step, ...], _Source] = {(): self._base}
-        self._groups = [self.reference(group) for group in rows.groups]
+        self._groups = [self.reference(self._group(group)) for group in rows.groups]
         self._filters = [met(condition, self.reference) for condition in rows.conditions]
         self._measures: dict[str, Aggregated] = {}
 
@@ -126,6 +126,11 @@ class Leaf:
                 "filters": self._filters,
             }
         )
+
+    def _group(self, name: str) -> str:
+        """What to group by: moments that are kept to the second are no days yet."""
+        dimension = self._rows.model.dimension(self._rows.time) if name == METRIC_TIME else None
+        return f"{name}__{dimension.grain}" if dimension is not None else name
 
     def _place(self, name: str) -> Place:
         if name != METRIC_TIME and not name.startswith(f"{METRIC_TIME}__"):

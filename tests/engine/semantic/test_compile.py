@@ -128,6 +128,8 @@ def test_time_is_counted_by_each_measures_own_dimension(shop: World) -> None:
         ("02", 2, 1),
         ("03", 1, None),
     ]
+    days = shop.rows("order_count", "visits", group_by=["metric_time"])
+    assert [figures for day, *figures in days if f"{day:%m%d}" == "0105"] == [[1, 1]]
     january = {"start": datetime(2026, 1, 6), "end": datetime(2026, 2, 1)}
     assert shop.rows("order_count", "visits", **january) == [(1, 3)]
     assert "no time to count by" in refusal(shop, "customer_count", **january)

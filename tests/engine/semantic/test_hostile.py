@@ -11,9 +11,9 @@ from engine.semantic.documents import MAX_FILE_CHARS, read_document
 from engine.semantic.expressions import read_condition, read_expression
 from engine.semantic.layer import Layer
 from engine.semantic.metricflow import MAX_FILES, read_metricflow
-from engine.semantic.models import Expression, Input, Measure, Metric, SemanticModel
+from engine.semantic.models import Input, Measure, Metric, SemanticModel
 from engine.semantic.templates import read_filter
-from engine.sql.definitions import Condition
+from engine.sql.definitions import Condition, Expression
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join(['*' + chr(97 + n)] * 9)}]\n" for n in range(12)
