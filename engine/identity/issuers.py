@@ -65,7 +65,7 @@ class _Strict(BaseModel):
 
 class _Issuer(_Strict):
     issuer: str = Field(min_length=1, max_length=255)
-    jwks_uri: str
+    jwks_uri: str = ""  # empty: as the issuer publishes it, for sign-in on our page alone
     audience: str = ""
     tenant: str
     subject_claim: str = "sub"
@@ -146,6 +146,11 @@ class RemoteKeys:
             self._fetching = asyncio.create_task(self._fetch())
             await asyncio.shield(self._fetching)
         return self._keys.get(kid)
+
+    async def find_only(self) -> VerifyingKey | None:
+        """The issuer's key where it has just one, for tokens that name none (OpenID Connect Core, 10.1)."""
+        await self.find("")
+        return next(iter(self._keys.values())) if len(self._keys) == 1 else None
 
     async def _fetch(self) -> None:
         name = self._issuer.expected.issuer

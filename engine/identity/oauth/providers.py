@@ -117,7 +117,7 @@ class Providers:
     async def _check(self, provider: _Provider, id_token: str, nonce: str, next_path: str) -> Arrived:
         issuer = provider.issuer
         parsed = parse(id_token)
-        key = await provider.keys.find(parsed.kid or "")
+        key = await (provider.keys.find(parsed.kid) if parsed.kid else provider.keys.find_only())
         if key is None:
             raise TokenRefused("kid is not known")
         check_signature(parsed, key)
@@ -153,9 +153,9 @@ class Providers:
         answer = await self._egress.post(
             provider.token, body=urlencode(form).encode(), headers=headers, max_bytes=MAX_BYTES
         )
-        said = answer.json()
+        said = answer.json() if answer.status == 200 else None
         token = said.get("id_token") if isinstance(said, dict) else None
-        if answer.status != 200 or not isinstance(token, str):
+        if not isinstance(token, str):
             raise TokenRefused(f"the provider answers {answer.status} without an ID token")
         return token
 
