@@ -4,7 +4,7 @@ import json
 import math
 from typing import Any
 
-from core.errors import PlatformError, Unauthenticated
+from core.errors import InvalidArgument, PlatformError, Unauthenticated
 from engine.agents.ownership import TaskNotFound
 
 PARSE, INVALID, NO_METHOD, BAD_PARAMS, INTERNAL = -32700, -32600, -32601, -32602, -32603
@@ -53,10 +53,8 @@ OUTSIDE = frozenset({"UNAUTHENTICATED", "UNAUTHORIZED", "RATE_LIMITED", "QUOTA_E
 """Errors whose HTTP status tells clients what to do; all others of JSON-RPC travel with 200, as its clients expect."""
 
 
-class WrongEnvelope(PlatformError):
+class WrongEnvelope(InvalidArgument):
     """A body that is none of the protocol's; `rpc_code` is what JSON-RPC calls it."""
-
-    code = "INVALID_ARGUMENT"
 
     def __init__(self, rpc_code: int, message: str, *, hint: str = ""):
         self.rpc_code = rpc_code

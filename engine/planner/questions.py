@@ -79,7 +79,8 @@ class Questions:
         if kept is not None and self._clock() - kept[0] < FRESH_S:
             self._schemas.move_to_end(key)
             return kept[1]
-        schema = await in_thread(lambda: _read(view))
+        connector = await self._catalog.connectors.get(view.spec)
+        schema = await in_thread(lambda: _read(view, connector.dialect))
         await self._learn(by, connection_id, schema)
         self._schemas[key] = (self._clock(), schema)
         while len(self._schemas) > MAX_SCHEMAS:
@@ -115,7 +116,7 @@ class Questions:
         return values if len(values) <= MAX_VALUES and not answer.facts.is_truncated else []
 
 
-def _read(view: View) -> "Schema":
+def _read(view: View, dialect: str) -> "Schema":
     from engine.planner.schema import Relation, read_schema
     from engine.planner.words import cues
 
@@ -130,7 +131,7 @@ def _read(view: View) -> "Schema":
         relations.append(
             Relation(relation.name, columns, relation.primary_key, relation.row_count, frozenset(unreadable))
         )
-    return read_schema(relations, cues())
+    return read_schema(relations, cues(), dialect)
 
 
 def _declined(planned: "Planned") -> Conflict:

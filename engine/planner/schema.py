@@ -74,6 +74,7 @@ class Schema:
     links: list[Link] = field(default_factory=list)
     values: dict[str, list[tuple[Column, str]]] = field(default_factory=dict)
     value_words: dict[str, list[tuple[Column, str]]] = field(default_factory=dict)
+    dialect: str = ""
 
     def table_of(self, column: Column) -> Table:
         return self.tables[column.table]
@@ -100,12 +101,12 @@ class Relation:
     unreadable: frozenset[str] = frozenset()
 
 
-def read_schema(relations: Iterable[Relation], cues: Cues) -> Schema:
+def read_schema(relations: Iterable[Relation], cues: Cues, dialect: str = "") -> Schema:
     """Relations in words, with the joins that their names suggest."""
     given = list(relations)
     lead = _shared_lead([split_words(relation.name.split(".")[-1].strip('"')) for relation in given])
-    tables = {relation.name: _table(relation, lead, cues) for relation in given}
-    schema = Schema(tables)
+    tables = {relation.name: _table(relation, lead, cues, dialect) for relation in given}
+    schema = Schema(tables, dialect=dialect)
     schema.links = list(_links(schema))
     return schema
 
@@ -153,7 +154,7 @@ def add_values(schema: Schema, column: Column, values: Iterable[str]) -> None:
             schema.value_words.setdefault(word, []).append((column, value))
 
 
-def _table(relation: Relation, lead: tuple[str, ...], cues: Cues) -> Table:
+def _table(relation: Relation, lead: tuple[str, ...], cues: Cues, dialect: str) -> Table:
     words = split_words(relation.name.split(".")[-1].strip('"'))
     words = _spelled(words[len(lead) :] if len(words) > len(lead) else words, cues)
     split = [split_words(name) for name, _ in relation.columns]
@@ -163,7 +164,7 @@ def _table(relation: Relation, lead: tuple[str, ...], cues: Cues) -> Table:
             relation.name,
             name,
             _spelled(parts[len(own) :] if len(parts) > len(own) else parts, cues),
-            family_of(data_type),
+            _time_in_text(parts, dialect) or family_of(data_type),
             name not in relation.unreadable,
         )
         for (name, data_type), parts in zip(relation.columns, split, strict=True)
@@ -189,6 +190,13 @@ def _shared_lead(names: list[tuple[str, ...]]) -> tuple[str, ...]:
             break
         lead = (*lead, best[0][0])
     return lead
+
+
+def _time_in_text(words: tuple[str, ...], dialect: str) -> Family | None:
+    """SQLite has no dates: a column that is called one holds texts such as 2025-01-31."""
+    if dialect != "sqlite" or not words:
+        return None
+    return "date" if words[-1] == "date" else "time" if words[-1] in ("at", "datetime", "timestamp") else None
 
 
 def family_of(data_type: str) -> Family:

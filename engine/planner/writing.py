@@ -87,8 +87,17 @@ class _Writer:
     def _term(self, item: Dimension) -> dict[str, Any]:
         if item.unit is None:
             return {"column": self._path(item.column)}
+        if self._schema.dialect == "sqlite":
+            return self._text_term(item)
         grain = {"half": "quarter"}.get(item.unit.grain, item.unit.grain)
         return {"function": "date_trunc", "args": [{"value": grain}, {"column": self._path(item.column)}]}
+
+    def _text_term(self, item: Dimension) -> dict[str, Any]:
+        """SQLite cuts texts."""
+        pattern = {"day": "%Y-%m-%d", "month": "%Y-%m-01", "year": "%Y-01-01"}.get(item.unit.grain if item.unit else "")
+        if pattern is None:
+            raise Impossible("SQLite knows days, months and years to group by")
+        return {"function": "strftime", "args": [{"value": pattern}, {"column": self._path(item.column)}]}
 
     def _name(self, item: Dimension | Measure) -> str:
         """A name for an output that is not taken."""

@@ -98,7 +98,7 @@ class Forge:
 async def prepare(identity: Identity, store: Store, vault: Vault) -> None:
     """Make those who are gone: their tokens are good but for that."""
     people = identity.directory
-    await people.create_tenant("Other", tenant_id="other")
+    await people.create_tenant("Other", tenant_id="other", tier="enterprise")
     await people.create_user("other", user_id="other_user", roles=["admin"])
     await people.create_tenant("Archived", tenant_id="archived")
     await people.create_user("archived", user_id="late", roles=["admin"])

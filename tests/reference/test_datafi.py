@@ -169,7 +169,7 @@ def test_the_coordinators_records_are_inserted_updated_and_deleted(platform: Ser
     assert write("delete", north) == 0
 
 
-def test_the_coordinators_build_query_is_answered_by_a_clear_error_until_there_is_a_planner(platform: Served) -> None:
+def test_the_coordinators_question_becomes_sql(platform: Served) -> None:
     answer = httpx.post(
         platform.url("rest") + "/v1/query/build",
         headers={"authorization": f"Bearer {platform.tokens['viewer']}"},
@@ -178,8 +178,12 @@ def test_the_coordinators_build_query_is_answered_by_a_clear_error_until_there_i
             "connection_id": "conn_abc123",
         },
     )
-    error = answer.json()["error"]
-    assert (answer.status_code, error["code"]) == (503, "UNAVAILABLE") and "measures" in error["hint"]
+    built = answer.json()
+    assert (answer.status_code, built["tables_referenced"]) == (200, ["sales"])
+    assert built["columns_referenced"] == ["region", "revenue", "sale_date"]
+    assert (
+        built["confidence"] > 0.8 and 'sum("t0"."revenue")' in built["sql"] and 'GROUP BY "t0"."region"' in built["sql"]
+    )
 
 
 def test_the_overviews_grpc_metadata_and_query_response(platform: Served, tmp_path: Path) -> None:
