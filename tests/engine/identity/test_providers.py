@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from oidc_provider_mock import User, run_server_in_thread
+from oidc_provider_mock import User, run_server_in_thread  # type: ignore[import-untyped]
 
 from api.oauth_port import Caller
 from core.errors import Unauthenticated
