@@ -15,6 +15,7 @@ from api.errors import error_headers, request_id_of, status_of
 from api.oauth_pages import page_routes
 from api.oauth_port import Caller, OAuthPort
 from core.errors import InvalidArgument, NotFound, PlatformError
+from core.ports import Audit
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 PUBLIC = {"Cache-Control": "public, max-age=60"}
@@ -23,7 +24,9 @@ DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 Answer = Callable[[Request], Awaitable[Response]]
 
 
-def oauth_routes(oauth: OAuthPort, jwks: Callable[[], dict[str, Any]], *, public_url: str) -> list[BaseRoute]:
+def oauth_routes(
+    oauth: OAuthPort, jwks: Callable[[], dict[str, Any]], audit: Audit, *, public_url: str
+) -> list[BaseRoute]:
     """Every route of sign-in. `jwks` are the public keys that our tokens are signed with."""
     ends = Endpoints(oauth, jwks, public_url)
     found: list[BaseRoute] = [
@@ -37,7 +40,7 @@ def oauth_routes(oauth: OAuthPort, jwks: Callable[[], dict[str, Any]], *, public
         found.append(Route(f"{KNOWN}/oauth-authorization-server{end}", _answered(ends.server), methods=["GET"]))
         found.append(Route(f"{KNOWN}/openid-configuration{end}", _answered(ends.provider), methods=["GET"]))
         found.append(Route(f"{KNOWN}/oauth-protected-resource{end}", _answered(ends.resource), methods=["GET"]))
-    return [*found, *page_routes(oauth, public_url=public_url)]
+    return [*found, *page_routes(oauth, audit, public_url=public_url)]
 
 
 class Endpoints:

@@ -4,7 +4,9 @@ A form is taken only with the proof that one of our pages gave to this browser a
 
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from typing import Literal
 from urllib.parse import quote, urlencode
 
@@ -13,14 +15,27 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from api.auth import read_form, read_small
-from api.errors import error_headers, status_of
+from api.errors import error_headers, request_id_of, status_of
 from api.oauth_html import facts, field, form, link, page, paragraph
 from api.oauth_port import Caller, OAuthPort, Session, Shown
 from core.errors import PlatformError, Unauthorized
+from core.ports import Audit, AuditRecord
 
 SESSION_S, BROWSER_S, AWAY_S = 12 * 3600, 30 * 86_400, 600
 EVERYTHING = "Everything that you may do here, in your name"
 _NEXT = re.compile(r"/oauth/(authorize|device)(\?[!-~]{0,12000})?")
+FACE = "sign-in"
+TOLD = {  # what the audit calls it
+    "/oauth/authorize": "answer_application",
+    "/oauth/device/answer": "answer_device",
+    "/auth/sign-in": "sign_in",
+    "/auth/sign-out": "sign_out",
+    "/auth/provider": "leave_for_provider",
+    "/auth/callback": "sign_in_at_provider",
+    "/auth/forgot": "ask_link",
+    "/auth/invitation": "accept_invitation",
+    "/auth/password": "reset_password",
+}
 Work = Callable[["Visit"], Awaitable[Response]]
 Purpose = Literal["invitation", "password"]
 
@@ -35,7 +50,10 @@ class Visit:
         self.is_secure = self.caller.base.startswith("https://")
         self.browser = self.kept("browser")
         self.cookie = self.kept("session")
+        self.code = "OK"
+        self.application = ""
         self._new: dict[str, tuple[str, int]] = {}
+        self._who: Session | None = None
         if not re.fullmatch(r"[A-Za-z0-9_-]{43}", self.browser):
             self.browser = secrets.token_urlsafe(32)
             self.keep("browser", self.browser, BROWSER_S)
@@ -55,7 +73,29 @@ class Visit:
         return response
 
     async def session(self) -> Session | None:
-        return await self.oauth.browsers.find(self.cookie) if self.cookie else None
+        self._who = await self.oauth.browsers.find(self.cookie) if self.cookie else None
+        return self._who
+
+    async def record(self, path: str, took_ms: float) -> AuditRecord:
+        """What the audit keeps of it; who did not come in is nobody's, and stands in the platform's own chain."""
+        if self._who is None and self._new.get("session", ("", 0))[0]:
+            self._who = await self.oauth.browsers.find(self._new["session"][0])
+        return AuditRecord(
+            request_id=request_id_of(self.request.scope),
+            at=datetime.now(UTC),
+            tenant=self._who.tenant if self._who else "",
+            subject=self._who.subject if self._who else "",
+            via="user",
+            credential_id="",
+            face=FACE,
+            tool=TOLD[path],
+            effect="write",
+            argument_digest="",
+            decision="allowed" if self.code == "OK" else "refused",
+            code=self.code,
+            resources=(f"application:{self.application}",) if self.application else (),
+            duration_ms=took_ms,
+        )
 
     def proof(self) -> dict[str, str]:
         return {"proof": self.oauth.browsers.proof(self.browser, self.cookie)}
@@ -77,16 +117,20 @@ class Visit:
         return f"__Host-hw-{name}" if self.is_secure else f"hw-{name}"
 
 
-def page_routes(oauth: OAuthPort, *, public_url: str) -> list[BaseRoute]:
-    """The routes of the pages."""
+def page_routes(oauth: OAuthPort, audit: Audit, *, public_url: str) -> list[BaseRoute]:
+    """The routes of the pages. What people do there is audited, as calls of tools are."""
 
     def route(path: str, work: Work, method: str) -> Route:
         async def answer(request: Request) -> Response:
-            visit = Visit(oauth, request, public_url)
+            visit, started = Visit(oauth, request, public_url), time.perf_counter()
             try:
-                return visit.signed(await work(visit))
+                response = await work(visit)
             except PlatformError as error:
-                return visit.signed(_wrong(error))
+                visit.code, response = error.code, _wrong(error)
+            if method == "POST" or path == "/auth/callback":
+                took_ms = (time.perf_counter() - started) * 1000
+                await audit.record(await visit.record(path, took_ms), wait=True)
+            return visit.signed(response)
 
         return Route(path, answer, methods=[method])
 
@@ -129,8 +173,10 @@ async def decide(visit: Visit) -> Response:
     asked = said.get("request", "")
     if session is None:
         return _to_sign_in(visit, f"/oauth/authorize?{asked}")
-    is_allowed = said.get("decision") == "allow"
-    return await _answered(visit, session, read_form(asked.encode()), is_allowed=is_allowed, is_new=True)
+    is_allowed, wanted = said.get("decision") == "allow", read_form(asked.encode())
+    visit.application = wanted.get("client_id", "")[:255]
+    visit.code = "OK" if is_allowed else "UNAUTHORIZED"
+    return await _answered(visit, session, wanted, is_allowed=is_allowed, is_new=True)
 
 
 async def _answered(
@@ -217,6 +263,7 @@ async def sign_in(visit: Visit) -> Response:
     try:
         cookie = await visit.oauth.sign_in(tenant, login, said.get("password", ""), visit.caller)
     except PlatformError as error:
+        visit.code = error.code
         return _sign_in(visit, said.get("next", ""), error, tenant=tenant, login=login)
     return _signed_in(visit, cookie, said.get("next", ""))
 
@@ -299,6 +346,7 @@ async def accept(visit: Visit, purpose: Purpose) -> Response:
             purpose, said.get("secret", "").strip(), said.get("password", ""), visit.caller
         )
     except PlatformError as error:
+        visit.code = error.code
         return await link_page(visit, purpose, error)
     return _signed_in(visit, cookie, "")
 

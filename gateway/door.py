@@ -128,6 +128,7 @@ class Door:
         scope["headwater.request_id"] = request_id
         agent_id = scope["path_params"].get("agent_id", "")
         base = self.agents.public_url or f"{scope['scheme']}://{headers.get('host', '')}"
+        scope["headwater.base"] = base
         body = b""
         if scope["method"] in ("POST", "PUT", "PATCH", "DELETE") and await self._is_known(headers, scope):
             read = await read_body(receive, self._max_body_bytes)

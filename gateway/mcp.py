@@ -1,5 +1,6 @@
 """`/mcp/agents/{agent_id}`: an MCP server's own face, passed through, in both eras of the protocol."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,7 +115,13 @@ def refuse(reply: Reply, error: PlatformError, scope: Scope, rpc_id: Any) -> Non
     reply.status = STATUS[error.code] if rpc_id is None or error.code not in ("CONFLICT", "UNAVAILABLE") else 200
     token_was_sent = any(name == b"authorization" for name, _ in scope["headers"])
     reply.headers = {"content-type": "application/json", **headers_of(error, token_was_sent=token_was_sent)}
+    if "www-authenticate" in reply.headers and _ADDRESS.fullmatch(scope.get("headwater.base", "")):
+        where = f"{scope['headwater.base']}/.well-known/oauth-protected-resource{scope['path'].rstrip('/')}"
+        reply.headers["www-authenticate"] += f', resource_metadata="{where}"'
     reply.body = mcp_error(error, rpc_id, reply.request_id)
+
+
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9._:/\[\]-]{1,500}")
 
 
 @dataclass(slots=True)

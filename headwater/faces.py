@@ -34,6 +34,7 @@ def rest_face(platform: Platform) -> Any:
             *oauth_routes(
                 platform.engine.identity.oauth,
                 platform.engine.identity.jwks,
+                platform.engine.audit,
                 public_url=platform.settings.server.public_url,
             ),
         ],
@@ -46,7 +47,9 @@ def mcp_face(platform: Platform) -> Any:
     from mcp_server.server import mcp_app
 
     identity = platform.engine.identity
-    sign_in = oauth_routes(identity.oauth, identity.jwks, public_url=platform.settings.server.public_url)
+    sign_in = oauth_routes(
+        identity.oauth, identity.jwks, platform.engine.audit, public_url=platform.settings.server.public_url
+    )
 
     return mcp_app(
         platform.dispatcher,

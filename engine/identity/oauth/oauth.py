@@ -29,7 +29,7 @@ from engine.identity.vault import Vault
 from engine.store.db import Store
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
-REGISTRATIONS = 2  # times as many as guesses: from one network in a minute
+VISITS = 6  # times as many as guesses: from one network in a minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class OAuth:
         )
         self._sessions = sessions
         self._passwords = ground.admin.passwords
-        self._brakes = Brakes(store=store, per_minute=guesses_per_minute * REGISTRATIONS, clock=clock)
+        self._brakes = Brakes(store=store, per_minute=guesses_per_minute * VISITS, clock=clock)
 
     async def register(self, said: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
         """Take an application in (RFC 7591)."""
