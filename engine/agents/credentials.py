@@ -117,7 +117,7 @@ class Credentials:
             return NO_PROOF
         secret = found.secret
         if found.kind == BEARER:
-            return Proof({"authorization": f"Bearer {secret['token']}"})
+            return Proof({"authorization": f"Bearer {secret['bearer_token']}"})
         if found.kind == MTLS:
             return Proof(certificate=ClientCertificate(secret["certificate"], secret["private_key"]))
         if found.kind in (CLIENT, EXCHANGE):

@@ -73,7 +73,7 @@ BY_TOOL: dict[str, dict[str, Any]] = {
     "create_policy": {"kind": "column", "table": "", "tag": "parity", "privacy": "hidden", "enabled": False},
     "create_agent": {"system_prompt": "You answer.", "connections": ["side"], "capabilities": ["query"]},
     "update_agent": {"capabilities": {"query": True}, "expected_version": 1},
-    "set_agent_credential": {"kind": "bearer", "token": "sample"},
+    "set_agent_credential": {"kind": "bearer", "bearer_token": "sample"},
     "approve_agent_change": {"digest": "0" * 64},
     "reject_agent_change": {"digest": "0" * 64},
     "assign_agent_to_project": {"role": "helper"},

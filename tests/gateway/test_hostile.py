@@ -222,7 +222,7 @@ async def test_no_credential_comes_back_from_an_agent_that_echoes_what_it_gets(h
         await write(reply(body, x_echo=secret, set_cookie="a=b", mcp_session_id=secret.replace(" ", "-")))
 
     await house.desk.register(house.scripted.agent("parrot", mcp_agent(on_call)), "MCP", "parrot")
-    await house.desk.call("set_agent_credential", agent_id="parrot", kind="bearer", token="agents-own-secret")
+    await house.desk.call("set_agent_credential", agent_id="parrot", kind="bearer", bearer_token="agents-own-secret")
     token = house.tokens["viewer"]
     async with house.client() as client:
         body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": CALL}

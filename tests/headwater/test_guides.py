@@ -23,16 +23,26 @@ def _blocks(page: str, language: str) -> list[str]:
 
 
 def _commands() -> list[str]:
-    typed = [line for name in TEXTS for block in _blocks(name, "sh") for line in block.splitlines()]
+    typed = [line for name in TEXTS for block in _blocks(name, "sh") for line in _lines(block)]
     inline = [text for page in TEXTS.values() for text in re.findall(r"`([^`\n]+)`", page)]
     found = [re.search(r"(?:^|[ (/])headwater ([a-z][a-z-]+(?: .*)?)$", line) for line in [*typed, *inline]]
-    return sorted({match[1].partition("  #")[0].strip().rstrip(")") for match in found if match})
+    return sorted({re.split(r"  #| > ", match[1])[0].strip().rstrip(")") for match in found if match})
+
+
+def _lines(block: str) -> list[str]:
+    """Its commands; a quote that is open at the end of a line goes on in the next."""
+    lines = [""]
+    for line in block.splitlines():
+        lines[-1] += line
+        if lines[-1].count("'") % 2 == 0:
+            lines.append("")
+    return lines
 
 
 @pytest.mark.parametrize("line", _commands())
 def test_a_command_of_the_guides_is_one(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("my-folder", "FOLDER_OR_FILE", "FILE.tar.gz"):
+    for name in ("my-folder", "FOLDER_OR_FILE", "FILE.tar.gz", "tenant.yaml"):
         (tmp_path / name).touch()
     name, *arguments = shlex.split(line.replace("--workers N", "--workers 2"))
     with click.Context(cli) as ctx:

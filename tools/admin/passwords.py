@@ -18,7 +18,7 @@ LINK = r"^hwl_[A-Za-z0-9_-]{43}$"
 class AcceptInvitation(Model):
     """An invitation and the password to come in with."""
 
-    token: str = Field(pattern=LINK, description="Secret of the link.", examples=["hwl_" + "A" * 43])
+    link_token: str = Field(pattern=LINK, description="Secret of the link.", examples=["hwl_" + "A" * 43])
     password: str = Field(min_length=12, max_length=256, description=CHOSEN)
     name: str = Field("", max_length=255, pattern=SEEN, description="Your name, where the invitation has it wrong.")
 
@@ -26,7 +26,7 @@ class AcceptInvitation(Model):
 class ResetPassword(Model):
     """A link and the new password."""
 
-    token: str = Field(pattern=LINK, description="Secret of the link.", examples=["hwl_" + "A" * 43])
+    link_token: str = Field(pattern=LINK, description="Secret of the link.", examples=["hwl_" + "A" * 43])
     password: str = Field(min_length=12, max_length=256, description=CHOSEN)
 
 
@@ -78,7 +78,7 @@ class Asked(Model):
 async def accept_invitation(ctx: Ctx, request: AcceptInvitation) -> Account:
     """Accept an invitation: sets your password and opens your account. The link works once."""
     user = await ctx.engine.identity.admin.passwords.accept(
-        request.token, "invitation", request.password, name=request.name
+        request.link_token, "invitation", request.password, name=request.name
     )
     return Account(user_id=user.user_id, tenant_id=user.tenant, email=user.email, name=user.name)
 
@@ -86,7 +86,7 @@ async def accept_invitation(ctx: Ctx, request: AcceptInvitation) -> Account:
 @tool("POST /password/reset", needs=ANYONE, effect="write")
 async def reset_password(ctx: Ctx, request: ResetPassword) -> Account:
     """Set a new password by a link; the one before, and all sessions, end."""
-    user = await ctx.engine.identity.admin.passwords.accept(request.token, "password", request.password)
+    user = await ctx.engine.identity.admin.passwords.accept(request.link_token, "password", request.password)
     return Account(user_id=user.user_id, tenant_id=user.tenant, email=user.email, name=user.name)
 
 

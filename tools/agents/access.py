@@ -17,7 +17,7 @@ from tools.agents.agents import AgentRef
 SECRET = 32_768
 NEEDED = {
     "none": (),
-    "bearer": ("token",),
+    "bearer": ("bearer_token",),
     "oauth2_client": ("token_url", "oauth_client", "oauth_secret"),
     "token_exchange": ("token_url",),
     "mtls": ("certificate", "private_key"),
@@ -34,7 +34,7 @@ class SetAgentCredential(AgentRef):
     user_id: Annotated[str | None, Refers("user")] = Field(
         None, max_length=64, description="Only for calls of this user; left out, for all."
     )
-    token: str | None = Field(None, max_length=8192, pattern=r"^[!-~]+$", description="For bearer.")
+    bearer_token: str | None = Field(None, max_length=8192, pattern=r"^[!-~]+$", description="For bearer.")
     token_url: str | None = Field(None, max_length=2048, description="For oauth2_client and token_exchange.")
     oauth_client: str | None = Field(None, max_length=512, description="Our client_id, for oauth2_client.")
     oauth_secret: str | None = Field(None, max_length=4096, description="The client_secret of `oauth_client`.")

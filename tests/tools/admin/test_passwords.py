@@ -28,18 +28,18 @@ async def test_an_invitation_lets_somebody_in_once(people: PeopleDesk) -> None:
     verify = people.identity.admin.passwords.verify
     with pytest.raises(Unauthorized):
         await people.identity.principal_of("default", user_id, "user")
-    account = await people.call("accept_invitation", "", token=token, password=GOOD, name="Ann B")
+    account = await people.call("accept_invitation", "", link_token=token, password=GOOD, name="Ann B")
     assert (account.user_id, account.name) == (user_id, "Ann B")
     for name in ("ann@x.org", "ANN@X.ORG", user_id):
         assert await verify("default", name, GOOD, "192.0.2.7") == user_id
     with pytest.raises(NotFound, match="does not work any more"):
-        await people.call("accept_invitation", "", token=token, password=GOOD)
+        await people.call("accept_invitation", "", link_token=token, password=GOOD)
     assert (await people.call("get_user", user_id=user_id)).status == "active"
 
 
 async def test_two_who_use_one_link_at_once_are_one(people: PeopleDesk) -> None:
     _, token = await invited(people)
-    codes = [people.code("accept_invitation", "", token=token, password=GOOD) for _ in range(2)]
+    codes = [people.code("accept_invitation", "", link_token=token, password=GOOD) for _ in range(2)]
     assert sorted(await asyncio.gather(*codes)) == ["NOT_FOUND", "OK"]
 
 
@@ -47,8 +47,8 @@ async def test_a_new_invitation_ends_the_one_before(people: PeopleDesk) -> None:
     user_id, first = await invited(people)
     again, second = await invited(people)
     assert again == user_id
-    assert await people.code("accept_invitation", "", token=first, password=GOOD) == "NOT_FOUND"
-    assert await people.code("accept_invitation", "", token=second, password=GOOD) == "OK"
+    assert await people.code("accept_invitation", "", link_token=first, password=GOOD) == "NOT_FOUND"
+    assert await people.code("accept_invitation", "", link_token=second, password=GOOD) == "OK"
     assert await people.code("invite_user", email="ann@x.org", name="Ann") == "CONFLICT"
 
 
@@ -56,7 +56,7 @@ async def test_a_new_invitation_ends_the_one_before(people: PeopleDesk) -> None:
 async def test_an_invitation_ends_with_its_user(people: PeopleDesk, closed: str) -> None:
     user_id, token = await invited(people)
     await people.call(closed, user_id=user_id)
-    assert await people.code("accept_invitation", "", token=token, password=GOOD) == "NOT_FOUND"
+    assert await people.code("accept_invitation", "", link_token=token, password=GOOD) == "NOT_FOUND"
 
 
 async def test_the_answer_is_the_same_whoever_it_is(people: PeopleDesk) -> None:
@@ -86,15 +86,15 @@ async def test_who_asks_for_a_link_learns_nothing_and_the_link_goes_to_the_addre
             break
         await asyncio.sleep(0.02)
     assert [(link.user_id, link.email) for link in sent] == [("ann", "ann@x.org")]
-    assert (await people.call("reset_password", "", token=sent[0].secret, password=GOOD)).user_id == "ann"
-    assert await people.code("reset_password", "", token=sent[0].secret, password=GOOD) == "NOT_FOUND"
+    assert (await people.call("reset_password", "", link_token=sent[0].secret, password=GOOD)).user_id == "ann"
+    assert await people.code("reset_password", "", link_token=sent[0].secret, password=GOOD) == "NOT_FOUND"
 
 
 async def test_an_administrator_hands_a_link_over(people: PeopleDesk) -> None:
     await people.person("ann", "viewer", email="ann@x.org")
     made = await people.call("create_password_link", user_id="ann")
-    assert await people.code("accept_invitation", "", token=made.link_token, password=GOOD) == "NOT_FOUND"
-    assert await people.code("reset_password", "", token=made.link_token, password=GOOD) == "OK"
+    assert await people.code("accept_invitation", "", link_token=made.link_token, password=GOOD) == "NOT_FOUND"
+    assert await people.code("reset_password", "", link_token=made.link_token, password=GOOD) == "OK"
 
 
 @pytest.mark.parametrize("password", ["aaaaaaaaaaaaaaaa", "ann@example.org"])
@@ -103,20 +103,20 @@ async def test_a_password_that_is_no_secret_is_refused_and_the_link_still_works(
 ) -> None:
     await people.person("ann", "viewer", email="ann@example.org")
     made = await people.call("create_password_link", user_id="ann")
-    assert await people.code("reset_password", "", token=made.link_token, password=password) == "CONFLICT"
-    assert await people.code("reset_password", "", token=made.link_token, password=GOOD) == "OK"
+    assert await people.code("reset_password", "", link_token=made.link_token, password=password) == "CONFLICT"
+    assert await people.code("reset_password", "", link_token=made.link_token, password=GOOD) == "OK"
 
 
 async def test_a_tenant_demands_longer_passwords(people: PeopleDesk) -> None:
     await people.call("update_tenant", configuration={"min_password_chars": 30})
     made = await people.call("create_password_link", user_id="admin")
     with pytest.raises(Conflict, match="shorter than 30"):
-        await people.call("reset_password", "", token=made.link_token, password=GOOD)
+        await people.call("reset_password", "", link_token=made.link_token, password=GOOD)
 
 
 async def test_ones_own_password_is_changed_by_who_knows_it(people: PeopleDesk) -> None:
     made = await people.call("create_password_link", user_id="admin")
-    await people.call("reset_password", "", token=made.link_token, password=GOOD)
+    await people.call("reset_password", "", link_token=made.link_token, password=GOOD)
     session = await people.identity.admin.sessions.open("default", "admin", SignIn("app"), lifetime_s=60)
     new = {"new_password": GOOD + " staple"}
     assert await people.code("change_password", present_password="wrong one here", **new) == "UNAUTHENTICATED"
@@ -128,9 +128,9 @@ async def test_ones_own_password_is_changed_by_who_knows_it(people: PeopleDesk) 
 @pytest.mark.parametrize(
     ("tool", "arguments"),
     [
-        ("accept_invitation", {"token": "short", "password": GOOD}),
-        ("accept_invitation", {"token": UNKNOWN, "password": "short"}),
-        ("reset_password", {"token": UNKNOWN, "password": "p" * 257}),
+        ("accept_invitation", {"link_token": "short", "password": GOOD}),
+        ("accept_invitation", {"link_token": UNKNOWN, "password": "short"}),
+        ("reset_password", {"link_token": UNKNOWN, "password": "p" * 257}),
         ("reset_password", {"password": GOOD}),
         ("request_password_reset", {}),
         ("change_password", {"present_password": GOOD, "new_password": "short"}),
@@ -144,7 +144,7 @@ async def test_a_bad_request_is_refused(people: PeopleDesk, tool: str, arguments
 async def test_guesses_are_slowed_down_but_nobody_is_locked_out_of_where_they_sign_in(people: PeopleDesk) -> None:
     passwords, home, away = people.identity.admin.passwords, "192.0.2.7", "198.51.100.{}"
     made = await people.call("create_password_link", user_id="admin")
-    await people.call("reset_password", "", token=made.link_token, password=GOOD)
+    await people.call("reset_password", "", link_token=made.link_token, password=GOOD)
     await passwords.verify("default", "admin", GOOD, home)
 
     async def guess(address: str) -> str:

@@ -26,7 +26,7 @@ TOOLS: dict[str, dict[str, Any]] = {
     "get_agent_changes": {},
     "approve_agent_change": {"digest": ZEROS},
     "reject_agent_change": {"digest": ZEROS},
-    "set_agent_credential": {"kind": "bearer", "token": "t"},
+    "set_agent_credential": {"kind": "bearer", "bearer_token": "t"},
     "get_agent_rate_limit": {},
     "update_agent_rate_limit": {
         "max_requests_per_second": 1,
@@ -169,8 +169,8 @@ async def test_a_credential_goes_to_its_own_host_alone_and_a_users_own_comes_fir
         return bench.scripted.received[-1].headers.get("authorization", "")
 
     set_ = "set_agent_credential"
-    shown = await bench.desk.call(set_, agent_id=them, kind="bearer", token="everybodys")
-    await bench.desk.call(set_, agent_id=them, kind="bearer", token="vics-own", user_id="vic")
+    shown = await bench.desk.call(set_, agent_id=them, kind="bearer", bearer_token="everybodys")
+    await bench.desk.call(set_, agent_id=them, kind="bearer", bearer_token="vics-own", user_id="vic")
     assert "everybodys" not in shown.model_dump_json()
     assert (await sent_as(ADMIN), await sent_as(VIEWER)) == ("Bearer everybodys", "Bearer vics-own")
     moved = bench.scripted.url.replace("127.0.0.1", "localhost") + f"/{them}"

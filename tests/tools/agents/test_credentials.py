@@ -76,7 +76,7 @@ async def test_an_endpoint_that_gives_no_token_is_said_so_and_nothing_is_sent(be
 
 
 async def test_a_removed_credential_is_no_longer_sent(bench: Bench, them: str) -> None:
-    await bench.desk.call("set_agent_credential", agent_id=them, kind="bearer", token="old")
+    await bench.desk.call("set_agent_credential", agent_id=them, kind="bearer", bearer_token="old")
     assert await sent_by(bench, them, ADMIN) == "Bearer old"
     await bench.desk.call("set_agent_credential", agent_id=them, kind="none")
     assert await sent_by(bench, them, ADMIN) == ""
