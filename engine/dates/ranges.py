@@ -49,7 +49,8 @@ class Mention:
 class Found:
     """Everything that a text says about time.
 
-    grain: what it groups by (`by month`), said at `grain_at`. compares: the unit of a comparison without ranges of its own (`YoY`)."""
+    grain: what it groups by (`by month`), said at `grain_at`. compares: the unit of a comparison without ranges of its
+    own (`YoY`)."""
 
     mentions: tuple[Mention, ...] = ()
     grain: Unit | None = None

@@ -11,6 +11,7 @@ from core.settings import QuerySettings
 from engine.catalog.catalog import Catalog
 from engine.catalog.config import CatalogConfig
 from engine.catalog.warehouses import Warehouses
+from engine.lake.sites import Site
 from engine.lake.warehouse import Lake
 from engine.sql.run import SqlService, Statement
 from engine.store.db import Store
@@ -74,7 +75,7 @@ class Overtaken(Warehouses):
 
     looks = 0
 
-    def _read(self, tenant: str) -> tuple[Path, str]:
+    def _read(self, tenant: str) -> Site:
         self.looks += 1
         found = super()._read(tenant)
         self.forget(tenant)

@@ -47,9 +47,9 @@ async def test_tags_are_compared_as_http_says(rest: httpx.AsyncClient, tag: str,
 
 async def test_the_header_and_the_field_are_one(rest: httpx.AsyncClient) -> None:
     await rest.post("/v1/users", json={"email": "a@x.org", "name": "A", "user_id": "ann"})
-    both = {"json": {"name": "B", "expected_version": 1}}
-    assert (await rest.patch("/v1/users/ann", headers={"if-match": '"2"'}, **both)).status_code == 409
-    assert (await rest.patch("/v1/users/ann", headers={"if-match": '"1"'}, **both)).status_code == 200
+    change = {"name": "B", "expected_version": 1}
+    assert (await rest.patch("/v1/users/ann", headers={"if-match": '"2"'}, json=change)).status_code == 409
+    assert (await rest.patch("/v1/users/ann", headers={"if-match": '"1"'}, json=change)).status_code == 200
 
 
 async def test_what_has_no_version_cannot_depend_on_one(rest: httpx.AsyncClient) -> None:

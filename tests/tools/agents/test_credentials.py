@@ -38,7 +38,7 @@ async def sent_by(bench: Bench, agent_id: str, by: Any) -> str:
 async def test_client_credentials_are_exchanged_once_for_everybody(bench: Bench, them: str) -> None:
     endpoint = TokenEndpoint()
     url = bench.scripted.agent("token", endpoint)
-    secret = {"token_url": url, "oauth_client": "us", "oauth_secret": "s:1", "scope": "tools"}
+    secret: dict[str, Any] = {"token_url": url, "oauth_client": "us", "oauth_secret": "s:1", "scope": "tools"}
     await bench.desk.call("set_agent_credential", agent_id=them, kind="oauth2_client", **secret)
     found = {await sent_by(bench, them, ADMIN), await sent_by(bench, them, VIEWER)}
     assert found == {"Bearer fetched-1"} and len(endpoint.asked) == 1
@@ -66,7 +66,7 @@ async def test_an_endpoint_that_gives_no_token_is_said_so_and_nothing_is_sent(be
     endpoint = TokenEndpoint()
     endpoint.status = 400
     url = bench.scripted.agent("refuses", endpoint)
-    secret = {"token_url": url, "oauth_client": "us", "oauth_secret": "hidden"}
+    secret: dict[str, Any] = {"token_url": url, "oauth_client": "us", "oauth_secret": "hidden"}
     await bench.desk.call("set_agent_credential", agent_id=them, kind="oauth2_client", **secret)
     before = len([each for each in bench.scripted.received if each.path.endswith(them)])
     with pytest.raises(Unavailable, match="gives no token") as refused:

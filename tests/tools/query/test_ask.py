@@ -1,5 +1,7 @@
 """build_query_from_nl."""
 
+from typing import Any
+
 import pytest
 
 from core.errors import Conflict, InvalidArgument, NotFound, Unauthorized
@@ -42,6 +44,6 @@ async def test_refusals(call: Caller) -> None:
     "arguments",
     [{"natural_language": ""}, {"natural_language": "x" * 4001}, {"natural_language": "x", "current_date": "today"}],
 )
-async def test_bad_arguments(call: Caller, arguments: dict[str, str]) -> None:
+async def test_bad_arguments(call: Caller, arguments: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument):
         await call("build_query_from_nl", connection_id="shop", **arguments)

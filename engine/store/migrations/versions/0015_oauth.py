@@ -9,7 +9,7 @@ branch_labels = None
 depends_on = None
 
 
-def _text(name: str, length: int = 0) -> sa.Column:
+def _text(name: str, length: int = 0) -> "sa.Column[str]":
     return sa.Column(name, sa.String(length=length) if length else sa.Text(), nullable=False)
 
 
