@@ -102,6 +102,8 @@ def _issuer(path: Path, said: _Issuer, audience: str) -> Issuer:
     roles = {name: _names(given) for name, given in said.roles.items()}
     if any(SUPER_ADMIN in given for given in roles.values()):
         raise InvalidArgument(f"{path}: an external issuer can not give super_admin.")
+    if not (said.jwks_uri or said.client_id):
+        raise InvalidArgument(f"{path}: {said.issuer} has no jwks_uri, and no client_id to sign in there with.")
     strange = set(said.algorithms) - set(ASYMMETRIC)
     if strange or not said.algorithms:
         raise InvalidArgument(f"{path}: algorithms {sorted(strange)} are not accepted; use {', '.join(ASYMMETRIC)}.")
