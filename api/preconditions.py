@@ -11,9 +11,9 @@ from core.tool import Tool
 
 EXPECTED = "expected_version"
 VERSION = "version"
-TAG = r'^([*]|(W/)?"[!#-~]{0,64}")$'
+TAG = r'^([*]|(W/)?"[!#-~]{0,64}"|[0-9]{1,18})$'  # the quotes of a number may be missing
 _TAG = re.compile(TAG)
-_STRONG = re.compile(r'"([0-9]{1,18})"')
+_STRONG = re.compile(r'"?([0-9]{1,18})"?')
 
 
 @cache

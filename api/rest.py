@@ -53,7 +53,7 @@ def rest_app(
         ).encode()
 
     app.router.routes[:] = [
-        ToolRoutes(dispatcher.registry, ToolCalls(dispatcher).serve),
+        ToolRoutes(dispatcher.registry, ToolCalls(dispatcher).serve, extra_routes),
         *auth_routes(auth),
         *_document_routes(document),
         *extra_routes,

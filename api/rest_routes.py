@@ -1,10 +1,11 @@
 """Finds the tool of a method and path in a tree of segments, as fast with 200 tools as with two."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from starlette.routing import BaseRoute, Match
+from starlette.routing import Route as StarletteRoute
 from starlette.types import Receive, Scope, Send
 
 from api.errors import MethodNotAllowed, send_body
@@ -91,9 +92,10 @@ def _with_head(methods: Iterable[str]) -> list[str]:
 class ToolRoutes(BaseRoute):
     """All tools as one Starlette route; what it does not know is left to the routes after it."""
 
-    def __init__(self, registry: Registry, serve: Serve):
+    def __init__(self, registry: Registry, serve: Serve, beside: Sequence[BaseRoute] = ()):
         self._tree = RouteTree(registry)
         self._serve = serve
+        self._beside = [route for route in beside if isinstance(route, StarletteRoute)]  # other methods of our paths
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] != "http":
@@ -102,6 +104,7 @@ class ToolRoutes(BaseRoute):
         try:
             if scope["method"] == "OPTIONS":
                 methods = self._tree.methods(path)
+                methods = sorted({*methods, *self._methods_beside(scope)}) if methods else []
                 return (Match.FULL, {"headwater.found": methods}) if methods else (Match.NONE, {})
             return Match.FULL, {"headwater.found": self._tree.find(scope["method"], path)}
         except MethodNotAllowed as error:
@@ -110,6 +113,10 @@ class ToolRoutes(BaseRoute):
             return Match.FULL, {"headwater.found": error}
         except NotFound:
             return Match.NONE, {}
+
+    def _methods_beside(self, scope: Scope) -> set[str]:
+        path = str(scope["path"])
+        return {method for route in self._beside if route.path_regex.match(path) for method in route.methods or ()}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         found = scope["headwater.found"]

@@ -13,7 +13,7 @@ from api.content import answer
 from api.errors import error_body, error_headers, request_id_of, status_of
 from core.context import Principal
 from core.dispatch import Call, Dispatcher
-from core.errors import Conflict, PlatformError
+from core.errors import Conflict, InvalidArgument, NotFound, PlatformError
 from core.ports import Receiver
 
 FACE = "upload"  # so that the audit tells bytes from a look at the upload
@@ -29,6 +29,8 @@ def upload_routes(dispatcher: Dispatcher[Any], receiver: Receiver) -> list[Route
             principal = await sign_in(request)
             await dispatcher.call(Call("get_import_job", {"job_id": job_id}, FACE, request_id, principal=principal))
             return answer(request, await receiver.open_rejects(principal, job_id), dispatcher.stay(principal))
+        except InvalidArgument:
+            return refusal(request, NotFound(f"No import job {job_id[:64]!r}.", hint="list_import_jobs shows yours."))
         except PlatformError as error:
             return refusal(request, error)
 

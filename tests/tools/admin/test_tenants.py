@@ -22,7 +22,9 @@ async def test_a_tenant_is_founded_with_its_administrator(people: PeopleDesk) ->
         "create_tenant", "super_admin", name="Acme", tenant_id="acme", admin_email="ann@acme.org", admin_name="Ann"
     )
     assert (made.id, made.name, made.tier, made.status, made.archived_at) == ("acme", "Acme", "free", "active", None)
-    account = await people.call("accept_invitation", "", link_token=made.invitation_token, password="correct horse battery")
+    account = await people.call(
+        "accept_invitation", "", link_token=made.invitation_token, password="correct horse battery"
+    )
     assert (account.tenant_id, account.email, account.name) == ("acme", "ann@acme.org", "Ann")
     ann = f"{account.user_id}@acme"
     changed = await people.call("update_tenant", ann, name="Acme Inc", configuration={"invitation_days": 2})

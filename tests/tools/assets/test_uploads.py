@@ -103,3 +103,15 @@ async def test_names_that_are_paths_are_refused(shop: Shop) -> None:
     for name in ("", "a/b", "..\\x", "a\n", "x" * 256):
         with pytest.raises(InvalidArgument):
             await shop.call("create_upload", name=name, size_bytes=1)
+
+
+async def test_the_path_tells_of_its_methods_and_odd_ids_of_imports_are_none(shop: Shop) -> None:
+    token = await shop.platform.engine.identity.mint(subject="ada")
+    transport = httpx.ASGITransport(rest_face(shop.platform), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        told = await client.options("/v1/uploads/up_1")
+        assert told.headers["allow"] == "GET, HEAD, OPTIONS, PUT"
+        headers = {"authorization": f"Bearer {token}"}
+        for job_id in ("0" * 65, "job_unknown"):
+            answer = await client.get(f"/v1/import-jobs/{job_id}/rejects", headers=headers)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NOT_FOUND")
