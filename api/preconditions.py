@@ -41,12 +41,12 @@ def tag_of(tool: Tool, result: BaseModel) -> list[tuple[bytes, bytes]]:
     return [(b"etag", f'"{getattr(result, VERSION)}"'.encode())]
 
 
-def expected_of(tool: Tool, if_match: str) -> dict[str, str]:
+def expected_of(tool: Tool, if_match: str | None) -> dict[str, str]:
     """The version that `If-Match` names, as an argument of the tool.
 
     Raises InvalidArgument where the header names none, Conflict where what it names can not be."""
     field = expected_field(tool)
-    if not if_match or (not field and tool.effect == "read"):
+    if if_match is None or (not field and tool.effect == "read"):
         return {}
     if not _TAG.fullmatch(if_match.strip()):
         raise InvalidArgument("If-Match does not name one version.", hint="Send the ETag that you read.")

@@ -93,7 +93,7 @@ def _read_call(
     if CURSOR in tool.request.model_fields and _EVENT_ID.fullmatch(last_event):
         sent, taken = replace(sent, path={**sent.path, CURSOR: last_event}), taken | {CURSOR}
     try:
-        expected = expected_of(tool, headers.get(b"if-match", ""))
+        expected = expected_of(tool, headers.get(b"if-match"))
         sent = replace(sent, path={**sent.path, **expected}) if expected else sent
         if b"idempotency-key" in headers and not _KEY.fullmatch(key):
             raise InvalidArgument("Idempotency-Key is not 1 to 255 visible ASCII characters.", hint="Send a UUID.")
