@@ -48,6 +48,11 @@ def upload_routes(dispatcher: Dispatcher[Any], receiver: Receiver) -> list[Route
             start, size, total = read_content_range(request.headers.get("content-range", ""))
             with dispatcher.stay(principal):
                 found = await receiver.receive(principal, upload_id, start, _exactly(request, size), total=total)
+        except InvalidArgument:  # ids of other lengths are none
+            return refusal(
+                request,
+                NotFound(f"No upload {upload_id[:64]!r}.", hint="create_upload makes one; they go after two days."),
+            )
         except PlatformError as error:
             return refusal(request, error)
         body = {"upload_id": upload_id, "received_bytes": found.received_bytes}

@@ -112,6 +112,8 @@ async def test_the_path_tells_of_its_methods_and_odd_ids_of_imports_are_none(sho
         told = await client.options("/v1/uploads/up_1")
         assert told.headers["allow"] == "GET, HEAD, OPTIONS, PUT"
         headers = {"authorization": f"Bearer {token}"}
+        sent = await client.put(f"/v1/uploads/{'0' * 65}", content=b"x", headers=headers)
+        assert (sent.status_code, sent.json()["error"]["code"]) == (404, "NOT_FOUND")
         for job_id in ("0" * 65, "job_unknown"):
             answer = await client.get(f"/v1/import-jobs/{job_id}/rejects", headers=headers)
             assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NOT_FOUND")
