@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from engine.dates.calendar import Calendar
+from engine.dates.ranges import Mention
 from engine.planner.elements import Element, elements_of
 from engine.planner.intent import Intent
 from engine.planner.linking import Linker
@@ -39,7 +40,7 @@ def plan(question: str, schema: Schema, now: datetime, calendar: Calendar | None
     elements, dates = elements_of(question, Linker(schema, table), table, now, calendar or Calendar())
     intent = read_intent(elements, dates, schema, table)
     unexplained = tuple(element.text for element in elements if _is_unexplained(element, table))
-    conventions = tuple(item.range.convention for item in dates.mentions if item.range.convention)
+    conventions = tuple(_as_read(question, item) for item in dates.mentions)
     try:
         written = write(intent, schema)
     except Impossible as error:
@@ -54,6 +55,16 @@ def plan(question: str, schema: Schema, now: datetime, calendar: Calendar | None
     if confidence < LEAST_CONFIDENCE:
         return Planned(None, confidence, said, unexplained, conventions, intent)
     return Planned(written.definition, confidence, said, unexplained, conventions, intent)
+
+
+def _as_read(question: str, said: Mention) -> str:
+    """A phrase about time, its half-open range, and the convention where there is a choice."""
+    start, end = (
+        moment.isoformat(sep=" ").removesuffix(" 00:00:00") if moment else ""
+        for moment in (said.range.start, said.range.end)
+    )
+    convention = f" ({said.range.convention})" if said.range.convention else ""
+    return f"{question[said.start : said.end]}: [{start}, {end}){convention}"
 
 
 def _is_verb(word: str, table: Cues) -> bool:

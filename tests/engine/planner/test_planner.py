@@ -146,6 +146,12 @@ def test_what_the_data_cannot_answer_is_declined(question: str) -> None:
     assert sql_of(question).startswith("declined") or "customers" in question
 
 
+def test_how_a_time_was_read_is_told_also_where_there_was_no_choice() -> None:
+    assert plan("orders in July 2026", shop(), NOW).conventions == ("July 2026: [2026-07-01, 2026-08-01)",)
+    (rolling,) = plan("orders of the last 7 days", shop(), NOW).conventions
+    assert rolling.startswith("the last 7 days: [2026-11-14, 2026-11-22) (from 2026-11-14")
+
+
 def test_joins_that_repeat_what_is_counted_count_by_key() -> None:
     sql = sql_of("How many orders contain products of the category Toys?")
     assert "count(DISTINCT t0.id)" in sql
