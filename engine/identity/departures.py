@@ -2,16 +2,18 @@
 
 from sqlalchemy import Connection, delete, update
 
-from engine.store.tables import one_time_links, sessions, tokens
+from engine.store.tables import one_time_links, sessions, tokens, users
 
 
 def end_access(connection: Connection, tenant: str, subject: str, now: float) -> None:
-    """Revoke every personal token and session, and forget every link."""
+    """Revoke every personal token and session, forget every link; tokens that nobody keeps a list of are over too."""
     own_tokens = (tokens.c.tenant_id == tenant, tokens.c.subject == subject, tokens.c.revoked_at.is_(None))
     connection.execute(update(tokens).where(*own_tokens).values(revoked_at=now))
     end_sessions(connection, tenant, subject, now)
     own_links = (one_time_links.c.tenant_id == tenant, one_time_links.c.user_id == subject)
     connection.execute(delete(one_time_links).where(*own_links))
+    own = (users.c.tenant_id == tenant, users.c.user_id == subject)
+    connection.execute(update(users).where(*own).values(access_ended_at=now))
 
 
 def end_sessions(connection: Connection, tenant: str, subject: str, now: float) -> None:

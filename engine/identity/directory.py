@@ -127,7 +127,8 @@ class Directory:
 
     async def deactivate_user(self, tenant: str, user_id: str) -> None:
         """From now on (2 s at most) nothing that this user holds lets anybody in."""
-        await self._change(tenant, update(users).where(*_user(tenant, user_id)).values(deactivated_at=self._clock()))
+        values = {"deactivated_at": self._clock(), "access_ended_at": self._clock()}
+        await self._change(tenant, update(users).where(*_user(tenant, user_id)).values(values))
 
     async def reactivate_user(self, tenant: str, user_id: str) -> None:
         await self._change(tenant, update(users).where(*_user(tenant, user_id)).values(deactivated_at=None))

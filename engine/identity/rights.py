@@ -6,7 +6,7 @@ whether anything that is cached about the tenant still holds."""
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from sqlalchemy import Connection, case, select
@@ -37,6 +37,7 @@ class Subject:
     permissions: frozenset[str]
     attributes: Mapping[str, str]
     created_at: float
+    ended_at: float = 0.0  # when it was let go last: no token from before works again
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class Rights:
         user = connection.execute(
             select(
                 *(users.c.roles, users.c.attributes, users.c.created_at),
-                *(users.c.deactivated_at, users.c.deleted_at, users.c.invited_at),
+                *(users.c.deactivated_at, users.c.deleted_at, users.c.invited_at, users.c.access_ended_at),
             ).where(users.c.tenant_id == tenant, users.c.user_id == subject)
         ).first()
         if user is not None:
@@ -129,9 +130,10 @@ class Rights:
 
     def _from_row(self, connection: Connection, kind: Kind, tenant: str, subject: str, row: Any) -> Subject:
         attributes = json.loads(row.attributes) if kind == "user" else {}
-        return self._subject(
+        found = self._subject(
             connection, kind, tenant, subject, roles=json.loads(row.roles), attributes=attributes, at=row.created_at
         )
+        return replace(found, ended_at=row.access_ended_at or 0.0) if kind == "user" else found
 
     def _subject(
         self,

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from typing import Any
 
 from core.context import Principal
 from core.errors import NotFound, PlatformError, Unauthenticated
@@ -147,6 +148,7 @@ class Verifier:
         standing = await self._standing(text_claim(claims, "tenant", max_chars=64), subject)
         if standing.subject.kind != kind or claims["iat"] < standing.subject.created_at - LEEWAY_S:
             raise TokenRefused("the token belongs to an earlier owner of that id")
+        _check_not_ended(standing, claims)
         until = min(standing.fresh_until, claims["exp"] + LEEWAY_S)
         if "sid" in claims:
             return await self._in_session(standing, text_claim(claims, "sid", max_chars=64)), until
@@ -172,6 +174,7 @@ class Verifier:
         standing = await self._standing(issuer.tenant, user_id)
         if SUPER_ADMIN in standing.subject.roles:
             raise TokenRefused("an external issuer can not speak for a super_admin")
+        _check_not_ended(standing, claims)
         principal = principal_from(standing, via="external", credential_id=issuer.expected.issuer[:64])
         return principal, min(standing.fresh_until, claims["exp"] + LEEWAY_S)
 
@@ -211,6 +214,12 @@ def principal_from(
         credential_id=credential_id,
         attributes=subject.attributes,
     )
+
+
+def _check_not_ended(standing: Standing, claims: Mapping[str, Any]) -> None:
+    """Whoever was let go and taken in again gets nothing back that was issued before."""
+    if claims["iat"] < standing.subject.ended_at:
+        raise TokenRefused("the token is from before its owner was let go")
 
 
 def _kid(parsed: Parsed) -> str:

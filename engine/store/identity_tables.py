@@ -45,6 +45,7 @@ users = Table(
     Column("email_key", Name, nullable=False, server_default=""),  # equal for addresses that mean the same
     Column("login_key", Name, nullable=False, server_default=""),  # the name that a directory knows the user by
     Column("profile", Text, nullable=False, server_default="{}"),  # JSON: what a directory says about the user
+    Column("access_ended_at", Float),  # the last time it was deactivated or deleted: no token from before works again
 )
 Index("ix_user_external", users.c.tenant_id, users.c.issuer, users.c.external_subject)
 Index("ix_user_email_key", users.c.tenant_id, users.c.email_key)

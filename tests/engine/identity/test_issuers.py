@@ -83,6 +83,13 @@ async def test_an_external_user_can_be_deactivated_and_has_rights_for_jobs(outsi
     assert await outside.is_refused(outside.token())
     with pytest.raises(Unauthorized):
         await outside.identity.principal_of("acme", caller.subject, "external")
+    earlier = outside.token()
+    outside.world.clock.advance(1)
+    await outside.world.identity.directory.deactivate_user("acme", caller.subject)
+    await outside.world.identity.directory.reactivate_user("acme", caller.subject)
+    outside.world.clock.advance(2)
+    assert await outside.is_refused(earlier)
+    assert not await outside.is_refused(outside.token())
 
 
 @on_both_stores

@@ -51,6 +51,22 @@ async def test_who_is_gone_is_out_within_two_seconds_in_every_process(world: Wor
 
 
 @on_both_stores
+async def test_who_is_let_in_again_gets_no_earlier_token_back(world: World) -> None:
+    owner, people = await world.identity.local_owner(), world.identity.admin.people
+    for user_id in ("ann", "bob"):
+        await world.identity.directory.create_user("default", user_id=user_id, roles=["viewer"])
+    earlier = [await world.identity.mint(subject=user_id) for user_id in ("ann", "bob")]
+    world.clock.advance(1)
+    await people.set_active(owner, "ann", is_active=False)
+    await people.delete(owner, "bob")
+    world.clock.advance(5)
+    await people.set_active(owner, "ann", is_active=True)
+    await people.restore(owner, "bob")
+    assert [await refused(world.identity, token) for token in earlier] == [True, True]
+    assert (await world.identity.verify(await world.identity.mint(subject="ann"))).subject == "ann"
+
+
+@on_both_stores
 async def test_a_role_of_the_tenants_own_counts_in_that_tenant_alone(world: World) -> None:
     people = world.identity.directory
     await people.create_tenant("Acme", tenant_id="acme")
