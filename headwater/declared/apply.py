@@ -50,9 +50,11 @@ async def asking(settings: Settings, server: str | None, token: str | None) -> A
     from headwater.local import call_once, opened, registry
 
     if server:
+        from headwater.login import logins_file, stored_token  # lazily: the outbound client
         from headwater.remote import Server
 
-        there = Server(server, token or "", settings.egress)
+        held = token or await stored_token(server, file=logins_file())
+        there = Server(server, held, settings.egress)
 
         async def far(tool: str, arguments: Any) -> dict[str, Any]:
             return _taken(await there.call(registry().get(tool), dict(arguments), Options()))

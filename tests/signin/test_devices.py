@@ -7,7 +7,10 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 
+from core.settings import Settings
+from headwater.declared.apply import asking
 from headwater.login import read_logins, sign_in, sign_out, stored_token
 from tests.faces.served import Served
 from tests.headwater.processes import headwater
@@ -33,12 +36,17 @@ async def logged_in(house: Served, file: Path, button: str = "allow") -> None:
     await waiting
 
 
-async def test_login_keeps_tokens_that_commands_use_and_renew(house: Served, tmp_path: Path) -> None:
+async def test_login_keeps_tokens_that_commands_use_and_renew(
+    house: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file, server = tmp_path / "headwater" / "logins.json", house.url("rest")
     await logged_in(house, file)
     assert file.stat().st_mode & 0o777 == 0o600
     said = headwater("get-current-user", "--server", server, "--json", XDG_CONFIG_HOME=str(tmp_path))
     assert said.json()["id"] == "ann", said
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    async with asking(Settings(), server, None) as ask:  # as `headwater apply` and `export` do
+        assert (await ask("get_current_user", {}))["id"] == "ann"
     kept = read_logins(file)
     kept[server]["until"] = time.time()
     file.write_text(json.dumps(kept))
