@@ -15,7 +15,7 @@ from engine.agents.live import Live
 from engine.agents.mcp_client import NAMED, READS, header_value
 from engine.agents.pins import differs
 from engine.agents.registry import MCP
-from engine.agents.routing import check_pinned
+from engine.agents.routing import NotOffered, check_pinned
 from engine.agents.upstream import MAX_ANSWER_BYTES, MAX_STREAM_BYTES, Outgoing
 from engine.egress.client import Incoming
 from gateway.door import About, Arrived, CallerLeft, Door, Reply, keep_whole, parse_envelope
@@ -112,13 +112,18 @@ class McpDoor:
 def refuse(reply: Reply, error: PlatformError, scope: Scope, rpc_id: Any) -> None:
     """Answer with an error: in JSON-RPC, and with the HTTP status that clients go by."""
     reply.request_id = reply.request_id or scope.get("headwater.request_id", "")
-    reply.status = STATUS[error.code] if rpc_id is None or error.code not in ("CONFLICT", "UNAVAILABLE") else 200
+    reply.status = 200 if rpc_id is not None and _is_answer(error) else STATUS[error.code]
     token_was_sent = any(name == b"authorization" for name, _ in scope["headers"])
     reply.headers = {"content-type": "application/json", **headers_of(error, token_was_sent=token_was_sent)}
     if "www-authenticate" in reply.headers and _ADDRESS.fullmatch(scope.get("headwater.base", "")):
         where = f"{scope['headwater.base']}/.well-known/oauth-protected-resource{scope['path'].rstrip('/')}"
         reply.headers["www-authenticate"] += f', resource_metadata="{where}"'
     reply.body = mcp_error(error, rpc_id, reply.request_id)
+
+
+def _is_answer(error: PlatformError) -> bool:
+    """Whether an error answers the request. A 404 would tell clients that their session is gone, not that a tool is."""
+    return error.code in ("CONFLICT", "UNAVAILABLE") or isinstance(error, NotOffered)
 
 
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9._:/\[\]-]{1,500}")

@@ -2,7 +2,7 @@
 # Our own long tests, then conformance suites that we did not write, on a running demo. What needs data from outside the
 # repository is skipped, and said so, where that is missing: HEADWATER_JUDGES (default ../shared/judges), HEADWATER_ATTACKS,
 # HEADWATER_EVALS. JUDGE_FUZZ_SECONDS is 600 unless told, JUDGE_TABLE_SECONDS 300.
-# usage: tests/judge.sh [attacks|differential|mutations|lives|fuzz|tables|gold|gateway|slow|mcp|inspector|buf|grpc|grpc-web|schemathesis ...]
+# usage: tests/judge.sh [attacks|differential|mutations|lives|fuzz|tables|gold|gateway|slow|mcp|mcp-gateway|inspector|buf|grpc|grpc-web|schemathesis ...]
 #        all of them when none is named
 set -u
 cd "$(dirname "$0")/.."
@@ -14,7 +14,7 @@ run() { echo "== $1"; shift; "$@" || failed=1; }
 slow() { .venv/bin/pytest -q -n 2 --dist worksteal -m slow "$@"; }
 
 others=
-for name in ${*:-attacks differential mutations fuzz tables gold slow mcp inspector buf grpc grpc-web schemathesis}; do
+for name in ${*:-attacks differential mutations fuzz tables gold slow mcp mcp-gateway inspector buf grpc grpc-web schemathesis}; do
   case $name in
     attacks) run "Attacks through every door" .venv/bin/python -m tests.hostile.attacks "$attacks" ;;
     differential) run "Governed answers beside a filtered copy" slow tests/differential ;;
@@ -54,6 +54,7 @@ mkdir -p "$proto/headwater/v1" && cp headwater/v1/headwater.proto "$proto/headwa
 for name in $others; do
   case $name in
     mcp) run "MCP conformance, core scenarios" env MCP_MODE=core bash "$judges/mcp-conformance.sh" "$mcp" "$(token viewer)" ;;
+    mcp-gateway) run "MCP conformance, through the gateway" bash tests/gateway/conformance.sh "$judges" ;;
     inspector) run "MCP Inspector" env MCP_LOAD=200 bash "$judges/mcp-inspector.sh" "$mcp" "$(token viewer)" list_tables '{}' flights ;;
     buf) run "buf lint" bash "$judges/buf.sh" "$proto" ;;
     grpc) run "gRPC" bash "$judges/grpcurl.sh" "$grpc" "$(token viewer)" "$list" '{}' flights ;;

@@ -114,10 +114,14 @@ class Routing:
         return result
 
 
+class NotOffered(NotFound):
+    """An agent that is there offers nothing by that name."""
+
+
 def check_pinned(live: Live, part: str, name: str) -> None:
-    """Only what was approved can be called. Raises NotFound."""
+    """Only what was approved can be called. Raises NotOffered."""
     if (part, name) not in live.pinned.parts:
-        raise NotFound(f"The agent has no {part} {name[:64]!r}.", hint="get_agent_tools lists them.")
+        raise NotOffered(f"The agent has no {part} {name[:64]!r}.", hint="get_agent_tools lists them.")
 
 
 def _mcp_request(message: Mapping[str, Any], live: Live) -> tuple[str, dict[str, Any]]:

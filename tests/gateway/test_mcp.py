@@ -105,7 +105,8 @@ async def test_input_required_is_passed_through(house: House) -> None:
 
 
 async def test_only_what_was_approved_can_be_called(house: House) -> None:
-    _, refused = await ask(house, "/mcp/agents/weather", "tools/call", name="drop_everything", arguments={})
+    status, refused = await ask(house, "/mcp/agents/weather", "tools/call", name="drop_everything", arguments={})
+    assert status == 200  # a 404 would say that the session is gone
     assert refused["error"]["data"]["error"]["code"] == "NOT_FOUND"
 
 
