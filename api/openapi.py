@@ -12,7 +12,7 @@ from api.openapi_errors import (
 )
 from api.openapi_schemas import BY_SKIP, Schema, Schemas
 from api.preconditions import TAG, expected_field, has_tag
-from api.rest_calls import MAX_WAIT_S
+from api.rest_calls import MAX_WAIT_S, OPERATE
 from api.streams import ARROW, ARROW_FIELD, SSE
 from core.dispatch import DEFAULT_WAIT_S
 from core.jobs import Job
@@ -59,7 +59,13 @@ def openapi_document(registry: Registry, *, version: str, public_url: str = "") 
                     "type": "http",
                     "scheme": "bearer",
                     "description": "A token from `POST /auth/token`, `headwater token` or `create_token`.",
-                }
+                },
+                "internal": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "X-Internal-Token",
+                    "description": "The same token, as schedulers of the platform's operator send it.",
+                },
             },
         },
     }
@@ -102,6 +108,8 @@ def _operation(tool: Tool, route: Route, schemas: Schemas, operation_id: str) ->
     operation["responses"] = {**_responses(tool, schemas), **error_responses(tool, has_body=has_body)}
     if tool.needs == ANYONE:
         operation["security"] = []
+    if tool.needs == OPERATE:
+        operation["security"] = [{"bearer": []}, {"internal": []}]
     return operation
 
 

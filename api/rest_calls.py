@@ -36,6 +36,7 @@ class ClientLeft(Cancelled):
     """The client went away before it was answered."""
 
 
+OPERATE = "platform.operate"
 PATIENCE_S = 30.0  # for a body; a client that never sends it would hold its connection
 
 
@@ -47,7 +48,7 @@ class ToolCalls:
 
     async def serve(self, tool: Tool, path: dict[str, str], scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        token = bearer(headers.get(b"authorization", ""))
+        token = bearer(headers.get(b"authorization", "")) or _internal(tool, headers)
         try:
             if token is None and tool.needs != ANYONE:
                 await self._refuse_stranger(tool, scope)  # before the body is read
@@ -148,6 +149,11 @@ def _picture(tool: Tool, accept: str) -> tuple[str, str] | None:
     accept = accept.lower()
     found = pictures(tool.result) if "image/" in accept and "application/json" not in accept else {}
     return next(((name, kind) for name, kind in found.items() if kind in accept or "image/*" in accept), None)
+
+
+def _internal(tool: Tool, headers: dict[bytes, str]) -> str | None:
+    """Schedulers outside send their token so; it is one like any other, and never part of a URL."""
+    return headers.get(b"x-internal-token", "").strip() or None if tool.needs == OPERATE else None
 
 
 def bearer(authorization: str) -> str | None:

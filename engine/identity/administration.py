@@ -1,8 +1,9 @@
 """The desks of administrators: people, tenants, roles, clients, passwords and sessions, over one set of rules."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from engine.identity.auth_file import FileClient
 from engine.identity.brakes import Brakes
 from engine.identity.clientbook import ClientBook
 from engine.identity.directory import Directory
@@ -28,6 +29,7 @@ class Ground:
     directory: Directory
     load: Load
     changed: Callable[[str], None]
+    file_clients: Mapping[str, FileClient]
     clock: Callable[[], float]
     new_id: Callable[[], str]
 
@@ -61,7 +63,13 @@ def open_administration(ground: Ground, *, guesses_per_minute: int) -> Administr
         tenants=Tenants(store=store, vault=ground.vault, grants=grants, changed=changed, clock=clock, new_id=new_id),
         roles=RoleBook(store=store, grants=grants, changed=changed, clock=clock),
         clients=ClientBook(
-            store=store, directory=ground.directory, grants=grants, changed=changed, clock=clock, new_id=new_id
+            store=store,
+            directory=ground.directory,
+            grants=grants,
+            changed=changed,
+            from_file=ground.file_clients,
+            clock=clock,
+            new_id=new_id,
         ),
         passwords=Passwords(
             store=store,

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from core.context import Principal
 from core.errors import Conflict, NotFound
+from engine.identity.auth_file import FileClient
 from engine.identity.departures import end_access
 from engine.identity.directory import Directory, checked_id, touch_tenant
 from engine.identity.grants import Giver, Grants, canonical_roles, check_version, read_roles
@@ -26,17 +27,27 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A client without its secret."""
+    """A client without its secret. What stands in `auth_clients.yml` is changed there alone."""
 
     client_id: str
     name: str
     description: str
     roles: frozenset[str]
-    created_at: float
+    created_at: float | None
     updated_at: float | None
     rotated_at: float | None
     previous_until: float | None
     version: int
+    is_from_file: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What to change of a client; None stays."""
+
+    name: str | None = None
+    description: str | None = None
+    roles: Sequence[str] | None = None
 
 
 class ClientBook:
@@ -49,10 +60,12 @@ class ClientBook:
         directory: Directory,
         grants: Grants,
         changed: Callable[[str], None],
+        from_file: Mapping[str, FileClient],
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: uuid4().hex,
     ):
         self._store = store
+        self._from_file = from_file
         self._directory = directory
         self._grants = grants
         self._changed = changed
@@ -60,19 +73,22 @@ class ClientBook:
         self._new_id = new_id
 
     async def listing(self, by: Principal, *, offset: int = 0, size: int = 100) -> tuple[Sequence[Client], int]:
-        """Clients that were not deleted, by age, and how many there are."""
+        """Clients that were not deleted, by age, then those of the file, and how many there are."""
         where = (C.tenant_id == by.tenant, C.disabled_at.is_(None))
+        listed = [_shown(client) for _, client in sorted(self._from_file.items()) if client.tenant == by.tenant]
 
         def work(connection: Connection) -> tuple[Sequence[Client], int]:
             total = connection.scalar(select(func.count()).select_from(clients).where(*where)) or 0
             order = select(clients).where(*where).order_by(C.created_at, C.client_id).offset(offset).limit(size)
-            return [_read(row) for row in connection.execute(order).mappings()], total
+            found = [_read(row) for row in connection.execute(order).mappings()]
+            first = max(0, offset - total)
+            return [*found, *listed[first : first + size - len(found)]], total + len(listed)
 
         return await self._store.read(work)
 
     async def get(self, by: Principal, client_id: str) -> Client:
         """Raises NotFound."""
-        return await self._store.read(lambda connection: _find(connection, by.tenant, client_id))
+        return await self._store.read(lambda connection: self._find(connection, by.tenant, client_id))
 
     async def create(
         self, by: Principal, name: str, *, roles: Sequence[str], client_id: str = "", description: str = ""
@@ -96,9 +112,31 @@ class ClientBook:
                 "created_at": self._clock(),
             }
             connection.execute(insert(clients).values(row))
-            return _find(connection, by.tenant, chosen)
+            return self._stored(connection, by.tenant, chosen)
 
         return await self._write(by, work), secret
+
+    async def update(self, by: Principal, client_id: str, change: Change, *, expected: int | None = None) -> Client:
+        """Rename, describe, or give other roles, which hold within 2 s. Raises NotFound, Unauthorized, Conflict."""
+
+        def work(connection: Connection, giver: Giver) -> Client:
+            found = self._stored(connection, by.tenant, client_id)
+            check_version(expected, found.version, "The client")
+            values: dict[str, Any] = {"updated_at": self._clock(), "version": found.version + 1}
+            if change.name is not None:
+                shown = checked_name(change.name, "a client")
+                self._check_name_free(connection, by.tenant, shown, but=client_id)
+                values |= {"name": shown, "name_key": name_key(shown)}
+            if change.description is not None:
+                values["description"] = change.description
+            if change.roles is not None:
+                after = canonical_roles(change.roles)
+                giver.check_new_roles(connection, by.tenant, client_id, before=found.roles, after=after)
+                values["roles"] = json.dumps(sorted(after))
+            connection.execute(update(clients).where(*_where(by.tenant, client_id)).values(values))
+            return self._stored(connection, by.tenant, client_id)
+
+        return await self._write(by, work)
 
     async def rotate(
         self, by: Principal, client_id: str, *, overlap_hours: float, expected: int | None = None
@@ -109,7 +147,7 @@ class ClientBook:
         secret = new_client_secret()
 
         def work(connection: Connection, giver: Giver) -> Client:
-            found = _find(connection, by.tenant, client_id)
+            found = self._stored(connection, by.tenant, client_id)
             check_version(expected, found.version, "The client")
             giver.check_above(connection, by.tenant, found.roles)
             now = self._clock()
@@ -122,7 +160,7 @@ class ClientBook:
                 "version": found.version + 1,
             }
             connection.execute(update(clients).where(*_where(by.tenant, client_id)).values(values))
-            return _find(connection, by.tenant, client_id)
+            return self._stored(connection, by.tenant, client_id)
 
         return await self._write(by, work), secret
 
@@ -130,7 +168,7 @@ class ClientBook:
         """From now on (2 s at most) the client is out, with all its tokens. Raises NotFound, Unauthorized."""
 
         def work(connection: Connection, giver: Giver) -> None:
-            found = _find(connection, by.tenant, client_id)
+            found = self._stored(connection, by.tenant, client_id)
             giver.check_above(connection, by.tenant, found.roles)
             now = self._clock()
             connection.execute(update(clients).where(*_where(by.tenant, client_id)).values(disabled_at=now))
@@ -138,8 +176,27 @@ class ClientBook:
 
         await self._write(by, work)
 
-    def _check_name_free(self, connection: Connection, tenant: str, name: str) -> None:
+    def _find(self, connection: Connection, tenant: str, client_id: str) -> Client:
+        from_file = self._from_file.get(client_id)
+        if from_file is not None and from_file.tenant == tenant:
+            return _shown(from_file)
+        where = (*_where(tenant, client_id), C.disabled_at.is_(None))
+        row = connection.execute(select(clients).where(*where)).mappings().first()
+        if row is None:
+            raise NotFound(f"No client {client_id[:64]!r}.", hint="list_clients shows the clients.")
+        return _read(row)
+
+    def _stored(self, connection: Connection, tenant: str, client_id: str) -> Client:
+        found = self._find(connection, tenant, client_id)
+        if found.is_from_file:
+            raise Conflict(
+                f"{client_id} stands in auth_clients.yml.", hint="It is changed there, by the operator of the server."
+            )
+        return found
+
+    def _check_name_free(self, connection: Connection, tenant: str, name: str, *, but: str = "") -> None:
         taken = select(C.client_id).where(C.tenant_id == tenant, C.name_key == name_key(name), C.disabled_at.is_(None))
+        taken = taken.where(C.client_id != but)
         if connection.scalar(taken.limit(1)) is not None:
             raise Conflict("Another client has that name, or one that looks like it.", hint="Choose another name.")
 
@@ -158,14 +215,6 @@ def _where(tenant: str, client_id: str) -> tuple[Any, Any]:
     return C.tenant_id == tenant, C.client_id == client_id
 
 
-def _find(connection: Connection, tenant: str, client_id: str) -> Client:
-    where = (*_where(tenant, client_id), C.disabled_at.is_(None))
-    row = connection.execute(select(clients).where(*where)).mappings().first()
-    if row is None:
-        raise NotFound(f"No client {client_id[:64]!r}.", hint="list_clients shows the clients.")
-    return _read(row)
-
-
 def _read(row: RowMapping) -> Client:
     return Client(
         client_id=row["client_id"],
@@ -177,4 +226,19 @@ def _read(row: RowMapping) -> Client:
         rotated_at=row["rotated_at"],
         previous_until=row["previous_until"],
         version=row["version"],
+    )
+
+
+def _shown(client: FileClient) -> Client:
+    return Client(
+        client_id=client.client_id,
+        name=client.client_id,
+        description="",
+        roles=client.roles,
+        created_at=None,
+        updated_at=None,
+        rotated_at=None,
+        previous_until=None,
+        version=1,
+        is_from_file=True,
     )

@@ -82,7 +82,8 @@ class Identity:
         self.directory = Directory(
             store=store, vault=vault, reserved_ids=frozenset(self._auth_file.clients), clock=clock, new_id=new_id
         )
-        ground = Ground(store, vault, self.directory, self._rights.load_now, self._forget, clock, new_id)
+        file_clients = self._auth_file.clients
+        ground = Ground(store, vault, self.directory, self._rights.load_now, self._forget, file_clients, clock, new_id)
         self.admin = open_administration(ground, guesses_per_minute=settings.guesses_per_minute)
         self.presence = Presence(self.check_present)
         self._sign_in = self._open_sign_in(settings)

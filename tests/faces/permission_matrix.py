@@ -93,7 +93,7 @@ NEEDS = {
         "list_users create_user get_user update_user delete_user restore_user deactivate_user"
         " update_user_role invite_user list_roles create_role update_role delete_role assign_role revoke_role"
         " create_client list_clients rotate_client_secret delete_client reactivate_user create_password_link"
-        " get_role get_client"
+        " get_role get_client update_client"
     ),
     "policies.manage": (
         "list_policies get_policy create_policy update_policy delete_policy test_policy explain_access"

@@ -11,7 +11,7 @@ from core.tool import Empty, tool
 from engine.context import Ctx
 from engine.identity import clientbook
 from engine.identity.names import SEEN
-from tools.admin.users import EXPECTED, ID, maybe, moment
+from tools.admin.users import EXPECTED, ID, maybe
 
 SECRET = "The secret, shown this once."  # noqa: S105
 
@@ -39,6 +39,17 @@ class ClientRef(Model):
     )
 
 
+class UpdateClient(ClientRef):
+    """What to change; what is left out stays."""
+
+    name: str | None = Field(None, min_length=1, max_length=255, pattern=SEEN, description="What it is.")
+    roles: list[str] | None = Field(
+        None, max_length=100, description="Its roles; you give and take only what you hold."
+    )
+    description: str | None = Field(None, max_length=2000, description="What it is for, and who minds it.")
+    expected_version: int | None = Field(None, ge=1, description=EXPECTED)
+
+
 class RotateClientSecret(ClientRef):
     """How to replace the secret."""
 
@@ -55,11 +66,12 @@ class Client(Model):
     name: str = Field(description="What it is.")
     description: str = Field(description="What it is for.")
     roles: list[str] = Field(description="Its roles.")
-    created_at: datetime = Field(description="When it was made (UTC).")
+    created_at: datetime | None = Field(description="When it was made (UTC); null for one of auth_clients.yml.")
     updated_at: datetime | None = Field(description="When it was last changed (UTC).")
     rotated_at: datetime | None = Field(description="When its secret was last replaced (UTC).")
     old_secret_until: datetime | None = Field(description="Until when the secret before the present one works (UTC).")
-    version: int = Field(description="Raised by every change; rotate_client_secret takes it as `expected_version`.")
+    is_from_file: bool = Field(description="Whether it stands in auth_clients.yml, where alone it is changed.")
+    version: int = Field(description="Raised by every change; updates take it as `expected_version`.")
 
 
 class ClientSecret(Client):
@@ -71,7 +83,7 @@ class ClientSecret(Client):
 class ClientList(Listing):
     """A page of clients."""
 
-    clients: list[Client] = Field(description="The clients, oldest first.")
+    clients: list[Client] = Field(description="The clients, oldest first, then those of auth_clients.yml.")
     items: list[Client] = Field(description="The same list.")
 
 
@@ -93,9 +105,7 @@ async def create_client(ctx: Ctx, request: CreateClient) -> ClientSecret:
 
 @tool("GET /clients", needs="users.manage", effect="read")
 async def list_clients(ctx: Ctx, request: ListClients) -> ClientList:
-    """List the tenant's clients, without secrets.
-
-    Clients of auth_clients.yml stand in that file alone."""
+    """List the tenant's clients, without secrets; also those of auth_clients.yml, after the others."""
     window = ctx.engine.pages.window("list_clients", request, ctx.principal)
     found, total = await ctx.engine.identity.admin.clients.listing(
         ctx.principal, offset=window.offset, size=window.size
@@ -109,6 +119,19 @@ async def list_clients(ctx: Ctx, request: ListClients) -> ClientList:
 async def get_client(ctx: Ctx, request: ClientRef) -> Client:
     """Show one client, without its secret."""
     return show_client(await ctx.engine.identity.admin.clients.get(ctx.principal, request.client_id))
+
+
+@tool("PATCH /clients/{client_id}", "PUT /clients/{client_id}", needs="users.manage", effect="write")
+async def update_client(ctx: Ctx, request: UpdateClient) -> Client:
+    """Rename or describe a client, or give it other roles, which hold within two seconds.
+
+    Its secret and its tokens stay; they may then do what the new roles allow."""
+    change = clientbook.Change(request.name, request.description, request.roles)
+    return show_client(
+        await ctx.engine.identity.admin.clients.update(
+            ctx.principal, request.client_id, change, expected=request.expected_version
+        )
+    )
 
 
 @tool("POST /clients/{client_id}/rotate", needs="users.manage", effect="write")
@@ -138,8 +161,9 @@ def show_client(client: clientbook.Client) -> Client:
         name=client.name,
         description=client.description,
         roles=sorted(client.roles),
-        created_at=moment(client.created_at),
+        created_at=maybe(client.created_at),
         updated_at=maybe(client.updated_at),
+        is_from_file=client.is_from_file,
         rotated_at=maybe(client.rotated_at),
         old_secret_until=maybe(client.previous_until),
         version=client.version,

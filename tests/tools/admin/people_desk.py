@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,11 @@ from core.settings import AuthSettings, EgressSettings, Settings
 from engine.egress.client import EgressClient
 from engine.identity.identity import Identity
 from engine.identity.vault import Vault
+from engine.quotas.ledger import SqlLedger
+from engine.quotas.quotas import Quotas
 from engine.store.db import Store, sqlite_url
+from engine.usage.prices import Prices
+from engine.usage.usage import Usage
 from engine.visibility.objects import Look, ObjectVisibility
 from tests.fakes.gate import sample_dispatcher
 from tests.fixtures_store import new_sqlite
@@ -66,7 +71,13 @@ def process(store: Store, home: Path, **settings: Any) -> Identity:
 
 def desk_over(store: Store, identity: Identity) -> PeopleDesk:
     sample, _ = sample_dispatcher()
-    engine = SimpleNamespace(identity=identity, pages=PageSigner(b"p" * 32), settings=Settings())
+    engine = SimpleNamespace(
+        identity=identity,
+        pages=PageSigner(b"p" * 32),
+        settings=Settings(),
+        quotas=Quotas(store, SqlLedger(store)),
+        usage=Usage(store, Prices(Decimal(5), Decimal(36))),
+    )
     admin = identity.admin
     looks: dict[str, Look] = {
         "tenant": admin.tenants.get,
