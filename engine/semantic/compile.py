@@ -93,6 +93,8 @@ class _Compiler:
     def _input(self, given: Input, filters: tuple[Condition, ...], above: tuple[str, ...]) -> _Figure:
         if given.obstacle:
             raise Conflict(f"{given.name!r}: {given.obstacle}.", hint="Ask for another metric.")
+        if given.offset or given.offset_to or given.has_every_period:
+            raise Conflict("Metrics of another period are not computed yet.", hint="Ask for another metric.")
         figure = self._metric(self._layer.metric(given.name), filters + given.filters, above)
         return _filled(figure, given)
 

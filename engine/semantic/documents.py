@@ -10,6 +10,12 @@ MAX_FILE_CHARS = 256 * 1024
 MAX_DEPTH = 24
 
 
+class Lined(dict[str, Any]):
+    """A mapping that knows its line."""
+
+    line = 0
+
+
 class _Loader(yaml.SafeLoader):
     """What a safe loader reads, less what makes much out of little."""
 
@@ -32,6 +38,21 @@ class _Loader(yaml.SafeLoader):
         return made
 
 
+def _lined(loader: _Loader, node: yaml.MappingNode) -> Any:
+    made = Lined()
+    made.line = node.start_mark.line + 1
+    yield made
+    made.update(loader.construct_mapping(node))
+
+
+# Days stay texts, as they are in JSON.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in kinds if not tag.endswith(":timestamp")]
+    for first, kinds in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_constructor("tag:yaml.org,2002:map", _lined)
+
+
 def read_document(text: str) -> Any:
     """The only document of a file. Raises Conflict with the line."""
     if len(text) > MAX_FILE_CHARS:
@@ -46,6 +67,27 @@ def _place(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     problem = str(getattr(error, "problem", None) or "")[:100]
     return "" if mark is None else f": {problem}, line {mark.line + 1}"
+
+
+def write_document(document: Any) -> str:
+    """Plain YAML that reads back the same: keys in their order, texts of several lines as blocks."""
+    return yaml.dump(document, Dumper=_Writer, sort_keys=False, allow_unicode=True, width=110)
+
+
+class _Writer(yaml.SafeDumper):
+    """What a safe dumper writes, without anchors for what occurs twice."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(writer: _Writer, text: str) -> yaml.ScalarNode:
+    is_block = "\n" in text and text == "\n".join(line.rstrip() for line in text.split("\n"))
+    return writer.represent_scalar("tag:yaml.org,2002:str", text, style="|" if is_block else None)
+
+
+_Writer.add_representer(str, _text)
+_Writer.add_representer(Lined, yaml.SafeDumper.represent_dict)
 
 
 _HINT = "Use plain YAML: no aliases, no tags, little nesting, each key once."

@@ -1,5 +1,6 @@
 """One mapping of a document: its keys are taken one by one, and what nobody took is reported."""
 
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from core.errors import Conflict
+from engine.semantic.documents import Lined
 from engine.semantic.expressions import read_expression
 from engine.semantic.models import MAX_NAME
 from engine.semantic.templates import read_filter
@@ -19,11 +21,12 @@ _JSON = TypeAdapter[dict[str, JsonValue]](dict[str, JsonValue])
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something about a place in a file."""
+    """Something about a place in a file; line 0 where it has none."""
 
     file: str
     place: str
     message: str
+    line: int = 0
 
 
 @dataclass(slots=True)
@@ -41,6 +44,13 @@ class Item:
             raise Conflict("Here stands no mapping of keys.")
         if isinstance(name := self.given.get("name"), str):
             self.place = f"{self.place} {name[:MAX_NAME]!r}".strip()
+
+    @property
+    def line(self) -> int:
+        return self.given.line if isinstance(self.given, Lined) else 0
+
+    def note(self, message: str) -> Note:
+        return Note(self.file, self.place, message, self.line)
 
     def has(self, key: str) -> bool:
         return self.given.get(key) is not None
@@ -107,10 +117,10 @@ class Item:
 
     def rest(self) -> dict[str, JsonValue]:
         """Everything, as it was written."""
-        self._taken.update(self.given)
         try:
+            json.dumps(self.given, allow_nan=False)
             return _JSON.validate_python(self.given)
-        except ValidationError:
+        except (ValidationError, ValueError, TypeError):
             raise Conflict("Here stands something else than texts, numbers, lists and mappings.") from None
 
     def close(self, *ignored: str) -> None:
@@ -118,7 +128,7 @@ class Item:
         for key in self.given:
             if key not in self._taken:
                 why = "is not used here" if key in ignored else "is not known"
-                self.warnings.append(Note(self.file, self.place, f"The key {key[:MAX_NAME]!r} {why}."))
+                self.warnings.append(self.note(f"The key {key[:MAX_NAME]!r} {why}."))
 
     def _take(self, key: str, default: Any) -> Any:
         self._taken.add(key)

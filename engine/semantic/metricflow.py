@@ -1,14 +1,17 @@
-"""Semantic models and metrics out of MetricFlow's YAML, as dbt projects hold it."""
+"""Semantic models and metrics out of YAML: MetricFlow's, as dbt projects hold it, with a few keys of our own."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import cast, get_args
+from typing import Literal, cast, get_args
 
-from core.errors import Conflict
+from pydantic import JsonValue
+
+from core.errors import Conflict, InvalidArgument
+from engine.lake.names import split_name
 from engine.semantic.documents import read_document
-from engine.semantic.expressions import read_expression
 from engine.semantic.items import Item, Note
+from engine.semantic.metric_items import read_meta, read_metric
 from engine.semantic.models import (
     Aggregation,
     Dimension,
@@ -18,13 +21,26 @@ from engine.semantic.models import (
     Input,
     Measure,
     Metric,
-    MetricKind,
     SemanticModel,
 )
 
+Kind = Literal["model", "metric"]
 MAX_FILES, MAX_TOTAL_CHARS, MAX_PARTS = 500, 2 * 1024 * 1024, 5000
 _NAMED = r"""['"]([A-Za-z0-9_$-]{1,255})['"]"""
 _REF = re.compile(rf"(ref|source)\(\s*{_NAMED}\s*(?:,\s*{_NAMED}\s*)?\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """How something is written, and where. `connection` is the one that it asks for itself."""
+
+    definition: dict[str, JsonValue]
+    file: str
+    line: int
+    connection: str = ""
+
+    def note(self, place: str, message: str) -> Note:
+        return Note(self.file, place, message, self.line)
 
 
 @dataclass(slots=True)
@@ -35,6 +51,7 @@ class Imported:
     metrics: list[Metric] = field(default_factory=list)
     errors: list[Note] = field(default_factory=list)
     warnings: list[Note] = field(default_factory=list)
+    sources: dict[tuple[Kind, str], Source] = field(default_factory=dict)
 
 
 def read_metricflow(files: Mapping[str, str], connection: str) -> Imported:
@@ -61,18 +78,61 @@ def _read_file(file: str, text: str, connection: str, found: Imported) -> None:
         return
     for item in models:
         try:
-            model, made = _model(item, connection)
+            read_model_item(item, connection, found)
         except Conflict as error:
-            found.errors.append(Note(file, item.place, error.message))
-        else:
-            found.models.append(model)
-            found.metrics += made
+            found.errors.append(item.note(error.message))
     for item in metrics:
         try:
-            found.metrics.append(_metric(item))
+            read_metric_item(item, found)
         except Conflict as error:
-            found.errors.append(Note(file, item.place, error.message))
+            found.errors.append(item.note(error.message))
     top.close("saved_queries", "version", "models", "sources", "exposures")
+
+
+def read_model_item(item: Item, connection: str, found: Imported) -> None:
+    """One model, and the metrics that its measures ask for. Raises Conflict."""
+    definition, asked = item.rest(), item.name("connection", "")
+    model, made = _model(item, asked or connection)
+    found.models.append(model)
+    found.metrics += made
+    source = Source(_without_metrics(definition), item.file, item.line, asked)
+    _keep(found, "model", model.name, source, item)
+    for metric in made:
+        written: dict[str, JsonValue] = {
+            "name": metric.name,
+            "type": "simple",
+            **({"description": metric.description} if metric.description else {}),
+            "type_params": {"measure": metric.inputs[0].name},
+        }
+        _keep(found, "metric", metric.name, Source(written, item.file, item.line, asked), item)
+
+
+def read_metric_item(item: Item, found: Imported) -> None:
+    """One metric. Raises Conflict."""
+    definition, asked = item.rest(), item.name("connection", "")
+    metric = read_metric(item)
+    found.metrics.append(metric)
+    _keep(found, "metric", metric.name, Source(definition, item.file, item.line, asked), item)
+
+
+def _keep(found: Imported, kind: Kind, name: str, source: Source, item: Item) -> None:
+    if (kind, name) in found.sources:
+        found.errors.append(item.note(f"A {kind} called {name!r} stands in {found.sources[kind, name].file} already."))
+    found.sources[kind, name] = source
+
+
+def _without_metrics(definition: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """The model without the wish for metrics, which are kept as such."""
+    measures = definition.get("measures")
+    if not isinstance(measures, list):
+        return definition
+    kept: list[JsonValue] = [
+        {key: value for key, value in each.items() if key not in ("create_metric", "create_metric_display_name")}
+        if isinstance(each, dict)
+        else each
+        for each in measures
+    ]
+    return {**definition, "measures": kept}
 
 
 # Models
@@ -93,7 +153,7 @@ def _model(item: Item, connection: str) -> tuple[SemanticModel, list[Metric]]:
     given = item.name("primary_entity", "")
     if len(own) > 1 or (own and given and own != [given]):
         raise Conflict("A model has one primary entity.")
-    synonyms, owners = _meta(item)
+    synonyms, owners, subject_path = read_meta(item)
     model = SemanticModel(
         name=item.name(),
         table=_table(item),
@@ -105,9 +165,11 @@ def _model(item: Item, connection: str) -> tuple[SemanticModel, list[Metric]]:
         measures=tuple(measure for measure, _ in read),
         synonyms=synonyms,
         owners=owners,
+        label=item.text("label"),
+        subject_path=subject_path,
     )
     _check_times(model)
-    item.close("label")
+    item.close()
     return model, [
         Metric(measure.name, "simple", (Input(measure.name),), description=measure.description)
         for measure, is_metric in read
@@ -116,7 +178,11 @@ def _model(item: Item, connection: str) -> tuple[SemanticModel, list[Metric]]:
 
 
 def _table(item: Item) -> str:
-    """`ref('orders')`, `source('raw', 'orders')`, or where dbt has put it."""
+    """`table: shop.orders`; else `ref('orders')`, `source('raw', 'orders')`, or where dbt has put it."""
+    if item.has("table"):
+        parts = _parts(item.text("table"))
+        item.text("model")
+        return ".".join(_quoted(part) for part in parts)
     if item.has("node_relation"):
         relation = item.item("node_relation")
         parts = [relation.text(key) for key in ("schema_name", "alias")]
@@ -131,6 +197,13 @@ def _table(item: Item) -> str:
     return _quoted(found[3] or found[2])
 
 
+def _parts(text: str) -> tuple[str, ...]:
+    try:
+        return split_name(text)
+    except InvalidArgument as error:
+        raise Conflict(f"'table': {error.message}") from None
+
+
 def _quoted(part: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_$-]{1,255}", part):
         raise Conflict("The name of the table holds other characters than letters, digits, _, $ and -.")
@@ -140,8 +213,7 @@ def _quoted(part: str) -> str:
 def _entity(item: Item) -> Entity:
     name = item.name()
     kind = cast(EntityKind, item.choice("type", get_args(EntityKind)))
-    made = Entity(name, kind, item.expression("expr", name))
-    item.text("description")
+    made = Entity(name, kind, item.expression("expr", name), item.text("description"))
     item.close("label", "role", "config")
     return made
 
@@ -153,9 +225,18 @@ def _dimension(item: Item) -> Dimension:
     grain = cast(Grain, parameters.choice("time_granularity", get_args(Grain), "day")) if kind == "time" else None
     validity = parameters.item("validity_params")
     is_validity = bool(validity.rest())
-    made = Dimension(name, item.expression("expr", name), grain, item.text("description"), is_validity)
+    made = Dimension(
+        name,
+        item.expression("expr", name),
+        grain,
+        item.text("description"),
+        is_validity,
+        item.text("label"),
+        item.texts("synonyms"),
+        item.texts("samples"),
+    )
     parameters.close()
-    item.close("label", "is_partition", "config")
+    item.close("is_partition", "config")
     return made
 
 
@@ -172,6 +253,7 @@ def _measure(item: Item, time: str) -> tuple[Measure, bool]:
         item.name("agg_time_dimension", time),
         item.text("description"),
         obstacle,
+        item.text("expr", name),
     )
     is_metric = item.flag("create_metric")
     item.close("label", "agg_params", "create_metric_display_name", "config")
@@ -184,69 +266,3 @@ def _check_times(model: SemanticModel) -> None:
             dimension = model.dimension(measure.time_dimension)
             if dimension is None or not dimension.is_time:
                 raise Conflict(f"The measure {measure.name!r} counts time by something that is no time dimension.")
-
-
-def _meta(item: Item) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Synonyms and owners, which dbt keeps among free texts."""
-    config = item.item("config")
-    meta = config.item("meta")
-    found = meta.texts("synonyms"), (*meta.texts("owners"), *meta.texts("owner"))
-    config.close("group", "enabled")
-    return found
-
-
-# Metrics
-
-
-def _metric(item: Item) -> Metric:
-    kind = cast(MetricKind, item.choice("type", get_args(MetricKind)))
-    parameters = item.item("type_params")
-    inputs: tuple[Input, ...] = ()
-    expression = None
-    written = {}
-    match kind:
-        case "simple":
-            inputs = (_input(parameters, "measure"),)
-        case "ratio":
-            inputs = (_input(parameters, "numerator"), _input(parameters, "denominator"))
-        case "derived":
-            inputs = tuple(_read_input(each) for each in parameters.items("metrics"))
-            expression = read_expression(parameters.text("expr", None))
-        case "cumulative" | "conversion":
-            written = parameters.rest()
-    synonyms, owners = _meta(item)
-    made = Metric(
-        name=item.name(),
-        kind=kind,
-        inputs=inputs,
-        expression=expression,
-        filters=item.filters("filter"),
-        label=item.text("label"),
-        description=item.text("description"),
-        synonyms=synonyms,
-        owners=owners,
-        parameters=written,
-    )
-    parameters.close()
-    item.close("time_granularity")
-    return made
-
-
-def _input(parameters: Item, key: str) -> Input:
-    """A measure or a metric by its name alone, or with more about it."""
-    if not parameters.has(key):
-        raise Conflict(f"The key {key!r} is missing.")
-    if isinstance(parameters.given[key], str):
-        return Input(parameters.name(key))
-    return _read_input(parameters.item(key))
-
-
-def _read_input(item: Item) -> Input:
-    obstacle = ""
-    if item.text("offset_window") or item.text("offset_to_grain"):
-        obstacle = "metrics of another period are not computed yet"
-    if item.flag("join_to_timespine"):
-        obstacle = "figures for periods without rows are not computed yet"
-    made = Input(item.name(), item.name("alias", ""), item.filters("filter"), item.number("fill_nulls_with"), obstacle)
-    item.close()
-    return made

@@ -1,10 +1,7 @@
 """What figures mean: models over tables, how they join, and the metrics that are made of their measures."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
-
-from pydantic import JsonValue
 
 from engine.sql.definitions import Condition, Expression
 
@@ -12,7 +9,17 @@ EntityKind = Literal["primary", "unique", "foreign", "natural"]
 Grain = Literal["second", "minute", "hour", "day", "week", "month", "quarter", "year"]
 Aggregation = Literal["sum", "min", "max", "average", "median", "count", "count_distinct", "sum_boolean", "percentile"]
 MetricKind = Literal["simple", "ratio", "derived", "cumulative", "conversion"]
+PeriodPart = Literal["first", "last", "average"]
+Calculation = Literal["conversion_rate", "conversions"]
 MAX_NAME = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A length of time: so many of a grain."""
+
+    count: int
+    grain: Grain
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +29,7 @@ class Entity:
     name: str
     kind: EntityKind
     expression: Expression
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,9 @@ class Dimension:
     grain: Grain | None = None
     description: str = ""
     is_validity: bool = False
+    label: str = ""
+    synonyms: tuple[str, ...] = ()
+    samples: tuple[str, ...] = ()
 
     @property
     def is_time(self) -> bool:
@@ -43,7 +54,9 @@ class Dimension:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """An aggregate over a model's rows. `obstacle` says why it cannot be computed yet, empty where it can."""
+    """An aggregate over a model's rows. `obstacle` says why it cannot be computed yet, empty where it can.
+
+    text: its expression as it was written, for people."""
 
     name: str
     aggregation: Aggregation
@@ -51,6 +64,7 @@ class Measure:
     time_dimension: str = ""
     description: str = ""
     obstacle: str = ""
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +81,8 @@ class SemanticModel:
     measures: tuple[Measure, ...] = ()
     synonyms: tuple[str, ...] = ()
     owners: tuple[str, ...] = ()
+    label: str = ""
+    subject_path: str = ""
 
     def entity(self, name: str) -> Entity | None:
         return next((entity for entity in self.entities if entity.name == name), None)
@@ -83,21 +99,38 @@ class SemanticModel:
 class Input:
     """A measure or metric that a metric is made of. Conditions name dimensions as `entity__dimension`.
 
-    fill: what stands where there is no figure."""
+    fill: what stands where there is no figure. offset: how much earlier the figure is of; offset_to: the figure is of
+    the first day of that period."""
 
     name: str
     alias: str = ""
     filters: tuple[Condition, ...] = ()
     fill: int | float | None = None
     obstacle: str = ""
+    offset: Window | None = None
+    offset_to: Grain | None = None
+    has_every_period: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """How rows of the first measure become rows of the second: the same entity, no earlier, within the window.
+
+    same: pairs of dimensions, of the one and the other model, that must be equal."""
+
+    entity: str
+    calculation: Calculation = "conversion_rate"
+    window: Window | None = None
+    same: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
     """A figure that people ask for.
 
-    inputs: the measure of a simple one; numerator and denominator; the metrics that `expression` names.
-    parameters: what a kind that is not computed yet says of itself, as it was written."""
+    inputs: the measure of a simple or cumulative one; numerator and denominator; the metrics that `expression` names;
+    the measures before and after a conversion. window, to_date: how far back a cumulative one reaches, to the first
+    day there is when neither is given; period_part: which of its figures stands for a longer period."""
 
     name: str
     kind: MetricKind
@@ -108,4 +141,9 @@ class Metric:
     description: str = ""
     synonyms: tuple[str, ...] = ()
     owners: tuple[str, ...] = ()
-    parameters: Mapping[str, JsonValue] = field(default_factory=dict)
+    window: Window | None = None
+    to_date: Grain | None = None
+    period_part: PeriodPart = "first"
+    conversion: Conversion | None = None
+    subject_path: str = ""
+    text: str = ""
