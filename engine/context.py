@@ -25,6 +25,7 @@ from engine.queries import SavedQueries
 from engine.quotas.quotas import Quotas
 from engine.records.records import Records
 from engine.results.kept import KeptResults
+from engine.runs.runs import Runs
 from engine.schedules.schedules import Schedules
 from engine.sql.background import QueryJobs
 from engine.sql.builder import QueryBuilder
@@ -74,6 +75,7 @@ class Engine:
     query_jobs: QueryJobs
     usage: Usage
     results: KeptResults
+    runs: Runs
     agents: Agents
     desk: Desk
     tenancy: Tenancy

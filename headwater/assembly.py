@@ -35,6 +35,7 @@ from engine.quotas.quotas import Quotas
 from engine.quotas.redis import RedisLedger
 from engine.records.records import Means, Records
 from engine.results.kept import KeptResults
+from engine.runs.runs import Runs
 from engine.schedules.schedules import Schedules
 from engine.sql.budget import GroupingBudget
 from engine.sql.builder import QueryBuilder
@@ -122,6 +123,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         saved=saved,
         query_jobs=build_results(settings, store, vault, Reading(catalog.view, identity, sql, quotas, saved)),
         results=results,
+        runs=Runs(store, seal=partial(ground.seals.seal, "runs"), unseal=partial(ground.seals.open, "runs")),
         agents=build_agents(ground, identity, ledger),
         desk=build_desk(ground.seals, build_outbox(settings, store, ground), catalog=catalog, identity=identity),
         tenancy=build_tenancy(ground, lake, audit, forget=(sql.forget, results.forget, ground.seals.forget)),

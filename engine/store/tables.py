@@ -47,8 +47,11 @@ from engine.store.lineage_tables import aggregate_budgets, lineage_columns, line
 from engine.store.oauth_tables import oauth_apps, oauth_codes, oauth_consents, oauth_devices
 from engine.store.project_tables import projects, shares
 from engine.store.result_tables import query_exports, query_results
+from engine.store.run_tables import model_choices, models, run_events, run_feedback, runs
 from engine.store.schema import Id, Name, metadata
 from engine.store.schema import tenant as _tenant
+from engine.store.semantic_tables import semantic_items, semantic_versions
+from engine.store.served_tables import served_pushes, served_tasks
 from engine.store.usage_tables import (
     query_costs,
     query_quotas,
@@ -66,8 +69,10 @@ __all__ += ["query_costs", "query_quotas", "query_reservations", "query_spending
 __all__ += ["audit_terms", "oauth_apps", "oauth_codes", "oauth_consents", "oauth_devices"]
 __all__ += ["usage_counters", "usage_holds", "usage_limits", "usage_notices"]
 __all__ += ["agent_credentials", "agent_limits", "agent_pins", "agent_rules", "agent_tasks", "agents", "project_agents"]
-__all__ += ["metadata", "query_exports", "query_results", "uploads"]
+__all__ += ["model_choices", "models", "run_events", "run_feedback", "runs"]
+__all__ += ["metadata", "query_exports", "query_results", "served_pushes", "served_tasks", "uploads"]
 __all__ += ["approval_comments", "approval_rules", "approvals", "notice_destinations", "notices", "projects", "shares"]
+__all__ += ["semantic_items", "semantic_versions"]
 
 connections = Table(
     "connection",
