@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
+    from core.ports import Approvals
     from core.tool import Tool
 
 EngineT = TypeVar("EngineT")
@@ -34,6 +35,7 @@ class Principal:
     via: str = "client"  # user, client, token, local, external or agent
     credential_id: str = ""  # the client, personal token or key this call came with
     attributes: Mapping[str, str] = field(default_factory=dict)
+    connections: frozenset[str] | None = None  # the only ones that exist for this caller; None: those of the tenant
 
     def may(self, permission: str) -> bool:
         return permission in self.permissions
@@ -79,10 +81,16 @@ class JobRun:
 class Caller(Protocol):
     """Calls other tools as the same principal; the gate checks each of them again."""
 
+    person: "Approvals | None"  # asks whoever sits behind the client, where the face can
+
     async def __call__(self, tool: str, arguments: Mapping[str, Any]) -> BaseModel: ...
 
     def tools(self) -> "list[Tool]":
         """The tools that this principal may call."""
+        ...
+
+    def as_agent(self, agent: Principal, guard: "Approvals") -> "Caller":
+        """Calls of an agent that works for this principal, with no more rights; `guard` looks at each first."""
         ...
 
 

@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
@@ -304,37 +304,33 @@ class _Nested(Caller):
     """Calls of one tool by another: same principal, same deadline and cancellation, own audit record."""
 
     def __init__(self, dispatcher: Dispatcher[Any], outer: Call, principal: Principal):
-        self._dispatcher = dispatcher
-        self._outer = outer
-        self._principal = principal
+        self._dispatcher, self._principal, self.person = dispatcher, principal, outer.confirm
+        self._call = replace(
+            outer, form="json", token=None, principal=principal, job=None, is_nested=True, traceparent=""
+        )
 
     async def __call__(self, tool: str, arguments: Mapping[str, Any]) -> BaseModel:
-        outer = self._outer
-        return await self._dispatcher.call(
-            Call(
-                tool=tool,
-                arguments=arguments,
-                form="json",
-                face=outer.face,
-                request_id=outer.request_id,
-                principal=self._principal,
-                emit=outer.emit,
-                timeout_s=outer.timeout_s,
-                wait_s=outer.wait_s,
-                idempotency_key=outer.idempotency_key,
-                cancelled=outer.cancelled,
-                is_nested=True,
-                confirm=outer.confirm,
-            )
-        )
+        return await self._dispatcher.call(replace(self._call, tool=tool, arguments=arguments))
 
     def tools(self) -> list[Tool]:
         return self._dispatcher.tools_for(self._principal)
+
+    def as_agent(self, agent: Principal, guard: Approvals) -> Caller:
+        if not narrows(agent, self._principal):
+            raise Unauthorized("An agent has at most the rights of whom it works for.")
+        return _Nested(self._dispatcher, replace(self._call, emit=discard, confirm=guard, idempotency_key=""), agent)
 
 
 NOBODY = Principal(subject="", tenant="", via="anonymous")
 
 _DECISIONS = {"OK": "allowed", **dict.fromkeys(("INTERNAL", "TIMEOUT", "CANCELLED", "UNAVAILABLE"), "failed")}
+
+
+def narrows(agent: Principal, whom: Principal) -> bool:
+    """Whether an agent is no more than the principal whom it works for."""
+    kept = replace(whom, via=agent.via, credential_id=agent.credential_id, permissions=agent.permissions)
+    is_within = whom.connections is None or (agent.connections is not None and agent.connections <= whom.connections)
+    return is_within and agent.permissions <= whom.permissions and replace(kept, connections=agent.connections) == agent
 
 
 def is_permitted(tool: Tool, principal: Principal) -> bool:

@@ -10,7 +10,7 @@ from core.context import Principal
 from core.errors import Conflict, NotFound
 from engine.catalog.annotations import NO_NOTES, Annotations, Notes, Place, TableNotes
 from engine.catalog.config import CatalogConfig, CatalogConfigs
-from engine.catalog.connections import Connections
+from engine.catalog.connections import Connections, check_reach
 from engine.catalog.guests import Guests, Opened, narrowed
 from engine.catalog.search import Search
 from engine.catalog.snapshots import Connectors, Snapshot, Snapshots
@@ -182,6 +182,7 @@ class Catalog:
 
     async def connector(self, principal: Principal, connection_id: str) -> Connector:
         """The open connection. Raises NotFound, Unavailable."""
+        check_reach(principal, connection_id)
         return await self.connectors.get(await self.connections.spec(principal.tenant, connection_id))
 
     async def delete_connection(self, principal: Principal, connection_id: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from core.context import Principal
 from core.errors import Conflict, InvalidArgument, NotFound
 from engine.connectors.connector import ConnectionSpec
 from engine.connectors.kinds import split_options
@@ -81,6 +82,16 @@ class Connections:
         """The lakehouse first, then by name."""
         loaded = await self._cache.get(tenant)
         return sorted(loaded.stored.values(), key=lambda item: (not item.is_built_in, item.name, item.connection_id))
+
+    async def visible(self, by: Principal) -> list[StoredConnection]:
+        """Those that exist for the caller, in the same order."""
+        found = await self.listing(by.tenant)
+        return found if by.connections is None else [item for item in found if item.connection_id in by.connections]
+
+    async def see(self, by: Principal, connection_id: str) -> StoredConnection:
+        """One that exists for the caller. Raises NotFound."""
+        check_reach(by, connection_id)
+        return await self.get(by.tenant, connection_id)
 
     async def get(self, tenant: str, connection_id: str) -> StoredConnection:
         """Raises NotFound."""
@@ -327,6 +338,12 @@ def _row_of(connection: Connection, tenant: str, connection_id: str) -> Mapping[
     if row is None:
         raise _unknown(connection_id)
     return row
+
+
+def check_reach(by: Principal, connection_id: str) -> None:
+    """Refuse a connection that does not exist for the caller. Raises NotFound."""
+    if by.connections is not None and connection_id not in by.connections:
+        raise _unknown(connection_id)
 
 
 def _unknown(connection_id: str) -> NotFound:

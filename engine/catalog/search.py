@@ -82,7 +82,7 @@ class Search:
     async def search(self, principal: Principal, q: str, limit: int) -> Hits:
         """The best `limit` hits for the words of `q`; equal scores are ordered by name."""
         words = list(dict.fromkeys(split_words(q)))[:MAX_QUERY_WORDS]
-        connections = [item.connection_id for item in await self._connections.listing(principal.tenant)]
+        connections = [item.connection_id for item in await self._connections.visible(principal)]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._try(principal, connection_id)) for connection_id in connections]
         results = [task.result() for task in tasks]

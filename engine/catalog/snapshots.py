@@ -110,7 +110,7 @@ class Snapshots:
     async def snapshot(self, principal: Principal, connection_id: str) -> Snapshot:
         """What the connection holds, at most `ttl_s` old. Raises NotFound, Unavailable."""
         tenant = principal.tenant
-        stored = await self._connections.get(tenant, connection_id)
+        stored = await self._connections.see(principal, connection_id)
         kept = self._kept.get((tenant, connection_id))
         if kept is not None and not self._is_fresh(kept, stored):
             kept = None
@@ -126,7 +126,7 @@ class Snapshots:
 
     async def refresh(self, principal: Principal, connection_id: str) -> Snapshot:
         """Read the source now, in this process, and at the next use in every other one."""
-        await self._connections.get(principal.tenant, connection_id)
+        await self._connections.see(principal, connection_id)
         await self._connections.touch(principal.tenant, connection_id)
         self._kept.pop((principal.tenant, connection_id), None)
         return await self.snapshot(principal, connection_id)

@@ -15,6 +15,7 @@ def dump_principal(principal: Principal) -> str:
             "via": principal.via,
             "credential_id": principal.credential_id,
             "attributes": dict(principal.attributes),
+            "connections": None if principal.connections is None else sorted(principal.connections),
         }
     )
 
@@ -23,4 +24,6 @@ def load_principal(text: str) -> Principal:
     stored = json.loads(text)
     stored["roles"] = frozenset(stored["roles"])
     stored["permissions"] = frozenset(stored["permissions"])
+    if stored.get("connections") is not None:
+        stored["connections"] = frozenset(stored["connections"])
     return Principal(**stored)

@@ -90,7 +90,7 @@ async def list_connections(ctx: Ctx, request: ListConnections) -> ConnectionList
 
     Go on with `list_tables` or `search_catalog`."""
     window = ctx.engine.pages.window("list_connections", request, ctx.principal)
-    stored = await ctx.engine.catalog.connections.listing(ctx.principal.tenant)
+    stored = await ctx.engine.catalog.connections.visible(ctx.principal)
     page = [show(item) for item in stored[window.offset : window.offset + window.size]]
     return ConnectionList(
         connections=page,
@@ -103,7 +103,7 @@ async def list_connections(ctx: Ctx, request: ListConnections) -> ConnectionList
 @tool("GET /connections/{connection_id}", needs="catalog.read", effect="read")
 async def get_connection(ctx: Ctx, request: ConnectionRef) -> Connection:
     """Show one data source: its kind, options and description, without secrets."""
-    return show(await ctx.engine.catalog.connections.get(ctx.principal.tenant, request.connection_id))
+    return show(await ctx.engine.catalog.connections.see(ctx.principal, request.connection_id))
 
 
 @tool(
