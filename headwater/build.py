@@ -155,7 +155,7 @@ def build_ports(engine: Engine) -> Ports:
                 "role": admin.roles.get,
                 "client": admin.clients.get,
                 "session": admin.sessions.get,
-                "connection": lambda by, name: engine.catalog.connections.get(by.tenant, name),
+                "connection": engine.catalog.connections.see,
                 "job": engine.jobs.get,
                 "schedule": engine.schedules.get,
                 "query": engine.sql.queries.get,
@@ -260,4 +260,4 @@ def make_ticker(platform: Platform) -> Ticker:
 async def present_rights(identity: Identity, then: Principal) -> Principal:
     """What somebody may do now, and at most what they could when they asked. Raises Unauthorized when gone."""
     now = await identity.principal_of(then.tenant, then.subject, then.via, then.credential_id)
-    return replace(now, permissions=now.permissions & then.permissions)
+    return replace(now, permissions=now.permissions & then.permissions, connections=then.connections)
