@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from core.settings import AuthSettings, ServerSettings, Settings
+from core.settings import AuthSettings, EgressSettings, ServerSettings, Settings
 from headwater.build import Platform
 from tests.faces.served import Served, served
 from tests.signin.browser import PASSWORD, Browser
+from tests.signin.documents import Documents, documents
 
 
 async def people(platform: Platform) -> dict[str, str]:
@@ -23,11 +24,19 @@ async def people(platform: Platform) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Documents]:
+    """Client ids that are URLs."""
+    with documents(tmp_path_factory.mktemp("web")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory, web: Documents) -> Iterator[Served]:
     """A server with every face."""
     home: Path = tmp_path_factory.mktemp("signin")
     free = ServerSettings(rest_port=0, grpc_web_port=0, mcp_port=0, grpc_port=0, admin_port=0)
-    settings = Settings(home=home, server=free, auth=AuthSettings(guesses_per_minute=1000))
+    egress = EgressSettings(allowed_private_hosts=["localhost"], ca_file=web.certificate)
+    settings = Settings(home=home, server=free, auth=AuthSettings(guesses_per_minute=1000), egress=egress)
     with served(settings, people) as running:
         yield running
 
