@@ -233,6 +233,8 @@ def make_worker(platform: Platform, concurrency: int) -> Worker:
             engine.uploads.sweep,
             engine.imports.sweep,
             engine.agents.ownership.purge,
+            engine.runs.purge,
+            engine.agents.served.purge,
         ],
     )
 

@@ -17,8 +17,10 @@ from engine.agents.looks import Looks
 from engine.agents.mcp_client import McpClient
 from engine.agents.ownership import Ownership
 from engine.agents.places import MAX_IN_PROJECT, ProjectAgents
+from engine.agents.prompts import AgentPrompts
 from engine.agents.registry import Agent, AgentRegistry, read_agent
 from engine.agents.routing import Routing
+from engine.agents.served import ServedTasks
 from engine.agents.upstream import Upstream
 from engine.agents.watch import AgentWatch
 from engine.egress.client import EgressClient
@@ -52,6 +54,7 @@ class Agents:
         self.egress = ground.egress
         self.check_project = ground.check_project
         self.registry = AgentRegistry(store, check_url=ground.egress.check, check_project=ground.check_project)
+        self.prompts = AgentPrompts(store)
         self.places = ProjectAgents(store)
         self.live = LiveAgents(store)
         self.breakers = Breakers()
@@ -64,6 +67,7 @@ class Agents:
         a2a, mcp = A2aClient(self.upstream), McpClient(self.upstream)
         self.looks = Looks(store, self.registry, self.live, a2a, mcp)
         self.ownership = Ownership(store)
+        self.served = ServedTasks(store, seal=ground.seal, unseal=ground.unseal)
         self.routing = Routing(self.live, self.looks, (a2a, mcp), self.ownership, self.places)
         self.watch = AgentWatch(store, self.looks)
         self._seen: dict[tuple[str, str], float] = {}
