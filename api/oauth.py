@@ -3,6 +3,7 @@
 Both HTTP faces serve all of it, so that each is an authorization server of its own where no public URL joins them."""
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 PUBLIC = {"Cache-Control": "public, max-age=60"}
 KNOWN = "/.well-known"
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+RESOURCE = re.compile(r"mcp(/(agents|projects)/[A-Za-z0-9_-]{1,64})?|a2a/[A-Za-z0-9_-]{1,64}")
 Answer = Callable[[Request], Awaitable[Response]]
 
 
@@ -84,7 +86,7 @@ class Endpoints:
 
     async def resource(self, request: Request) -> Response:
         path = request.path_params.get("path", "").strip("/")
-        if path and path != "mcp" and not path.startswith(("mcp/agents/", "mcp/projects/")):
+        if path and not RESOURCE.fullmatch(path):
             raise NotFound("No such resource.", hint="/.well-known/oauth-protected-resource/mcp describes MCP.")
         return _json(resource_metadata(self._caller(request).base, path), 200, PUBLIC)
 

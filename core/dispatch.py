@@ -60,6 +60,7 @@ class Call:
     face: str
     request_id: str
     token: str | None = None
+    at: str = ""  # the address that the token came to (`mcp/agents/x`), at a face that has several
     principal: Principal | None = None
     emit: Emit = discard
     timeout_s: float | None = None
@@ -127,11 +128,11 @@ class Dispatcher(Generic[EngineT]):
         limit_s = timeout_s or self._timeout_s
         return Dispatcher(registry, engine, self._ports, timeout_s=limit_s, observe=self._observe, scope=self._scope)
 
-    async def authenticate(self, token: str | None, face: str = "") -> Principal:
-        """The principal of a bearer token, at a face. Raises Unauthenticated."""
+    async def authenticate(self, token: str | None, at: str = "") -> Principal:
+        """The principal of a bearer token, at a face or one of its addresses. Raises Unauthenticated."""
         if not token and not self._ports.is_open:
             raise Unauthenticated("No token was sent.", hint="Send `Authorization: Bearer TOKEN`.")
-        return await self._ports.verify(token or "", face)
+        return await self._ports.verify(token or "", at)
 
     def stay(self, principal: Principal) -> AbstractContextManager[None]:
         """To be entered around what a face still does for a caller after the call: it ends when the caller is gone."""
@@ -196,7 +197,7 @@ class Dispatcher(Generic[EngineT]):
         elif trail.tool is not None and trail.tool.needs == ANYONE:
             principal = NOBODY
         else:
-            principal = await self.authenticate(call.token, call.face)
+            principal = await self.authenticate(call.token, call.at or call.face)
         trail.principal = principal
         tool = self.registry.get(call.tool)
         if call.job is None and not tool.delegates and principal is not NOBODY:

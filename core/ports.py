@@ -94,7 +94,7 @@ class Jobs(Protocol):
 
 
 Verifier = Callable[[str, str], Awaitable[Principal]]
-"""Turns a bearer token that came to a face into a Principal, or raises Unauthenticated."""
+"""Turns a bearer token that came to a face, or one of its addresses, into a Principal, or raises Unauthenticated."""
 
 
 Stay = Callable[[Principal, str], AbstractContextManager[None]]

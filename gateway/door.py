@@ -44,6 +44,7 @@ class Arrived:
     body: bytes
     request_id: str
     base_url: str
+    at: str = ""  # the address that a token may be for alone
 
     @property
     def token(self) -> str | None:
@@ -136,13 +137,12 @@ class Door:
                 return None
             body = read
         query = scope["query_string"].decode("latin-1")
-        return Arrived(scope["method"], agent_id, path, query, headers, body, request_id, base)
+        return Arrived(scope["method"], agent_id, path, query, headers, body, request_id, base, address_of(scope))
 
     async def _is_known(self, headers: Mapping[str, str], scope: Scope) -> bool:
         """Strangers' bodies are not read. The refusal is left to the gate, which also writes it down."""
         try:
-            face = "mcp" if scope["path"].startswith("/mcp/") else "a2a"
-            await self.dispatcher.authenticate(bearer(headers.get("authorization", "")), face)
+            await self.dispatcher.authenticate(bearer(headers.get("authorization", "")), address_of(scope))
         except PlatformError:
             return False
         return True
@@ -158,6 +158,7 @@ class Door:
             face,
             arrived.request_id,
             token=arrived.token,
+            at=arrived.at,
             timeout_s=_limit_s(arrived, STREAM_S if about.streams else self._timeout_s),
             traceparent=arrived.headers.get("traceparent", ""),
         )
@@ -175,6 +176,12 @@ def _limit_s(arrived: Arrived, limit_s: float) -> float:
     if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,3})?", asked) and float(asked) > 0:
         return min(float(asked), limit_s)
     return limit_s
+
+
+def address_of(scope: Scope) -> str:
+    """`a2a/ID`, `mcp/agents/ID` or `mcp/projects/ID`, whatever stands below it."""
+    parts: list[str] = scope["path"].strip("/").split("/")
+    return "/".join(parts[: 2 if parts[0] == "a2a" else 3])
 
 
 def is_agent_id(text: str) -> bool:

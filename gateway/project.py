@@ -70,7 +70,7 @@ class ProjectDoor:
             if message.get("method") not in ("tools/list", "tools/call"):
                 await self._own(scope, again, send)
                 return
-            by = await self._door.dispatcher.authenticate(arrived.token, FACE)
+            by = await self._door.dispatcher.authenticate(arrived.token, arrived.at)
             await self._door.agents.see_project(by, scope["path_params"]["project_id"])
             project = ProjectTools(self._door.agents, by, scope["path_params"]["project_id"])
             if message["method"] == "tools/list":
@@ -124,6 +124,7 @@ class ProjectDoor:
             arrived.body,
             arrived.request_id,
             arrived.base_url,
+            arrived.at,
         )
         about = About("tools/call", offer.tool, streams=True)
         await self._door.pass_on(to_agent, receive, exchange, "send_to_agent", face=FACE, about=about)

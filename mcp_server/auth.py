@@ -31,6 +31,7 @@ class Credentials:
     principal: Principal
     token: str | None = None
     is_local: bool = False
+    at: str = "mcp"  # the address that the token came to
 
 
 def new_request_id() -> str:
@@ -82,7 +83,8 @@ class Admission:
         scope[BASE_KEY] = self._public_url
         token, send = bearer_token(Headers(scope=scope)), marked(request_id_of(scope), send)
         try:
-            credentials = Credentials(await self._dispatcher.authenticate(token, "mcp"), token)
+            by = await self._dispatcher.authenticate(token, _at(scope))
+            credentials = Credentials(by, token, at=_at(scope))
         except PlatformError as error:
             await self._stop(error, token, scope, receive, send)
             return
@@ -115,9 +117,10 @@ class Admission:
             name, arguments = call
             registry = self._dispatcher.registry
             if name in registry and registry.get(name).needs == ANYONE:
-                await self._enter(Credentials(NOBODY, token), body, scope, receive, send)
+                await self._enter(Credentials(NOBODY, token, at=_at(scope)), body, scope, receive, send)
                 return
-            error = await self._audited(Call(name, arguments, "mcp", request_id_of(scope), token=token), error)
+            call_there = Call(name, arguments, "mcp", request_id_of(scope), token=token, at=_at(scope))
+            error = await self._audited(call_there, error)
         await refuse(error, scope, receive, send, is_token_bad=token is not None)
 
     async def _audited(self, call: Call, error: PlatformError) -> PlatformError:
@@ -192,6 +195,12 @@ async def refuse(
         headers["retry-after"] = str(max(1, round(error.retry_after_s)))
     code = status or STATUS.get(error.code, 503)
     await JSONResponse({"error": error.body(request_id)}, code, headers)(scope, receive, send)
+
+
+def _at(scope: Scope) -> str:
+    """The address within this server: a token may be for it alone."""
+    path: str = scope["path"]
+    return path.strip("/")
 
 
 def _metadata_of(scope: Scope) -> str:

@@ -107,6 +107,7 @@ class Calls:
                     face="mcp",
                     request_id=request_id,
                     token=credentials.token,
+                    at=credentials.at,
                     principal=credentials.principal if credentials.is_local else None,
                     emit=self._emit(incoming),
                     wait_s=wishes.wait_s,

@@ -96,7 +96,7 @@ async def _read_table(calls: Calls, table: str, by: Credentials) -> ResourceResu
 
 def _call(tool: str, arguments: dict[str, Any], by: Credentials) -> Call:
     principal = by.principal if by.is_local else None
-    return Call(tool, arguments, "mcp", new_request_id(), token=by.token, principal=principal)
+    return Call(tool, arguments, "mcp", new_request_id(), token=by.token, at=by.at, principal=principal)
 
 
 def _as_text(data: dict[str, Any], *, where: str = "", offset: int = 0) -> ResourceResult:

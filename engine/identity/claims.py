@@ -1,5 +1,6 @@
 """The claims of our own tokens."""
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,16 @@ from engine.identity.jws import MAX_LIFETIME_S, Expected
 from engine.identity.rights import Kind
 
 API, MCP = "api", "mcp"  # what a token may be asked for alone
-MCP_FACES = frozenset({"mcp", "mcp-gateway"})  # every other face is the API's
+RESOURCE = re.compile(r"api|mcp(/(agents|projects)/[A-Za-z0-9_-]{1,64})?|a2a/[A-Za-z0-9_-]{1,64}")
+
+
+def resources_at(at: str) -> tuple[str, ...]:
+    """What a token may have been asked for to be let in at a face, or at one of its addresses.
+
+    Every address of MCP is a resource of its own. An agent's A2A address is one too, and part of the API."""
+    if at == MCP or at.startswith("mcp/"):
+        return (at,)
+    return (API, at) if at.startswith("a2a/") else (API,)
 
 
 def audience_of(audience: str, resource: str) -> str:

@@ -18,7 +18,7 @@ from engine.egress.client import EgressClient
 from engine.identity.administration import Ground, open_administration
 from engine.identity.auth_file import DEFAULT_TENANT, read_auth_file
 from engine.identity.brakes import Brakes
-from engine.identity.claims import API, MCP, Claims, audience_of
+from engine.identity.claims import Claims
 from engine.identity.clients import AccessToken, ClientSignIn
 from engine.identity.directory import Directory, Profile, tenant_row, user_row
 from engine.identity.external import ExternalUsers
@@ -131,9 +131,9 @@ class Identity:
             clock=self._clock,
         )
 
-    async def verify(self, token: str, face: str = "") -> Principal:
-        """The principal of a bearer token, at a face. Raises Unauthenticated."""
-        return await self._verifier.verify(token, face)
+    async def verify(self, token: str, at: str = "") -> Principal:
+        """The principal of a bearer token, at a face or one of its addresses. Raises Unauthenticated."""
+        return await self._verifier.verify(token, at)
 
     async def issue_token(self, client_id: str, client_secret: str, address: str = "") -> AccessToken:
         """A token for a client's credentials. Raises Unauthenticated, or RateLimited after too many failures."""
@@ -199,7 +199,7 @@ class Identity:
 
         Raises Unauthorized for an audience that is our own."""
         own = self._claims.expected.audience
-        if audience in {audience_of(own, resource) for resource in ("", API, MCP)}:
+        if audience == own or audience.startswith(f"{own}/"):
             raise Unauthorized("A token for others is never one for us.", hint="Name the audience of their server.")
         claims = self._claims.make(by.tenant, by.subject, "user", 120)
         return await asyncio.to_thread(self._keys.sign_now, claims | {"aud": audience})

@@ -10,7 +10,7 @@ from typing import Any
 from core.context import Principal
 from core.errors import NotFound, PlatformError, Unauthenticated
 from engine.identity.auth_file import AuthFile
-from engine.identity.claims import API, MCP, MCP_FACES, Claims, audience_of
+from engine.identity.claims import RESOURCE, Claims, audience_of, resources_at
 from engine.identity.external import ExternalUsers
 from engine.identity.issuers import Issuer, RemoteKeys
 from engine.identity.jws import (
@@ -85,11 +85,11 @@ class Verifier:
         self._clock = clock
         self._seen: dict[bytes, _Seen] = {}
 
-    async def verify(self, token: str, face: str = "") -> Principal:
-        """The principal of a bearer token, at a face. Raises Unauthenticated, with one text for every cause."""
+    async def verify(self, token: str, at: str = "") -> Principal:
+        """The principal of a bearer token, at a face or address. Raises Unauthenticated: one text for every cause."""
         try:
             seen = await self._seen_or_checked(token)
-            if seen.resource and seen.resource != (MCP if face in MCP_FACES else API):
+            if seen.resource and seen.resource not in resources_at(at):
                 raise TokenRefused("the token was asked for another resource")
         except TokenExpired:
             raise Unauthenticated("The token has expired.", hint=RENEW) from None
@@ -128,10 +128,10 @@ class Verifier:
 
     def _resource_of(self, claims: Mapping[str, object]) -> str:
         """The one resource that a token of ours opens; empty: all of them."""
-        said = texts_in(claims.get("aud"))
-        if self._expected.audience in said or "sid" not in claims:
-            return ""
-        return next((each for each in (API, MCP) if audience_of(self._expected.audience, each) in said), "")
+        said = texts_in(claims.get("aud")) if "sid" in claims else []
+        own = self._expected.audience + "/"
+        named = (each.removeprefix(own) for each in said if each.startswith(own))
+        return next((each for each in named if RESOURCE.fullmatch(each)), "")
 
     async def _verify_own(self, parsed: Parsed, expected: Expected) -> tuple[Principal, float]:
         shared = self._auth_file.shared

@@ -47,6 +47,39 @@ def test_a_token_for_the_api_does_not_open_mcp(house: Served, app: Application, 
     assert opens(house, token, "/v1/connections") == 200
 
 
+def test_a_token_for_one_address_of_mcp_opens_that_alone(house: Served, browser: Browser) -> None:
+    app = Application(house.url("mcp"))
+    paths = ["mcp", "mcp/agents/one", "mcp/agents/two", "mcp/projects/one", "a2a/one"]
+    for path in paths:
+        described = httpx.get(f"{app.origin}/.well-known/oauth-protected-resource/{path}", timeout=20, verify=False)
+        assert described.json()["resource"] == f"{app.origin}/{path}"
+        token = app.tokens(browser, resource=f"{app.origin}/{path}")["access_token"]
+        let_in = [other for other in paths if is_let_in(house, token, other)]
+        assert let_in == [path], path
+        assert opens(house, token, "/v1/connections") == 401
+    token = app.tokens(browser, resource=app.origin)["access_token"]
+    assert [path for path in paths if is_let_in(house, token, path)] == ["a2a/one"]  # a part of the API
+
+
+def is_let_in(house: Served, token: str, path: str) -> bool:
+    """Whether the token counts there, whatever else is missing."""
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+    headers = {"authorization": f"Bearer {token}", "accept": "application/json, text/event-stream"}
+    more = {"mcp-protocol-version": "2025-11-25"}
+    url = f"{house.url('mcp')}/{path}"
+    return httpx.post(url, json=body, headers=headers | more, timeout=20, verify=False).status_code != 401
+
+
+def test_a_refused_token_runs_no_tool_at_another_address(house: Served, app: Application, browser: Browser) -> None:
+    token = app.tokens(browser)["access_token"]
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "get_current_user", "arguments": {}}}
+    headers = {"authorization": f"Bearer {token}", "accept": "application/json, text/event-stream"}
+    for path in ("mcp/projects/one", "mcp/projects/one/", "mcp/agents/one"):
+        answer = httpx.post(f"{house.url('mcp')}/{path}", json=call, headers=headers, timeout=20, verify=False)
+        assert answer.status_code == 401, answer.text
+        assert "ann" not in answer.text
+
+
 @pytest.mark.parametrize(
     "changes",
     [

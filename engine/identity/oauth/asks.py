@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from urllib.parse import urlsplit
 
-from engine.identity.claims import API, MCP
+from engine.identity.claims import API, RESOURCE
 from engine.identity.oauth.apps import App, Apps
 from engine.identity.oauth.refusals import InvalidRedirect, InvalidScope, InvalidTarget, OAuthRefused
 from engine.identity.roles import PERMISSIONS
@@ -75,8 +75,9 @@ def resource_of(resource: str, base: str) -> str:
         path = resource[len(base) :].rstrip("/")
         if not path:
             return API
-        if re.fullmatch(r"/mcp(/(agents|projects)/[A-Za-z0-9_-]{1,64})?", path):
-            return MCP
+        named = path.removeprefix("/")
+        if path != named and named != API and RESOURCE.fullmatch(named):
+            return named
     hint = f"Ask for {base}/mcp, or for {base} to use the API."
     raise InvalidTarget("The resource is none of this server's.", hint=hint)
 
