@@ -15,6 +15,7 @@ from engine.catalog.catalog import Catalog
 from engine.connectors.pool import Connectors
 from engine.datasets.datasets import Datasets
 from engine.egress.client import EgressClient
+from engine.evaluations.history import Evaluations
 from engine.identity.identity import Identity
 from engine.identity.vault import Vault
 from engine.jobs.queue import JobQueue
@@ -76,6 +77,7 @@ class Engine:
     usage: Usage
     results: KeptResults
     runs: Runs
+    evaluations: Evaluations
     agents: Agents
     desk: Desk
     tenancy: Tenancy

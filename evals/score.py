@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import islice, product
-from typing import Any
+from typing import Any, Literal
 
 Row = Sequence[Any]
 DIGITS = 4
@@ -13,7 +13,7 @@ MAX_PAIRINGS = 500
 
 
 def is_equal(gold: Sequence[Row], answer: Sequence[Row]) -> bool:
-    """Execution accuracy as BIRD counts it, but with equal rows counted: the same rows in any order."""
+    """Strict execution accuracy: the same rows in any order, equal rows counted."""
     return Counter(map(_plain_row, gold)) == Counter(map(_plain_row, answer))
 
 
@@ -32,6 +32,18 @@ def is_subset(gold: Sequence[Row], answer: Sequence[Row]) -> bool:
         Counter(tuple(column) for column in zip(*(given[at] for at in pairing), strict=True)) == rows
         for pairing in islice(product(*places), MAX_PAIRINGS)
     )
+
+
+def is_same_set(gold: Sequence[Row], answer: Sequence[Row]) -> bool:
+    """BIRD's execution accuracy to the letter: the same set of rows, equal rows counted once."""
+    return set(map(_plain_row, gold)) == set(map(_plain_row, answer))
+
+
+def what_differs(gold: Sequence[Row], answer: Sequence[Row]) -> Literal["columns", "rows", "values"]:
+    """The first thing in which a wrong answer differs: too few columns, another number of rows, or values."""
+    if gold and answer and len(answer[0]) < len(gold[0]):
+        return "columns"
+    return "rows" if len(gold) != len(answer) else "values"
 
 
 def _plain_row(row: Row) -> tuple[Any, ...]:

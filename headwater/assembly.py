@@ -20,6 +20,7 @@ from engine.connectors.writers import Writers
 from engine.context import Check, Engine
 from engine.datasets.datasets import Datasets
 from engine.egress.client import EgressClient
+from engine.evaluations.history import Evaluations
 from engine.identity.identity import OWN_ISSUER, Identity
 from engine.identity.seals import TenantSeals
 from engine.identity.vault import Vault, load_root_key
@@ -123,6 +124,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         saved=saved,
         query_jobs=build_results(settings, store, vault, Reading(catalog.view, identity, sql, quotas, saved)),
         results=results,
+        evaluations=Evaluations(store),
         runs=Runs(store, seal=partial(ground.seals.seal, "runs"), unseal=partial(ground.seals.open, "runs")),
         agents=build_agents(ground, identity, ledger),
         desk=build_desk(ground.seals, build_outbox(settings, store, ground), catalog=catalog, identity=identity),

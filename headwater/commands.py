@@ -15,6 +15,7 @@ from api.cli import Answer, Options, call_command, finish, tool_command, usage_e
 from core.errors import PlatformError
 from core.settings import Settings
 from headwater import __version__
+from headwater.evaluation_commands import evals
 from headwater.login_commands import login, logout
 from headwater.settings import find_home, read_settings
 
@@ -226,6 +227,7 @@ def token(home: Path | None, role: str, tenant: str, hours: float) -> None:
 
 cli.add_command(login)
 cli.add_command(logout)
+cli.add_command(evals)
 
 
 @cli.group()

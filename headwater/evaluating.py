@@ -1,0 +1,206 @@
+"""Evaluations from the command line: suites with databases of their own, changed copies of them, reports."""
+
+import asyncio
+import contextlib
+import secrets
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.context import Cancellation, Principal
+from core.dispatch import Call
+from core.errors import NotFound
+from core.settings import Settings
+from evals.cases import Suite, read_suite, shipped_suites
+from evals.compare import gate, scores
+from evals.copies import COPIES, read_relations, write_copies
+from evals.outcomes import Arm, CaseResult, Run
+from evals.runner import Place, run_suite
+from evals.schemas import digest_schemas
+from evals.tools import as_run, run_facts
+from headwater.build import Platform
+from headwater.local import opened
+
+Echo = Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What to run: `arms` answer the cases of a suite one after another."""
+
+    suite: str
+    arms: Sequence[Arm]
+    data: Path | None = None
+    case_count: int = 0
+    run_id: str = ""  # runs are named `{run_id}-{suite}-{arm}`; those that ended early go on
+    has_copies: bool = False
+
+
+class Evaluator:
+    """Runs suites in this process as the owner of a home."""
+
+    def __init__(self, platform: Platform, by: Principal):
+        self._platform = platform
+        self._by = by
+
+    async def call(self, tool: str, arguments: Mapping[str, Any]) -> Any:
+        """Call a tool through the gate."""
+        request_id = f"req_{secrets.token_hex(8)}"
+        return await self._platform.dispatcher.call(
+            Call(tool=tool, arguments=dict(arguments), face="cli", request_id=request_id, principal=self._by)
+        )
+
+    async def runs(self, names: Sequence[str]) -> list[Run]:
+        """Stored runs by id. Raises NotFound."""
+        history = self._platform.engine.evaluations
+        return [as_run(await history.get(self._by, name)) for name in names]
+
+    async def run(self, asked: Asked, folder: Path, stop: Cancellation, echo: Echo) -> list[Run]:
+        """Run every arm; what was done before under the same run id is not done again."""
+        suite = read_suite(find_suite(asked.suite, folder), data=asked.data).pick(asked.case_count)
+        place = await self._place(suite, folder / "copies" if asked.has_copies else None, echo)
+        schema_digest = await digest_schemas(self.call, place.of(suite))
+        ended = []
+        for arm in asked.arms:
+            echo(f"{arm.name} answers {len(suite.cases)} cases of {suite.name}")
+            ended.append(await self._arm(suite, arm, place, asked.run_id, schema_digest, stop, echo))
+            if stop:
+                break
+        return ended
+
+    async def _arm(
+        self, suite: Suite, arm: Arm, place: Place, run_id: str, schema_digest: str, stop: Cancellation, echo: Echo
+    ) -> Run:
+        history, by = self._platform.engine.evaluations, self._by
+        facts = run_facts(suite, arm, schema_digest)
+        begun = await history.begin(by, suite.name, facts, run_id=f"{run_id}-{suite.name}-{arm.name}"[:64] if run_id else "")
+
+        async def keep(seq: int, result: CaseResult) -> None:
+            await history.add(by, begun.run_id, seq, result.case_id, result.model_dump())
+
+        async def told(result: CaseResult, done: int, total: int) -> None:
+            echo(f"{done:>4}/{total} {result.verdict:<9}{result.failing:<11}{result.ms:>7} ms  {result.question[:90]}")
+
+        done = [CaseResult.model_validate(result) for result in begun.results]
+        await run_suite(self.call, suite, arm, place, keep=keep, done=done, told=told, stop=stop)
+        return as_run(await history.finish(by, begun.run_id, "cancelled" if stop else "completed"))
+
+    async def _place(self, suite: Suite, copies: Path | None, echo: Echo) -> Place:
+        """Connections for the suite's databases and, where a folder is given, for their changed copies."""
+        connections = {name: f"eval-{suite.name}-{name}" for name in suite.databases}
+        for name, path in suite.databases.items():
+            await self._connect(connections[name], path.resolve())
+        if copies is None:
+            return Place(connections)
+        copied = {}
+        for name, connection in (connections or {"": suite.connection}).items():
+            copied[name] = await self._copy(connection, copies, echo)
+        return Place(connections, copied)
+
+    async def _copy(self, connection: str, folder: Path, echo: Echo) -> list[str]:
+        names = [f"{connection}-{kind}" for kind in COPIES]
+        paths = [folder / f"{name}.duckdb" for name in names]
+        if not all(path.exists() for path in paths):
+            echo(f"making changed copies of {connection}")
+            relations = await read_relations(self.call, connection)
+            await asyncio.to_thread(write_copies, relations, folder, connection)
+        for name, path in zip(names, paths, strict=True):
+            await self._connect(name, path.resolve())
+        return names
+
+    async def _connect(self, connection: str, path: Path) -> None:
+        """Make the connection, or point the one that is there at this file."""
+        options = {"path": str(path)}
+        try:
+            found = await self.call("get_connection", {"connection_id": connection})
+        except NotFound:
+            kind = "sqlite" if path.suffix in (".sqlite", ".db") else "duckdb"
+            named = {"connection_id": connection, "name": connection, "kind": kind, "options": options}
+            await self.call("create_connection", named)
+            return
+        if found.options != options:
+            await self.call("update_connection", {"connection_id": connection, "options": options})
+
+
+@contextlib.asynccontextmanager
+async def evaluator(settings: Settings, *, data: Path | None = None) -> AsyncIterator[Evaluator]:
+    """An evaluator on a home, which may read the folder of a suite's data too."""
+    roots = [*settings.query.allowed_roots, copies_folder(settings), *([data] if data else [])]
+    widened = settings.model_copy(update={"query": settings.query.model_copy(update={"allowed_roots": roots})})
+    copies_folder(settings).mkdir(parents=True, exist_ok=True)
+    async with opened(widened) as platform:
+        yield Evaluator(platform, await platform.engine.identity.local_owner())
+
+
+def copies_folder(settings: Settings) -> Path:
+    """Where changed copies lie: beside the home, whose own files no connection may read."""
+    return settings.home.with_name(f"{settings.home.name}-evals")
+
+
+def find_suite(name: str, folder: Path) -> Path:
+    """A suite by its file or its name. Raises NotFound."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        return path
+    found = shipped_suites(folder)
+    if name not in found:
+        raise NotFound(
+            f"No suite {name!r}.", hint=f"At hand: {', '.join(sorted(found))}; or give the path of a YAML file."
+        )
+    return found[name]
+
+
+def summary(run: Run) -> str:
+    """What a run showed, in a few lines."""
+    found = scores(run.results)
+    lines = [
+        f"{run.run_id}: {run.arm} on {run.suite} ({len(run.results)} of {run.case_count} cases, {run.status})",
+        f"  right        {found.right}",
+    ]
+    if found.refused.of:
+        lines.append(f"  declined     {found.refused} of what the data cannot answer")
+    if found.robust is not None:
+        lines.append(f"  robust       {found.robust} on changed copies too")
+    if found.confident.of:
+        lines.append(f"  confident    {found.confident} of answers with confidence 0.8 and more")
+    lines.append(f"  strict       {found.strict}; as BIRD counts {found.bird.value:.0%}")
+    lines.append(f"  median {found.median_ms} ms, p95 {found.p95_ms} ms, {found.tokens} tokens, {found.usd:.4f} USD")
+    return "\n".join(lines)
+
+
+async def run(settings: Settings, asked: Asked, echo: Echo) -> list[Run]:
+    """Run a suite; interrupted, what has ended is kept."""
+    stop = Cancellation()
+    with _interrupts(stop):
+        async with evaluator(settings, data=asked.data) as found:
+            return await found.run(asked, copies_folder(settings), stop, echo)
+
+
+async def stored(settings: Settings, names: Sequence[str]) -> list[Run]:
+    """Runs by id."""
+    async with evaluator(settings) as found:
+        return await found.runs(names)
+
+
+async def check(settings: Settings, baseline: str, name: str, max_lost: int | None) -> list[str]:
+    """Why a run must not follow its baseline."""
+    before, after = await stored(settings, [baseline, name])
+    return gate(before, after, max_lost=max_lost)
+
+
+@contextlib.contextmanager
+def _interrupts(stop: Cancellation) -> Any:
+    """Let Ctrl-C end the run after the case at hand."""
+    import signal
+
+    loop = asyncio.get_running_loop()
+    if sys.platform == "win32":
+        yield
+        return
+    loop.add_signal_handler(signal.SIGINT, stop.set)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)

@@ -1,0 +1,122 @@
+"""`headwater evals`: run suites, compare runs, gate a change, make a report."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from headwater.settings import read_settings
+
+WORKFLOWS = ("planner", "bare", "fixed", "reflection", "metric_to_sql", "nl2sql", "chat")
+home_option = click.option(
+    "--home", type=click.Path(path_type=Path), envvar="HEADWATER_HOME", help="Folder of all local state [.headwater]."
+)
+
+
+@click.group()
+def evals() -> None:
+    """Prove that answers got better, not worse: run suites, compare, gate, report."""
+
+
+@evals.command("list")
+@home_option
+def list_suites(home: Path | None) -> None:
+    """List the suites at hand."""
+    from evals.cases import shipped_suites
+
+    for name, path in sorted(shipped_suites(read_settings(home).home / "evals").items()):
+        click.echo(f"{name:<20} {path}")
+
+
+@evals.command()
+@click.argument("suite")
+@home_option
+@click.option(
+    "-w", "--workflow", "workflows", multiple=True, type=click.Choice(WORKFLOWS), help="Who answers; may be repeated."
+)
+@click.option("--model", default="", help="Name of a model, as list_models shows it.")
+@click.option("--cases", type=click.IntRange(0), default=0, help="About as many cases, evenly spread; 0 is all.")
+@click.option(
+    "--data", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of the suite's databases."
+)
+@click.option("--copies", "has_copies", is_flag=True, help="Judge on changed copies of the databases too.")
+@click.option("--run-id", default="", help="Name of the runs; those of that name that ended early go on.")
+@click.option("--quiet", is_flag=True, help="Only the summaries.")
+def run(
+    suite: str, home: Path | None, workflows: tuple[str, ...], data: Path | None, quiet: bool, **wanted: object
+) -> None:
+    """Run SUITE, a name or a YAML file, with one or more workflows."""
+    from evals.outcomes import Arm
+    from headwater.evaluating import Asked, summary
+    from headwater.evaluating import run as run_all
+
+    model = str(wanted["model"])
+    arms = [Arm(name, name, model) for name in workflows or ("planner",)]
+    asked = Asked(
+        suite,
+        arms,
+        data=data.resolve() if data else None,
+        case_count=int(str(wanted["cases"])),
+        run_id=str(wanted["run_id"]),
+        has_copies=bool(wanted["has_copies"]),
+    )
+    ended = asyncio.run(run_all(read_settings(home), asked, (lambda text: None) if quiet else click.echo))
+    click.echo("\n".join(summary(item) for item in ended))
+    sys.exit(0 if all(item.status == "completed" for item in ended) else 130)
+
+
+@evals.command()
+@click.argument("runs", nargs=-1, required=True)
+@home_option
+def show(runs: tuple[str, ...], home: Path | None) -> None:
+    """Show what RUNS found."""
+    from headwater.evaluating import stored, summary
+
+    click.echo("\n".join(summary(item) for item in asyncio.run(stored(read_settings(home), runs))))
+
+
+@evals.command()
+@click.argument("baseline")
+@click.argument("run_id", metavar="RUN")
+@home_option
+def compare(baseline: str, run_id: str, home: Path | None) -> None:
+    """Compare RUN with BASELINE case by case."""
+    from evals.compare import compare as compare_runs
+    from headwater.evaluating import stored
+
+    before, after = asyncio.run(stored(read_settings(home), [baseline, run_id]))
+    found = compare_runs(before, after)
+    click.echo(f"{run_id} against {baseline}: {found.difference}")
+    click.echo("It may be chance." if found.difference.is_noise else "It is more than chance.")
+    for title, names in (("won", found.won), ("lost", found.lost)):
+        click.echo(f"{title}: {', '.join(names) or 'none'}")
+
+
+@evals.command()
+@click.argument("baseline")
+@click.argument("run_id", metavar="RUN")
+@click.option(
+    "--max-lost", type=click.IntRange(0), help="By how many lost cases may exceed won ones; for arms without chance."
+)
+@home_option
+def gate(baseline: str, run_id: str, max_lost: int | None, home: Path | None) -> None:
+    """Exit with 1 when RUN is worse than BASELINE by more than chance, costs a fifth more, or did not end."""
+    from headwater.evaluating import check
+
+    reasons = asyncio.run(check(read_settings(home), baseline, run_id, max_lost))
+    click.echo("\n".join(reasons) or "It may follow its baseline.")
+    sys.exit(1 if reasons else 0)
+
+
+@evals.command()
+@click.argument("runs", nargs=-1, required=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("evals.html"), show_default=True)
+@home_option
+def report(runs: tuple[str, ...], output: Path, home: Path | None) -> None:
+    """Write a page that shows RUNS side by side; the first is what the others are compared with."""
+    from evals.report import write_report
+    from headwater.evaluating import stored
+
+    output.write_text(write_report(asyncio.run(stored(read_settings(home), runs))), encoding="utf-8")
+    click.echo(f"Written: {output}")
