@@ -53,6 +53,16 @@ def seal_head(key: bytes, tenant: str, head: Head) -> bytes:
     return hashlib.blake2b(data, key=key, digest_size=32, person=b"audit-head").digest()
 
 
+def seal_start(key: bytes, tenant: str, start: Head) -> bytes:
+    """A MAC over the last record that retention removed: only who has the key moves the beginning of a chain."""
+    data = struct.pack(">q", start.seq) + start.hash + tenant.encode()
+    return hashlib.blake2b(data, key=key, digest_size=32, person=b"audit-start").digest()
+
+
+def is_start_sealed(key: bytes, tenant: str, start: Head, mac: bytes) -> bool:
+    return hmac.compare_digest(mac, seal_start(key, tenant, start))
+
+
 def is_sealed(key: bytes, tenant: str, head: Head, mac: bytes) -> bool:
     return hmac.compare_digest(mac, seal_head(key, tenant, head))
 

@@ -4,16 +4,20 @@ What it proves. Every record hangs on the one before it, so a changed, missing, 
 re-sealed record breaks the chain from there on. The chain's end (head) is kept beside it under a
 MAC whose key is not in the store: rewriting all following hashes, cutting records off the end, or
 adding some, is found unless the writer also holds that key. A broken head is never sealed anew.
+Where a tenant keeps its audit for some time only, the chain begins after the last record that was
+removed; that one's number and hash are kept under a MAC too, so nobody else can cut off a beginning.
 What it cannot prove alone: that the records *and* the head were not both put back to an earlier
 state that was once real, or both removed. A running process notices that (it remembers the heads it
 wrote), and so does whoever noted a head outside the store and gives it to `verify`."""
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import datetime
 from hashlib import blake2b
+from itertools import takewhile
 
 from pydantic_core import to_json
 from sqlalchemy import Connection
@@ -21,7 +25,18 @@ from sqlalchemy import Connection
 from core.errors import NotFound, PlatformError
 from core.ports import AuditRecord
 from engine.audit import rows
-from engine.audit.chain import NO_MAC, AuditVerification, Head, extend, find_fault, is_sealed, seal_head
+from engine.audit.chain import (
+    NO_MAC,
+    AuditVerification,
+    Head,
+    SealedRecord,
+    extend,
+    find_fault,
+    is_sealed,
+    is_start_sealed,
+    seal_head,
+    seal_start,
+)
 from engine.audit.group import GroupCommit
 from engine.audit.terms import Terms
 from engine.store.db import Store
@@ -34,6 +49,8 @@ Sink = Callable[[list[AuditRecord]], None]
 
 Chains = dict[str, list[tuple[float, bytes, set[int]]]]
 """By tenant what goes to the end of its chain: time, sealed record, and the terms that it is found by."""
+
+log = logging.getLogger("headwater.audit")
 
 PLATFORM = ""
 CHUNK = 2_000
@@ -107,19 +124,79 @@ class AuditLog:
         least_seq = max(self._written.get(tenant, Head()).seq, noted.seq if noted else 0)
         last, stored = await self._store.read(lambda c: (rows.last_record(c, tenant), rows.read_head(c, tenant)))
         head, mac = stored or (Head(), NO_MAC)
-        at = Head()
+        at, doubt = await self._start(tenant, noted)
+        skipped = at.seq
+        if doubt is not None:
+            return _found(at, head, at.seq, doubt, skipped)
         while at.seq < head.seq:
             at, seen, fault = await self._store.read(_walk(tenant, at, head, noted))
             if fault is None and not seen:
                 fault = (at.seq + 1, "Records are missing at the end.")
             if fault is not None:
-                return _found(at, head, *fault)
+                moved, doubt = await self._start(tenant, noted)
+                if doubt is None and moved.seq > at.seq:  # retention went on meanwhile
+                    skipped += moved.seq - at.seq
+                    at = moved
+                    continue
+                return _found(at, head, *fault, skipped)
         reason = _doubt(stored, last, least_seq)
         if reason is None and (head.seq or stored) and not is_sealed(self._head_key, tenant, head, mac):
             reason = "The seal of the chain's end is broken."
         if reason is None and at != head:
             reason = "The last record is not the one that the chain's end names."
-        return _found(at, head, None, reason or "")
+        return _found(at, head, None, reason or "", skipped)
+
+    async def _start(self, tenant: str, noted: Head | None = None) -> tuple[Head, str | None]:
+        """Where a chain begins, and why that may not be true."""
+        found = await self._store.read(lambda connection: rows.read_start(connection, tenant))
+        if found is None:
+            return Head(), None
+        start, mac = found
+        if not is_start_sealed(self._head_key, tenant, start, mac):
+            return start, "The seal of the chain's beginning is broken."
+        if noted and (noted.seq < start.seq or (noted.seq == start.seq and noted.hash != start.hash)):
+            return start, "The record noted earlier is not kept any more, so that it cannot be held against the log."
+        return start, None
+
+    async def trim(self, tenant: str, *, before: float) -> int:
+        """Remove the oldest records, of before a time, as far as they hang together; says how many.
+
+        The newest always stays, and where the chain is broken the evidence does."""
+        count = 0
+        while True:
+            start, doubt = await self._start(tenant)
+            if doubt is not None:
+                log.warning("the audit of %s is not trimmed: %s", tenant, doubt)
+                return count
+            found = await self._store.read(lambda c: rows.read_records(c, tenant, after_seq=start.seq, limit=CHUNK))  # noqa: B023
+            old = list(takewhile(lambda row: row.at < before, found[:-1]))
+            reached, fault = find_fault(tenant, start, old)
+            if fault is not None:
+                log.warning("the audit of %s is not trimmed: record %d: %s", tenant, *fault)
+            if reached.seq > start.seq:
+                terms = await self._terms_of(tenant, old[: reached.seq - start.seq])
+                count += await self._store.write(self._cut(tenant, start, reached, terms))
+            if fault is not None or len(old) < CHUNK - 1:
+                return count
+
+    async def _terms_of(self, tenant: str, old: list[SealedRecord]) -> set[int]:
+        def work() -> set[int]:
+            opened = (self.opened(tenant, row.record) for row in old)
+            return {term for record in opened if record is not None for term in self.terms.of_record(record, tenant)}
+
+        return await asyncio.to_thread(work)
+
+    def _cut(self, tenant: str, start: Head, reached: Head, terms: set[int]) -> Callable[[Connection], int]:
+        def work(connection: Connection) -> int:
+            rows.lock_head(connection, tenant)
+            present = rows.read_start(connection, tenant)
+            if (present[0] if present else Head()) != start:
+                return 0  # another process was faster
+            rows.delete_records(connection, tenant, reached.seq, terms)
+            rows.write_start(connection, tenant, reached, seal_start(self._head_key, tenant, reached))
+            return reached.seq - start.seq
+
+        return work
 
     async def read(self, tenant: str, *, after_seq: int = 0, limit: int = 100) -> list[AuditEntry]:
         """Opened records in the order of the chain."""
@@ -211,10 +288,10 @@ def _walk(
     return work
 
 
-def _found(at: Head, head: Head, first_bad_seq: int | None, reason: str) -> AuditVerification:
+def _found(at: Head, head: Head, first_bad_seq: int | None, reason: str, skipped: int) -> AuditVerification:
     return AuditVerification(
         is_valid=not reason,
-        checked=at.seq,
+        checked=at.seq - skipped,
         first_bad_seq=first_bad_seq,
         head_seq=head.seq,
         head_hash=head.hash.hex(),

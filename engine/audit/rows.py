@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, bindparam, select, text, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
 
 from engine.audit.chain import Head, SealedRecord
-from engine.store.tables import audit, audit_heads
+from engine.store.tables import audit, audit_heads, audit_starts, audit_terms
 
 HeadRow = tuple[Head, bytes]
 
@@ -88,3 +88,22 @@ def read_records(connection: Connection, tenant: str, *, after_seq: int, limit: 
         SealedRecord(seq, at, bytes(previous), bytes(digest), bytes(record))
         for seq, at, previous, digest, record in connection.execute(statement)
     ]
+
+
+def read_start(connection: Connection, tenant: str) -> HeadRow | None:
+    """The last record that was removed, and its MAC; None where the chain begins with its first record."""
+    row = connection.execute(select(audit_starts).where(audit_starts.c.tenant_id == tenant)).one_or_none()
+    return None if row is None else (Head(row.seq, bytes(row.hash)), bytes(row.mac))
+
+
+def write_start(connection: Connection, tenant: str, start: Head, mac: bytes) -> None:
+    connection.execute(delete(audit_starts).where(audit_starts.c.tenant_id == tenant))
+    connection.execute(insert(audit_starts).values(tenant_id=tenant, seq=start.seq, hash=start.hash, mac=mac))
+
+
+def delete_records(connection: Connection, tenant: str, up_to: int, terms: Iterable[int]) -> None:
+    """Remove the oldest records, and by what they were found."""
+    connection.execute(delete(audit).where(audit.c.tenant_id == tenant, audit.c.seq <= up_to))
+    term = audit_terms.c
+    for item in sorted(terms):
+        connection.execute(delete(audit_terms).where(term.tenant_id == tenant, term.term == item, term.seq <= up_to))

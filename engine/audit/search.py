@@ -106,8 +106,8 @@ class AuditSearch:
 
     async def count(self, tenant: str) -> int:
         """How many records a tenant has."""
-        newest = select(A.seq).where(A.tenant_id == tenant).order_by(A.seq.desc()).limit(1)
-        return int(await self._store.read(lambda connection: connection.scalar(newest)) or 0)
+        first, last = await self._store.read(lambda connection: _ends(connection, tenant))
+        return last - first + 1
 
     def _open(self, tenant: str, rows: Sequence[Sealed], wanted: Wanted) -> list[AuditEntry]:
         opened = [AuditEntry(seq, at, self._log.opened(tenant, record)) for seq, at, record in rows]
@@ -137,16 +137,22 @@ def _chunk(tenant: str, terms: Sequence[int], within: tuple[int, int], step: int
 
 def _range(connection: Connection, tenant: str, wanted: Wanted) -> tuple[int, int]:
     """The numbers between which everything of that time lies."""
-    newest = select(A.seq).where(A.tenant_id == tenant).order_by(A.seq.desc()).limit(1)
-    last = int(connection.scalar(newest) or 0)
-    first = 1 if wanted.since is None else _first_at(connection, tenant, wanted.since - SKEW_S, last)
-    end = last if wanted.until is None else _first_at(connection, tenant, wanted.until + SKEW_S, last)
-    return first, min(end, last)
+    first, last = _ends(connection, tenant)
+    begin = first if wanted.since is None else _first_at(connection, tenant, wanted.since - SKEW_S, first, last)
+    end = last if wanted.until is None else _first_at(connection, tenant, wanted.until + SKEW_S, first, last)
+    return begin, min(end, last)
 
 
-def _first_at(connection: Connection, tenant: str, at: float, last: int) -> int:
+def _ends(connection: Connection, tenant: str) -> tuple[int, int]:
+    """The numbers of the oldest and the newest record; the first is one higher where there is none."""
+    of_tenant = select(A.seq).where(A.tenant_id == tenant).limit(1)
+    last = int(connection.scalar(of_tenant.order_by(A.seq.desc())) or 0)
+    return int(connection.scalar(of_tenant.order_by(A.seq)) or last + 1), last
+
+
+def _first_at(connection: Connection, tenant: str, at: float, first: int, last: int) -> int:
     """By halving: the number of about the first record at or after a time; one past the last if there is none."""
-    low, high = 1, last + 1
+    low, high = first, last + 1
     while low < high:
         middle = (low + high) // 2
         found = connection.scalar(select(A.at).where(A.tenant_id == tenant, A.seq == middle))

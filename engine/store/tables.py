@@ -30,7 +30,7 @@ from engine.store.approval_tables import (
     notice_destinations,
     notices,
 )
-from engine.store.audit_tables import audit_terms
+from engine.store.audit_tables import audit_starts, audit_terms
 from engine.store.dataset_tables import datasets, import_results, managed_tables, uploads
 from engine.store.evaluation_tables import evaluation_cases, evaluation_runs
 from engine.store.identity_tables import (
@@ -67,7 +67,7 @@ from engine.store.usage_tables import (
 __all__ = ["aggregate_budgets", "datasets", "import_results", "lineage_columns", "lineage_queries", "managed_tables"]
 __all__ += ["clients", "keys", "one_time_links", "passwords", "roles", "sessions", "tenants", "tokens", "users"]
 __all__ += ["query_costs", "query_quotas", "query_reservations", "query_spending"]
-__all__ += ["audit_terms", "oauth_apps", "oauth_codes", "oauth_consents", "oauth_devices"]
+__all__ += ["audit_starts", "audit_terms", "oauth_apps", "oauth_codes", "oauth_consents", "oauth_devices"]
 __all__ += ["usage_counters", "usage_holds", "usage_limits", "usage_notices"]
 __all__ += ["agent_credentials", "agent_limits", "agent_pins", "agent_rules", "agent_tasks", "agents", "project_agents"]
 __all__ += ["evaluation_cases", "evaluation_runs"]

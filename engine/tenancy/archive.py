@@ -16,12 +16,12 @@ from engine.audit.log import AuditLog
 from engine.lake.storage import local_path
 from engine.lake.warehouse import Lake
 from engine.store.db import Store
-from engine.store.tables import audit, audit_heads, audit_terms, idempotency, tenants
+from engine.store.tables import audit, audit_heads, audit_starts, audit_terms, idempotency, tenants
 from engine.tenancy.belongings import Folders, files_below, shown_columns, tables_of
 
 BATCH = 2_000
 BLOCK = 2**20
-LEFT_OUT = (audit.name, audit_heads.name, audit_terms.name, idempotency.name)
+LEFT_OUT = (audit.name, audit_heads.name, audit_starts.name, audit_terms.name, idempotency.name)
 CATALOG = "catalog.db"
 
 
@@ -97,7 +97,7 @@ class Archive:
                     values = {name: getattr(record, name) for name in record.__slots__}
                     yield json.dumps({"seq": row["seq"], **values}, default=str).encode() + b"\n"
             after = rows[-1]["seq"]
-        counts["audit"] = after
+            counts["audit"] = counts.get("audit", 0) + len(rows)
 
     def _files(self, tenant: str, wished: Wished) -> Iterator[tuple[str, Path]]:
         if wished.has_uploads:

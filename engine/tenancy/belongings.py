@@ -10,10 +10,10 @@ from sqlalchemy import Column, Connection, LargeBinary, Table, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from core.errors import NotFound
-from engine.store.tables import audit, audit_heads, catalog_configs, metadata, tenants
+from engine.store.tables import audit, audit_heads, audit_starts, catalog_configs, metadata, tenants
 
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-KEPT = (audit.name, audit_heads.name, tenants.name)
+KEPT = (audit.name, audit_heads.name, audit_starts.name, tenants.name)
 """Tables whose rows a purge leaves: the audit stays verifiable, though nobody can read it; the id stays taken."""
 
 SECRET = re.compile(r"(^|_)(secret|hash|password|token|mac|wrapped|key)(_|$)")
