@@ -3,8 +3,8 @@
 import json
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,13 +15,14 @@ from core.context import Principal
 from core.errors import Conflict, InvalidArgument, NotFound, Unauthorized
 from core.pages import Window
 from engine.agents.places import Assignment, assign, live_projects
+from engine.agents.prompts import add_prompt
 from engine.store.db import Store
 from engine.store.tables import agent_credentials, agent_pins, agent_rules, agents, project_agents
 
 ACTIVE, QUARANTINED, DISABLED = "active", "quarantined", "disabled"
 A2A, MCP, OWN = "A2A", "MCP", ""
 MAX_AGENTS = 2_000  # of one tenant
-JSON_FIELDS = ("connections", "capabilities", "agent_metadata")
+JSON_FIELDS = ("connections", "capabilities", "agent_metadata", "budget")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class Agent:
     created_at: float
     updated_at: float
     archived_at: float | None = None
+    model: str = ""
+    budget: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_external(self) -> bool:
@@ -71,6 +74,9 @@ class Draft:
     capabilities: Any = None
     agent_metadata: dict[str, Any] | None = None
     status: str | None = None
+    model: str | None = None
+    budget: Mapping[str, Any] | None = None
+    rolled_back_to: int | None = None  # the version of the prompt that system_prompt repeats
 
     def values(self) -> dict[str, Any]:
         """The columns to write."""
@@ -78,7 +84,7 @@ class Draft:
         return {
             name: json.dumps(value) if name in JSON_FIELDS else value
             for name, value in given.items()
-            if value is not None
+            if value is not None and name != "rolled_back_to"
         }
 
 
@@ -127,6 +133,8 @@ class AgentRegistry:
                 raise Conflict(f"The tenant has {MAX_AGENTS:,} agents.", hint="delete_agent removes old ones.")
             is_new_held = protocol != OWN and _holds_new(connection, by.tenant)
             connection.execute(insert(agents).values(**row, status=QUARANTINED if is_new_held else ACTIVE))
+            if protocol == OWN:
+                add_prompt(connection, by, made_id, draft.system_prompt or "", now=now, rolled_back_to=None)
             if project_id is not None:
                 assign(connection, Assignment(by.tenant, project_id, made_id, role, now))
             return connection.execute(_one(by.tenant, made_id)).one()
@@ -183,6 +191,9 @@ class AgentRegistry:
             changed = update(agents).where(_is(by.tenant, agent_id), agents.c.version == found.version)
             if connection.execute(changed.values(**values)).rowcount != 1:
                 return None
+            if not found.is_external and draft.system_prompt not in (None, found.system_prompt):
+                is_told = {"now": values["updated_at"], "rolled_back_to": draft.rolled_back_to}
+                add_prompt(connection, by, agent_id, draft.system_prompt or "", **is_told)
             if has_moved and _origin(draft.endpoint_url or "") != _origin(found.endpoint_url):
                 connection.execute(delete(agent_credentials).where(_of(agent_credentials, by.tenant, agent_id)))
             if draft.protocol not in (None, found.protocol):
@@ -266,6 +277,8 @@ _BLANK: dict[str, Any] = {
     "connections": "[]",
     "capabilities": "null",
     "agent_metadata": "{}",
+    "model": "",
+    "budget": "{}",
     "health": "unknown",
     "version": 1,
 }
@@ -332,4 +345,6 @@ def read_agent(row: Any) -> Agent:
         created_at=row.created_at,
         updated_at=row.updated_at,
         archived_at=row.archived_at,
+        model=row.model,
+        budget=json.loads(row.budget),
     )

@@ -17,6 +17,8 @@ agents = Table(
     Column("connections", Text, nullable=False),  # JSON list
     Column("capabilities", Text, nullable=False),  # JSON list or object
     Column("agent_metadata", Text, nullable=False),  # JSON object
+    Column("model", Name, nullable=False, server_default=""),  # which an agent of our own asks; empty: the tenant's
+    Column("budget", Text, nullable=False, server_default="{}"),  # JSON, of one run of an agent of our own
     Column("status", String(16), nullable=False),
     Column("health", String(16), nullable=False),
     Column("health_at", Float),
@@ -97,4 +99,16 @@ agent_rules = Table(
     tenant(),
     Column("quarantine_new", Integer, nullable=False),
     Column("updated_at", Float, nullable=False),
+)
+
+agent_prompts = Table(
+    "agent_prompt",
+    metadata,
+    tenant(),
+    Column("agent_id", Id, primary_key=True),
+    Column("prompt_version", Integer, primary_key=True, autoincrement=False),  # from 1
+    Column("system_prompt", Text, nullable=False),
+    Column("author", Id, nullable=False),
+    Column("rolled_back_to", Integer),  # the version that it repeats
+    Column("created_at", Float, nullable=False),
 )

@@ -18,6 +18,7 @@ from engine.store.agent_tables import (
     agent_credentials,
     agent_limits,
     agent_pins,
+    agent_prompts,
     agent_rules,
     agent_tasks,
     agents,
@@ -31,6 +32,7 @@ from engine.store.approval_tables import (
     notices,
 )
 from engine.store.audit_tables import audit_starts, audit_terms
+from engine.store.conversation_tables import conversation_messages, conversations
 from engine.store.dataset_tables import datasets, import_results, managed_tables, uploads
 from engine.store.evaluation_tables import evaluation_cases, evaluation_runs
 from engine.store.identity_tables import (
@@ -69,7 +71,8 @@ __all__ += ["clients", "keys", "one_time_links", "passwords", "roles", "sessions
 __all__ += ["query_costs", "query_quotas", "query_reservations", "query_spending"]
 __all__ += ["audit_starts", "audit_terms", "oauth_apps", "oauth_codes", "oauth_consents", "oauth_devices"]
 __all__ += ["usage_counters", "usage_holds", "usage_limits", "usage_notices"]
-__all__ += ["agent_credentials", "agent_limits", "agent_pins", "agent_rules", "agent_tasks", "agents", "project_agents"]
+__all__ += ["agent_credentials", "agent_limits", "agent_pins", "agent_prompts", "agent_rules", "agent_tasks", "agents"]
+__all__ += ["conversation_messages", "conversations", "project_agents"]
 __all__ += ["evaluation_cases", "evaluation_runs"]
 __all__ += ["model_choices", "models", "run_events", "run_feedback", "runs"]
 __all__ += ["metadata", "query_exports", "query_results", "served_pushes", "served_tasks", "uploads"]

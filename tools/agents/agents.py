@@ -1,6 +1,8 @@
 """Agents: our own and those of others, registered for a tenant."""
 
+import json
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
@@ -9,6 +11,7 @@ from core.pages import Listing, Paged
 from core.portable import Model, Refers
 from core.tool import Empty, tool
 from engine.agents.agents import Agents
+from engine.agents.own import check_others, check_own
 from engine.agents.registry import Agent as Stored
 from engine.agents.registry import Draft
 from engine.context import Ctx
@@ -21,7 +24,12 @@ PROTOCOL = "What an agent of others speaks: A2A or MCP. Left out, or empty, for 
 ENDPOINT = "Where an agent of others is reached. Only https, and hosts that the operator allows."
 PROMPT = "What an agent of your own is told to be."
 CONNECTIONS = "Ids of the connections that an agent of your own may use."
-CAPABILITIES = "What it can do, as a list of words or as an object."
+CAPABILITIES = (
+    "For an agent of your own: toolsets and tools that it may call, such as query or get_table_health; a list, or an "
+    "object of names that are true. Left out, what every chat has. For one of others: any words."
+)
+MODEL = "Model that an agent of your own asks, by its name; empty: the tenant's."
+BUDGET = "What one run of an agent of your own may use at most."
 METADATA = "Whatever else you want to keep with it."
 PROJECT = "Project that it is put into; an agent of others belongs to one at least."
 ROLE = "Its role in the project."
@@ -40,6 +48,15 @@ class ListAgents(Paged):
     protocol: Literal["A2A", "MCP"] | None = Field(None, description="Only agents of others that speak it.")
 
 
+class AgentBudget(Model):
+    """Bounds of one run; null leaves the platform's own."""
+
+    max_steps: int | None = Field(None, ge=1, le=50, description="Times that it may ask the model.")
+    max_tokens: int | None = Field(None, ge=1, le=10_000_000, description="Tokens, in and out.")
+    max_usd: Decimal | None = Field(None, ge=0, le=10_000, description="US dollars, as the model is priced.")
+    max_seconds: int | None = Field(None, ge=1, le=3600, description="Seconds.")
+
+
 class CreateAgent(Model):
     """An agent to register."""
 
@@ -48,6 +65,8 @@ class CreateAgent(Model):
     system_prompt: str | None = Field(None, max_length=MAX_TEXT, description=PROMPT)
     connections: list[str] | None = Field(None, max_length=100, description=CONNECTIONS)
     capabilities: JsonValue = Field(None, description=CAPABILITIES)
+    model: str | None = Field(None, max_length=255, description=MODEL)
+    budget: AgentBudget | None = Field(None, description=BUDGET)
     protocol: Literal["A2A", "MCP", ""] | None = Field(None, description=PROTOCOL)
     endpoint_url: str | None = Field(None, max_length=2048, description=ENDPOINT)
     agent_metadata: dict[str, JsonValue] | None = Field(None, max_length=200, description=METADATA)
@@ -64,6 +83,8 @@ class UpdateAgent(AgentRef):
     system_prompt: str | None = Field(None, max_length=MAX_TEXT, description=PROMPT)
     connections: list[str] | None = Field(None, max_length=100, description=CONNECTIONS)
     capabilities: JsonValue = Field(None, description=CAPABILITIES)
+    model: str | None = Field(None, max_length=255, description=MODEL)
+    budget: AgentBudget | None = Field(None, description=BUDGET)
     protocol: Literal["A2A", "MCP"] | None = Field(None, description=PROTOCOL)
     endpoint_url: str | None = Field(None, max_length=2048, description=ENDPOINT)
     agent_metadata: dict[str, JsonValue] | None = Field(None, max_length=200, description=METADATA)
@@ -91,6 +112,8 @@ class Agent(Model):
     system_prompt: str = Field(description=PROMPT)
     connections: list[str] = Field(description=CONNECTIONS)
     capabilities: JsonValue = Field(description=CAPABILITIES)
+    model: str = Field(description=MODEL)
+    budget: AgentBudget = Field(description=BUDGET)
     agent_metadata: dict[str, JsonValue] = Field(description=METADATA)
     status: str = Field(description="active, disabled, or quarantined: what it says of itself is not approved.")
     gateway_url: str = Field(description="Where to reach it through Headwater, with your own token.")
@@ -116,7 +139,8 @@ async def create_agent(ctx: Ctx, request: CreateAgent) -> Agent:
 
     One of others needs protocol, endpoint_url and project_id. It is not called yet: test_agent_connection does that.
     Where the tenant wants it so, it waits in quarantine until a person has approved what it says of itself."""
-    draft = Draft(**request.model_dump(exclude={"agent_id", "project_id", "role"}))
+    draft = _draft(request, exclude={"agent_id", "project_id", "role"})
+    await _check(ctx, draft, is_external=bool(request.protocol))
     made = await ctx.engine.agents.registry.create(
         ctx.principal, draft, project_id=request.project_id, role=request.role or "", agent_id=request.agent_id
     )
@@ -152,7 +176,9 @@ async def update_agent(ctx: Ctx, request: UpdateAgent) -> Agent:
     An endpoint_url on another host loses the credentials that were set; give `expected_version` so that nobody
     else's change is lost."""
     agents = ctx.engine.agents
-    draft = Draft(**request.model_dump(exclude={"agent_id", "expected_version"}))
+    draft = _draft(request, exclude={"agent_id", "expected_version"})
+    found = await agents.registry.get(ctx.principal, request.agent_id)
+    await _check(ctx, draft, is_external=found.is_external)
     changed = await agents.registry.update(
         ctx.principal, request.agent_id, draft, expected_version=request.expected_version
     )
@@ -169,6 +195,19 @@ async def delete_agent(ctx: Ctx, request: DeleteAgent) -> Empty:
     return Empty()
 
 
+def _draft(request: CreateAgent | UpdateAgent, *, exclude: set[str]) -> Draft:
+    given = request.model_dump(exclude={*exclude, "budget"})
+    budget = None if request.budget is None else request.budget.model_dump(mode="json", exclude_none=True)
+    return Draft(**given, budget=budget)
+
+
+async def _check(ctx: Ctx, draft: Draft, *, is_external: bool) -> None:
+    if is_external:
+        check_others(draft)
+    else:
+        await check_own(ctx.principal, draft, ctx.call.tools(), ctx.engine.catalog.connections.see)
+
+
 def show_agent(agents: Agents, stored: Stored) -> Agent:
     return Agent(
         id=stored.agent_id,
@@ -180,6 +219,8 @@ def show_agent(agents: Agents, stored: Stored) -> Agent:
         system_prompt=stored.system_prompt,
         connections=list(stored.connections),
         capabilities=stored.capabilities,
+        model=stored.model,
+        budget=AgentBudget.model_validate_json(json.dumps(stored.budget)),
         agent_metadata=stored.agent_metadata,
         status=stored.status,
         gateway_url=agents.gateway_url(stored),

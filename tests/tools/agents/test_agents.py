@@ -64,11 +64,11 @@ async def test_an_agent_of_ones_own_is_registered_as_the_document_has_it(bench: 
         name="Sales Analyst",
         description="Answers questions about sales data",
         system_prompt="You are a sales data analyst.",
-        connections=["conn_abc123"],
-        capabilities=["query", "document_qa"],
+        connections=["lakehouse"],
+        capabilities=["agents", "document_qa"],
     )
     assert (made.protocol, made.gateway_url, made.status) == ("", "", "active")
-    assert made.capabilities == ["query", "document_qa"] and made.connections == ["conn_abc123"]
+    assert made.capabilities == ["agents", "document_qa"] and made.connections == ["lakehouse"]
     with pytest.raises(Conflict, match="our own"):
         await bench.desk.call("test_agent_connection", agent_id=made.id)
     with pytest.raises(Conflict, match="our own"):
