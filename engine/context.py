@@ -13,6 +13,7 @@ from engine.audit.otlp import AuditFeed
 from engine.audit.search import AuditSearch
 from engine.catalog.catalog import Catalog
 from engine.connectors.pool import Connectors
+from engine.conversations.conversations import Conversations
 from engine.datasets.datasets import Datasets
 from engine.egress.client import EgressClient
 from engine.evaluations.history import Evaluations
@@ -77,6 +78,7 @@ class Engine:
     usage: Usage
     results: KeptResults
     runs: Runs
+    conversations: Conversations
     evaluations: Evaluations
     agents: Agents
     desk: Desk

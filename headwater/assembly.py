@@ -18,6 +18,7 @@ from engine.connectors.places import Places
 from engine.connectors.pool import Connectors
 from engine.connectors.writers import Writers
 from engine.context import Check, Engine
+from engine.conversations.conversations import Conversations
 from engine.datasets.datasets import Datasets
 from engine.egress.client import EgressClient
 from engine.evaluations.history import Evaluations
@@ -125,6 +126,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         query_jobs=build_results(settings, store, vault, Reading(catalog.view, identity, sql, quotas, saved)),
         results=results,
         evaluations=Evaluations(store),
+        conversations=build_conversations(ground),
         runs=Runs(store, seal=partial(ground.seals.seal, "runs"), unseal=partial(ground.seals.open, "runs")),
         agents=build_agents(ground, identity, ledger),
         desk=build_desk(ground.seals, build_outbox(settings, store, ground), catalog=catalog, identity=identity),
@@ -219,6 +221,15 @@ def build_records(settings: Settings, places: Places, lake: Lake, catalog: Catal
     """Rows written one by one, in this process."""
     means = Means(CARE_MEMORY_MB, settings.query.threads or 2, settings.home / "tmp")
     return Records(catalog=catalog, lake=lake, writers=Writers(places), means=means)
+
+
+def build_conversations(ground: Ground) -> Conversations:
+    """What was said to agents."""
+    return Conversations(
+        ground.store,
+        seal=partial(ground.seals.seal, "conversations"),
+        unseal=partial(ground.seals.open, "conversations"),
+    )
 
 
 def build_care(settings: Settings, lake: Lake, catalog: Catalog) -> TableCare:

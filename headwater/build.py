@@ -234,6 +234,7 @@ def make_worker(platform: Platform, concurrency: int) -> Worker:
             engine.imports.sweep,
             engine.agents.ownership.purge,
             engine.runs.purge,
+            engine.conversations.purge,
             engine.agents.served.purge,
         ],
     )
