@@ -12,18 +12,25 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])(?![A-Z]s(?
 _WORD = re.compile(r"[^\W_]+")
 
 MAX_QUERY_WORDS = 16
+LONGEST_NAME = 200  # characters of what is remembered: names come again, whole texts do not
 MAX_POSTINGS = 40_000  # looked at for one word; keeps a search bounded when a prefix fits everything
 MAX_EXPANSIONS = 64
 PREFIX_FACTOR = 0.6
 K1, B = 1.2, 0.4
 
 
-@lru_cache(maxsize=16_384)
 def split_words(text: str) -> tuple[str, ...]:
     """The words of a name or a sentence: `lineItems_2` gives line, item, 2. Plurals become singular."""
+    return _remembered(text) if len(text) <= LONGEST_NAME else _split(text)
+
+
+def _split(text: str) -> tuple[str, ...]:
     plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
     spaced = plain if plain.islower() else _CAMEL.sub(" ", plain)
     return tuple(_singular(word) for word in _WORD.findall(spaced.casefold()))
+
+
+_remembered = lru_cache(maxsize=16_384)(_split)
 
 
 def _singular(word: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from core.context import Principal
 
@@ -51,4 +51,19 @@ class IndexSource(Protocol):
         """Of these refs, the entries that the caller may see now, as they may see them; the others are left out.
 
         The index may be older than a deletion or a policy: look each up afresh."""
+        ...
+
+
+@runtime_checkable
+class WordSource(Protocol):
+    """A source that has a search by words of its own, through the caller's eyes."""
+
+    async def find(
+        self, principal: Principal, words: Sequence[str], kinds: frozenset[Kind], count: int
+    ) -> tuple[Sequence[str], Sequence[str]]:
+        """Refs of what holds the words, the best first, and the names of connections that did not answer."""
+        ...
+
+    async def within(self, principal: Principal, refs: Sequence[str]) -> Sequence[str]:
+        """Refs of what lies inside these, such as the columns of tables."""
         ...
