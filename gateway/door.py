@@ -113,10 +113,18 @@ class Reply:
 class Door:
     """Lets requests through the gate, one exchange each."""
 
-    def __init__(self, dispatcher: Dispatcher[Any], agents: Agents, *, max_body_bytes: int, timeout_s: float):
+    def __init__(
+        self,
+        dispatcher: Dispatcher[Any],
+        agents: Agents,
+        *,
+        max_body_bytes: int,
+        timeout_s: float,
+        operations: tuple[str, ...] = OPERATIONS,
+    ):
         self.dispatcher = dispatcher
         self.agents = agents
-        self._registry = Registry.walk(OPERATIONS)
+        self._registry = Registry.walk(operations)
         self._max_body_bytes = max_body_bytes
         self._timeout_s = timeout_s
 

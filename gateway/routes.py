@@ -7,20 +7,31 @@ from starlette.routing import BaseRoute
 from core.dispatch import Dispatcher
 from core.settings import ServerSettings
 from engine.agents.agents import Agents
-from gateway.a2a import a2a_routes
+from gateway.a2a import A2aDoor, a2a_routes
 from gateway.door import Door
 from gateway.mcp import mcp_routes
 from gateway.project import project_routes
+from gateway.serving.face import OPERATIONS, own_routes
+from gateway.serving.own import OwnAgents
 
 
-def open_door(dispatcher: Dispatcher[Any], agents: Agents, settings: ServerSettings) -> Door:
+def open_door(
+    dispatcher: Dispatcher[Any],
+    agents: Agents,
+    settings: ServerSettings,
+    operations: tuple[str, ...] = ("gateway.operations",),
+) -> Door:
     """The way through the gate that all addresses share."""
-    return Door(dispatcher, agents, max_body_bytes=settings.max_body_mb << 20, timeout_s=settings.timeout_s)
+    max_body_bytes = settings.max_body_mb << 20
+    return Door(dispatcher, agents, max_body_bytes=max_body_bytes, timeout_s=settings.timeout_s, operations=operations)
 
 
-def agent_routes(door: Door) -> list[BaseRoute]:
-    """`/a2a/{agent_id}/` and `/mcp/agents/{agent_id}`."""
-    return [*a2a_routes(door), *mcp_routes(door)]
+def agent_routes(door: Door, own: OwnAgents | None = None, settings: ServerSettings | None = None) -> list[BaseRoute]:
+    """`/a2a/{agent_id}/` and `/mcp/agents/{agent_id}`; with `own`, our own agents are served there too."""
+    if own is None or settings is None:
+        return [*a2a_routes(door), *mcp_routes(door)]
+    inside = open_door(own.dispatcher, own.agents, settings, OPERATIONS)
+    return [*own_routes(inside, own, A2aDoor(door)), *mcp_routes(door)]
 
 
 __all__ = ["agent_routes", "open_door", "project_routes"]

@@ -128,10 +128,16 @@ class ServedTasks:
         where = and_(_mine(by, agent_id), _t.task_id == task_id)
         await self._store.write(lambda connection: connection.execute(delete(served_tasks).where(where)))
 
-    async def hold(self, holder: str) -> None:
-        """Say that a process still runs what it runs."""
+    async def hold(self, holder: str) -> set[str]:
+        """Say that a process still runs what it runs, and which tasks those are; others may have ended some."""
         later = update(served_tasks).where(_t.holder == holder).values(held_until=self._clock() + HOLD_S)
-        await self._store.write(lambda connection: connection.execute(later))
+        held = select(_t.task_id).where(_t.holder == holder)
+
+        def work(connection: Connection) -> set[str]:
+            connection.execute(later)
+            return set(connection.scalars(held))
+
+        return await self._store.write(work)
 
     async def release(self, holder: str) -> None:
         """Say that a process runs nothing any more: what it did not end is lost at once."""
