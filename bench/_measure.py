@@ -29,6 +29,10 @@ class Process:
             raise SystemExit(f"{' '.join(command)} did not start")
         self.facts: dict[str, Any] = json.loads(line)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def cpu_s(self) -> float:
         return cpu_s(self._process.pid)
 

@@ -16,6 +16,7 @@ from core.errors import PlatformError
 from core.settings import Settings
 from headwater import __version__
 from headwater.evaluation_commands import evals
+from headwater.gateway_commands import gateway
 from headwater.login_commands import login, logout
 from headwater.settings import find_home, read_settings
 
@@ -225,6 +226,7 @@ def token(home: Path | None, role: str, tenant: str, hours: float) -> None:
     click.echo(asyncio.run(mint_token(_settings(home), role, tenant, hours * 3600)))
 
 
+cli.add_command(gateway)
 cli.add_command(login)
 cli.add_command(logout)
 cli.add_command(evals)
