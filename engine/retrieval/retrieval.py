@@ -141,6 +141,8 @@ class Retrieval:
             await self._vectors.drop(tenant)
 
     async def aclose(self) -> None:
+        """Wait for what is being written, and give back memory and files."""
+        await self._builds.settle()
         if self._vectors is not None:
             await self._vectors.aclose()
 
@@ -291,11 +293,13 @@ class Retrieval:
             texts = {ref: _text(entry) for ref, entry in entries.items()}
             new = [ref for ref, text in texts.items() if known.get(ref) != _digest(text)]
             if new:
-                pieces = [
-                    await self._embedder.embed([texts[ref] for ref in new[at : at + EMBED_BATCH]])
-                    for at in range(0, len(new), EMBED_BATCH)
-                ]
-                added[kind] = (new, [_digest(texts[ref]) for ref in new], np.concatenate(pieces))
+                first = await self._embedder.embed([texts[ref] for ref in new[:EMBED_BATCH]])
+                vectors = np.empty((len(new), first.shape[1]), dtype=np.float32)
+                vectors[:EMBED_BATCH] = first
+                for at in range(EMBED_BATCH, len(new), EMBED_BATCH):
+                    piece = slice(at, at + EMBED_BATCH)
+                    vectors[piece] = await self._embedder.embed([texts[ref] for ref in new[piece]])
+                added[kind] = (new, [_digest(texts[ref]) for ref in new], vectors)
         return Changes(added, removed)
 
 

@@ -32,6 +32,11 @@ class Flights(Generic[K, T]):
         """Let later callers start a load of their own."""
         self._running.pop(key, None)
 
+    async def settle(self) -> None:
+        """Wait for all that is under way, however it ends."""
+        if self._running:
+            await asyncio.wait(self._running.values())
+
     def _land(self, key: K, task: asyncio.Task[T]) -> None:
         if self._running.get(key) is task:
             del self._running[key]

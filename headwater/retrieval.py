@@ -1,0 +1,21 @@
+"""The index of what a tenant may look for, put together."""
+
+from functools import partial
+
+from core.settings import Settings
+from engine.catalog.catalog import Catalog
+from engine.identity.seals import TenantSeals
+from engine.retrieval.folders import SealedFolders
+from engine.retrieval.retrieval import Retrieval
+from engine.retrieval.tables import TableSource
+
+
+def build_retrieval(settings: Settings, seals: TenantSeals, catalog: Catalog) -> Retrieval:
+    """Search by words and by meaning. Other sources register with it."""
+    vectors = SealedFolders(
+        settings.home / "index",
+        settings.home / "tmp",
+        seal=partial(seals.seal, "index"),
+        unseal=partial(seals.open, "index"),
+    )
+    return Retrieval([TableSource(catalog)], vectors=vectors)
