@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from api.auth import FORM, OAUTH_CODES, read_basic, read_form, read_small
 from api.errors import error_headers, request_id_of, status_of
+from api.oauth_audit import Told, about_of
 from api.oauth_pages import page_routes
 from api.oauth_port import Caller, OAuthPort
 from core.errors import InvalidArgument, NotFound, PlatformError
@@ -24,6 +25,7 @@ KNOWN = "/.well-known"
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 RESOURCE = re.compile(r"mcp(/(agents|projects)/[A-Za-z0-9_-]{1,64})?|a2a/[A-Za-z0-9_-]{1,64}")
 Answer = Callable[[Request], Awaitable[Response]]
+ToldAnswer = Callable[[Request, Told], Awaitable[Response]]
 
 
 def oauth_routes(
@@ -32,10 +34,10 @@ def oauth_routes(
     """Every route of sign-in. `jwks` are the public keys that our tokens are signed with."""
     ends = Endpoints(oauth, jwks, public_url)
     found: list[BaseRoute] = [
-        Route("/oauth/token", _answered(ends.token), methods=["POST"]),
-        Route("/oauth/register", _answered(ends.register), methods=["POST"]),
-        Route("/oauth/revoke", _answered(ends.revoke), methods=["POST"]),
-        Route("/oauth/device", _answered(ends.device), methods=["POST"]),
+        Route("/oauth/token", _told("issue_token", ends.token, audit), methods=["POST"]),
+        Route("/oauth/register", _told("register_application", ends.register, audit), methods=["POST"]),
+        Route("/oauth/revoke", _told("end_sign_in", ends.revoke, audit), methods=["POST"]),
+        Route("/oauth/device", _told("start_device", ends.device, audit), methods=["POST"]),
         Route("/oauth/jwks.json", _answered(ends.keys), methods=["GET"]),
     ]
     for end in ("", "/{path:path}"):
@@ -56,25 +58,34 @@ class Endpoints:
     def _caller(self, request: Request) -> Caller:
         return Caller.of(request, self._public_url)
 
-    async def token(self, request: Request) -> Response:
-        form = await _form(request)
-        return _json(await self._oauth.token(form, _basic(request), self._caller(request)))
+    async def token(self, request: Request, told: Told) -> Response:
+        form, basic = await _form(request), _basic(request)
+        told.name(**about_of(form, basic))
+        issued = await self._oauth.token(form, basic, self._caller(request))
+        told.sign_in(issued.session)
+        return _json(issued.answer)
 
-    async def register(self, request: Request) -> Response:
+    async def register(self, request: Request, told: Told) -> Response:
         try:
             said = json.loads(await read_small(request))
         except (ValueError, RecursionError):
             said = None
         if not isinstance(said, dict):
             raise InvalidArgument("The body is not a JSON object.")
-        return _json(await self._oauth.register(said, self._caller(request)), 201)
+        made = await self._oauth.register(said, self._caller(request))
+        told.name(application=made["client_id"])
+        return _json(made, 201)
 
-    async def revoke(self, request: Request) -> Response:
-        await self._oauth.revoke(await _form(request), _basic(request))
+    async def revoke(self, request: Request, told: Told) -> Response:
+        form, basic = await _form(request), _basic(request)
+        told.name(**about_of(form, basic))
+        told.sign_in(await self._oauth.revoke(form, basic))
         return Response(status_code=200, headers=NO_STORE)
 
-    async def device(self, request: Request) -> Response:
-        return _json(await self._oauth.start_device(await _form(request), self._caller(request)))
+    async def device(self, request: Request, told: Told) -> Response:
+        form = await _form(request)
+        told.name(**about_of(form, None))
+        return _json(await self._oauth.start_device(form, self._caller(request)))
 
     async def server(self, request: Request) -> Response:
         return _json(server_metadata(self._caller(request).base), 200, PUBLIC)
@@ -134,6 +145,23 @@ def _answered(work: Answer) -> Answer:
             return await work(request)
         except PlatformError as error:
             return refusal(error, request)
+
+    return answer
+
+
+def _told(event: str, work: ToldAnswer, audit: Audit) -> Answer:
+    """The same for what the audit keeps: an answer waits until it is written down."""
+
+    async def answer(request: Request) -> Response:
+        told = Told(event, request)
+        try:
+            response = await work(request, told)
+        except PlatformError as error:
+            told.refuse(error)
+            response = refusal(error, request)
+        if told.is_worth_it:
+            await audit.record(told.record(), wait=True)
+        return response
 
     return answer
 

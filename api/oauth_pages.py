@@ -4,9 +4,7 @@ A form is taken only with the proof that one of our pages gave to this browser a
 
 import re
 import secrets
-import time
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from typing import Literal
 from urllib.parse import quote, urlencode
 
@@ -15,7 +13,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from api.auth import read_form, read_small
-from api.errors import error_headers, request_id_of, status_of
+from api.errors import error_headers, status_of
+from api.oauth_audit import Told
 from api.oauth_html import facts, field, form, link, page, paragraph
 from api.oauth_port import Caller, OAuthPort, Session, Shown
 from core.errors import PlatformError, Unauthorized
@@ -24,7 +23,6 @@ from core.ports import Audit, AuditRecord
 SESSION_S, BROWSER_S, AWAY_S = 12 * 3600, 30 * 86_400, 600
 EVERYTHING = "Everything that you may do here, in your name"
 _NEXT = re.compile(r"/oauth/(authorize|device)(\?[!-~]{0,12000})?")
-FACE = "sign-in"
 TOLD = {  # what the audit calls it
     "/oauth/authorize": "answer_application",
     "/oauth/device/answer": "answer_device",
@@ -43,15 +41,14 @@ Purpose = Literal["invitation", "password"]
 class Visit:
     """One request of a browser: who sits there, and what it keeps."""
 
-    def __init__(self, oauth: OAuthPort, request: Request, public_url: str):
+    def __init__(self, oauth: OAuthPort, request: Request, public_url: str, event: str):
         self.oauth = oauth
+        self.told = Told(event, request)
         self.request = request
         self.caller = Caller.of(request, public_url)
         self.is_secure = self.caller.base.startswith("https://")
         self.browser = self.kept("browser")
         self.cookie = self.kept("session")
-        self.code = "OK"
-        self.application = ""
         self._new: dict[str, tuple[str, int]] = {}
         self._who: Session | None = None
         if not re.fullmatch(r"[A-Za-z0-9_-]{43}", self.browser):
@@ -76,26 +73,12 @@ class Visit:
         self._who = await self.oauth.browsers.find(self.cookie) if self.cookie else None
         return self._who
 
-    async def record(self, path: str, took_ms: float) -> AuditRecord:
-        """What the audit keeps of it; who did not come in is nobody's, and stands in the platform's own chain."""
+    async def record(self) -> AuditRecord:
+        """What the audit keeps of it."""
         if self._who is None and self._new.get("session", ("", 0))[0]:
             self._who = await self.oauth.browsers.find(self._new["session"][0])
-        return AuditRecord(
-            request_id=request_id_of(self.request.scope),
-            at=datetime.now(UTC),
-            tenant=self._who.tenant if self._who else "",
-            subject=self._who.subject if self._who else "",
-            via="user",
-            credential_id="",
-            face=FACE,
-            tool=TOLD[path],
-            effect="write",
-            argument_digest="",
-            decision="allowed" if self.code == "OK" else "refused",
-            code=self.code,
-            resources=(f"application:{self.application}",) if self.application else (),
-            duration_ms=took_ms,
-        )
+        self.told.sign(self._who)
+        return self.told.record()
 
     def proof(self) -> dict[str, str]:
         return {"proof": self.oauth.browsers.proof(self.browser, self.cookie)}
@@ -122,14 +105,13 @@ def page_routes(oauth: OAuthPort, audit: Audit, *, public_url: str) -> list[Base
 
     def route(path: str, work: Work, method: str) -> Route:
         async def answer(request: Request) -> Response:
-            visit, started = Visit(oauth, request, public_url), time.perf_counter()
+            visit = Visit(oauth, request, public_url, TOLD.get(path, ""))
             try:
                 response = await work(visit)
             except PlatformError as error:
-                visit.code, response = error.code, _wrong(error)
-            if method == "POST" or path == "/auth/callback":
-                took_ms = (time.perf_counter() - started) * 1000
-                await audit.record(await visit.record(path, took_ms), wait=True)
+                visit.told.code, response = error.code, _wrong(error)
+            if method == "POST" or path == "/auth/callback" or visit.told.about:
+                await audit.record(await visit.record(), wait=True)
             return visit.signed(response)
 
         return Route(path, answer, methods=[method])
@@ -163,6 +145,7 @@ async def authorize(visit: Visit) -> Response:
         return _to_sign_in(visit, f"/oauth/authorize?{asked}")
     shown = await visit.oauth.show(session, said, visit.caller)
     if shown.is_agreed and said.get("prompt", "") not in ("consent", "login"):
+        visit.told.name(application=said["client_id"])
         return await _answered(visit, session, said, is_allowed=True, is_new=False)
     return _consent(visit, session, shown, asked)
 
@@ -174,8 +157,8 @@ async def decide(visit: Visit) -> Response:
     if session is None:
         return _to_sign_in(visit, f"/oauth/authorize?{asked}")
     is_allowed, wanted = said.get("decision") == "allow", read_form(asked.encode())
-    visit.application = wanted.get("client_id", "")[:255]
-    visit.code = "OK" if is_allowed else "UNAUTHORIZED"
+    visit.told.name(application=wanted.get("client_id", ""))
+    visit.told.code = "OK" if is_allowed else "UNAUTHORIZED"
     return await _answered(visit, session, wanted, is_allowed=is_allowed, is_new=True)
 
 
@@ -248,7 +231,10 @@ async def answer_device(visit: Visit) -> Response:
     if session is None:
         return _to_sign_in(visit, "/oauth/device")
     is_allowed = said.get("decision") == "allow"
-    await visit.oauth.answer_device(session, said.get("user_code", ""), visit.caller, is_allowed=is_allowed)
+    user_code = said.get("user_code", "")
+    application = await visit.oauth.answer_device(session, user_code, visit.caller, is_allowed=is_allowed)
+    visit.told.name(application=application)
+    visit.told.code = "OK" if is_allowed else "UNAUTHORIZED"
     return page("Done", paragraph("The device is signed in. You can close this page." if is_allowed else "Refused."))
 
 
@@ -263,7 +249,7 @@ async def sign_in(visit: Visit) -> Response:
     try:
         cookie = await visit.oauth.sign_in(tenant, login, said.get("password", ""), visit.caller)
     except PlatformError as error:
-        visit.code = error.code
+        visit.told.code = error.code
         return _sign_in(visit, said.get("next", ""), error, tenant=tenant, login=login)
     return _signed_in(visit, cookie, said.get("next", ""))
 
@@ -346,7 +332,7 @@ async def accept(visit: Visit, purpose: Purpose) -> Response:
             purpose, said.get("secret", "").strip(), said.get("password", ""), visit.caller
         )
     except PlatformError as error:
-        visit.code = error.code
+        visit.told.code = error.code
         return await link_page(visit, purpose, error)
     return _signed_in(visit, cookie, "")
 

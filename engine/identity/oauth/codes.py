@@ -92,11 +92,11 @@ class Codes:
         values = update(oauth_codes).where(C.code_hash == digest(code)).values(session_id=session_id)
         await self._store.write(lambda connection: connection.execute(values))
 
-    async def opened_by(self, code: str) -> tuple[str, str] | None:
-        """Tenant and session that a used code has opened: whoever brings it again may have stolen it."""
-        statement = select(C.tenant_id, C.session_id).where(C.code_hash == digest(code), C.session_id != "")
+    async def whose(self, code: str) -> tuple[str, str, str] | None:
+        """Tenant, subject, and the session that the code has opened; whoever brings it again may have stolen it."""
+        statement = select(C.tenant_id, C.subject, C.session_id).where(C.code_hash == digest(code))
         row = await self._store.read(lambda connection: connection.execute(statement).first())
-        return (row.tenant_id, row.session_id) if row else None
+        return (row.tenant_id, row.subject, row.session_id) if row else None
 
     async def is_agreed(self, session: Session, ask: Ask) -> bool:
         """Whether the person has agreed to just this before."""

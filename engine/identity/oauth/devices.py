@@ -87,12 +87,14 @@ class Devices:
         scopes = json.loads(row.scopes)
         return Waiting(row.client_id, None if scopes is None else frozenset(scopes), row.resource, row.address)
 
-    async def answer(self, session: Session, user_code: str, *, is_allowed: bool) -> None:
-        """What the person says. Raises NotFound."""
+    async def answer(self, session: Session, user_code: str, *, is_allowed: bool) -> str:
+        """What the person says, and to which application. Raises NotFound."""
+        waiting = await self.find(user_code)
         values = {"tenant_id": session.tenant, "subject": session.subject, "is_allowed": is_allowed}
         statement = update(oauth_devices).where(*self._open(user_code)).values(values)
-        if not await self._store.write(lambda connection: connection.execute(statement).rowcount):
-            raise NotFound("No device shows this code.", hint="Codes last ten minutes. Ask the device for a new one.")
+        if await self._store.write(lambda connection: connection.execute(statement).rowcount):
+            return waiting.client_id
+        raise NotFound("No device shows this code.", hint="Codes last ten minutes. Ask the device for a new one.")
 
     async def take(self, device: str, app: App) -> Granted:
         """What the person has said yes to, once. Raises Pending, SlowDown, AccessDenied, CodeExpired, InvalidGrant."""

@@ -20,8 +20,15 @@ from engine.identity.oauth.codes import Codes
 from engine.identity.oauth.devices import INTERVAL_S, LIFETIME_S, Devices, Waiting
 from engine.identity.oauth.providers import Providers
 from engine.identity.oauth.redirects import form_target
-from engine.identity.oauth.refusals import InvalidClient, InvalidGrant, OAuthRefused, UnsupportedGrantType
-from engine.identity.oauth.tokens import FamilyTokens
+from engine.identity.oauth.refusals import (
+    InvalidClient,
+    InvalidGrant,
+    OAuthRefused,
+    Pending,
+    SlowDown,
+    UnsupportedGrantType,
+)
+from engine.identity.oauth.tokens import FamilyTokens, Issued
 from engine.identity.rights import Rights
 from engine.identity.sessions import Session
 from engine.identity.signing import SigningKeys
@@ -133,8 +140,17 @@ class OAuth:
         await self._apps.note_use(ask.app)
         return ask.redirect_uri, {"code": await self._codes.make(session, ask), **back}
 
-    async def token(self, form: Mapping[str, str], basic: tuple[str, str] | None, caller: Caller) -> dict[str, Any]:
-        """Tokens for a code, a refresh token or an answered device."""
+    async def token(self, form: Mapping[str, str], basic: tuple[str, str] | None, caller: Caller) -> Issued:
+        """Tokens for a code, a refresh token or an answered device. Those who fail too often wait: RateLimited."""
+        try:
+            return await self._token(form, basic, caller)
+        except (Pending, SlowDown):
+            raise
+        except (OAuthRefused, InvalidClient):
+            await self._brake("token", caller)
+            raise
+
+    async def _token(self, form: Mapping[str, str], basic: tuple[str, str] | None, caller: Caller) -> Issued:
         kind = form.get("grant_type", "")
         if kind not in ("authorization_code", "refresh_token", DEVICE_GRANT):
             hint = "authorization_code, refresh_token, or the device grant; client_credentials at /auth/token."
@@ -143,15 +159,15 @@ class OAuth:
         if kind == "refresh_token":
             scope = read_scopes(form["scope"]) if form.get("scope", "").strip() else None
             token, resource = form.get("refresh_token", ""), form.get("resource", "")
-            return dict(await self._tokens.renew(token, app, caller.base, scope=scope, resource=resource))
+            return await self._tokens.renew(token, app, caller.base, scope=scope, resource=resource)
         if kind == DEVICE_GRANT:
             granted = await self._devices.take(form.get("device_code", ""), app)
-            return (await self._tokens.open(granted, caller.base, address=caller.address, agent=caller.agent))[1]
+            return await self._tokens.open(granted, caller.base, address=caller.address, agent=caller.agent)
         return await self._exchange(form, app, caller)
 
-    async def revoke(self, form: Mapping[str, str], basic: tuple[str, str] | None) -> None:
+    async def revoke(self, form: Mapping[str, str], basic: tuple[str, str] | None) -> Session | None:
         """End the sign-in of a token (RFC 7009)."""
-        await self._tokens.revoke(form.get("token", ""), await self._proven(form, basic))
+        return await self._tokens.revoke(form.get("token", ""), await self._proven(form, basic))
 
     async def start_device(self, form: Mapping[str, str], caller: Caller) -> dict[str, Any]:
         """A code for a device to show (RFC 8628)."""
@@ -179,10 +195,10 @@ class OAuth:
         shown = Shown(app.name, "", "", "", tuple(sorted(waiting.scopes or ())), waiting.resource)
         return shown, waiting
 
-    async def answer_device(self, session: Session, user_code: str, caller: Caller, *, is_allowed: bool) -> None:
-        """What a person says to a device."""
+    async def answer_device(self, session: Session, user_code: str, caller: Caller, *, is_allowed: bool) -> str:
+        """What a person says to a device, and which application that is."""
         await self._brake("user-code", caller)
-        await self._devices.answer(session, user_code, is_allowed=is_allowed)
+        return await self._devices.answer(session, user_code, is_allowed=is_allowed)
 
     async def sign_in(self, tenant: str, login: str, password: str, caller: Caller) -> str:
         """A cookie for a name and a password. Raises Unauthenticated with one text for every cause, RateLimited."""
@@ -217,7 +233,7 @@ class OAuth:
     async def _ask(self, said: Mapping[str, str], caller: Caller) -> Ask:
         return await read_ask(self._apps, said, caller.base)
 
-    async def _exchange(self, form: Mapping[str, str], app: App, caller: Caller) -> dict[str, Any]:
+    async def _exchange(self, form: Mapping[str, str], app: App, caller: Caller) -> Issued:
         code, resource = form.get("code", ""), form.get("resource", "")
         try:
             granted = await self._codes.take(
@@ -225,14 +241,15 @@ class OAuth:
             )
             if resource and resource.rstrip("/") != granted.resource.rstrip("/"):
                 raise InvalidGrant("The code was asked for another resource.")
-        except InvalidGrant:
-            opened = await self._codes.opened_by(code)
-            if opened is not None:
-                await self._sessions.end(*opened)
+        except InvalidGrant as refused:
+            whose = await self._codes.whose(code)
+            if whose is not None:
+                refused.tenant, refused.subject, opened = whose
+                await self._sessions.end(refused.tenant, opened)
             raise
-        session, answer = await self._tokens.open(granted, caller.base, address=caller.address, agent=caller.agent)
-        await self._codes.note_session(code, session.session_id)
-        return answer
+        issued = await self._tokens.open(granted, caller.base, address=caller.address, agent=caller.agent)
+        await self._codes.note_session(code, issued.session.session_id)
+        return issued
 
     async def _proven(self, form: Mapping[str, str], basic: tuple[str, str] | None) -> App:
         if basic is not None and ("client_secret" in form or form.get("client_id", basic[0]) != basic[0]):

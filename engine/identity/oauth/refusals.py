@@ -7,6 +7,7 @@ class OAuthRefused(InvalidArgument):
     """A request that OAuth refuses; `oauth` is the error code of its RFC."""
 
     oauth = "invalid_request"
+    tenant = subject = ""  # whose sign-in it was, where that is known: for the audit
 
 
 class InvalidGrant(OAuthRefused):

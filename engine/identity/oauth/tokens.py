@@ -51,6 +51,14 @@ class Refresh:
         return cls(*said) if is_sound else None
 
 
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """Tokens as they are answered, and whose they are."""
+
+    session: Session
+    answer: dict[str, Any]
+
+
 class FamilyTokens:
     """Each sign-in is a session; its tokens are one family, which ends when one of them is used twice."""
 
@@ -63,15 +71,15 @@ class FamilyTokens:
         self._rights = rights
         self._clock = clock
 
-    async def open(self, granted: Granted, base: str, *, address: str, agent: str) -> tuple[Session, dict[str, Any]]:
+    async def open(self, granted: Granted, base: str, *, address: str, agent: str) -> Issued:
         """A session and its first tokens. Raises InvalidGrant when the person is gone."""
         await self._check_present(granted.tenant, granted.subject)
         sign_in = SignIn(granted.client_id, granted.scopes, address, agent)
         session = await self._sessions.open(granted.tenant, granted.subject, sign_in, lifetime_s=FAMILY_S)
         refresh = Refresh(session.tenant, session.session_id, granted.resource)
-        return session, await self._issue(session, refresh, base, presented=None)
+        return Issued(session, await self._issue(session, refresh, base, presented=None))
 
-    async def renew(self, token: str, app: App, base: str, *, scope: frozenset[str] | None, resource: str) -> Any:
+    async def renew(self, token: str, app: App, base: str, *, scope: frozenset[str] | None, resource: str) -> Issued:
         """New tokens for a refresh token, which is used up. Raises InvalidGrant; the second use ends the family."""
         refresh = Refresh.read(token)
         session = await self._sessions.find(refresh.tenant, refresh.session_id) if refresh else None
@@ -82,17 +90,19 @@ class FamilyTokens:
         if scope is not None and session.scopes != scope:
             raise InvalidScope("Scopes stay as they were agreed to.", hint="Leave scope out, or sign in again.")
         await self._check_present(session.tenant, session.subject)
-        return await self._issue(session, refresh, base, presented=digest(token))
+        return Issued(session, await self._issue(session, refresh, base, presented=digest(token)))
 
-    async def revoke(self, token: str, app: App) -> None:
+    async def revoke(self, token: str, app: App) -> Session | None:
         """End the sign-in that a token belongs to, whichever of its tokens it is; strange ones end nothing."""
         refresh = Refresh.read(token)
         if refresh is not None:
             session = await self._sessions.holds(refresh.tenant, refresh.session_id, digest(token))
         else:
             session = await self._session_of(token)
-        if session is not None and session.client_id == app.client_id:
-            await self._sessions.end(session.tenant, session.session_id)
+        if session is None or session.client_id != app.client_id:
+            return None
+        await self._sessions.end(session.tenant, session.session_id)
+        return session
 
     async def _session_of(self, token: str) -> Session | None:
         try:
@@ -115,7 +125,9 @@ class FamilyTokens:
             session.tenant, session.session_id, presented=presented, following=digest(following)
         )
         if exchanged is None:
-            raise InvalidGrant(SPENT, hint="It was used before, so the sign-in has ended. Sign in again.")
+            refused = InvalidGrant(SPENT, hint="It was used before, so the sign-in has ended. Sign in again.")
+            refused.tenant, refused.subject = session.tenant, session.subject
+            raise refused
         part = resource_of(refresh.resource, base)
         audience = [audience_of(self._claims.expected.audience, part), refresh.resource]
         claims = self._claims.make(session.tenant, session.subject, "user", ACCESS_S, session.session_id)
