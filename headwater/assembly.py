@@ -48,6 +48,7 @@ from engine.store.db import Store
 from engine.tenancy.archive import Archive
 from engine.tenancy.belongings import Folders
 from engine.tenancy.purge import Purge
+from engine.tenancy.retention import Retention
 from engine.tenancy.tenancy import Tenancy
 from engine.transfer.imports import Ground as ImportGround
 from engine.transfer.imports import Imports
@@ -89,12 +90,14 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
     usage = Usage(store, prices, warehouse=lake.tenant_folder)
     feed = build_feed(settings)
     audit = build_audit(ground, feed)
+    retention = Retention(store, audit, results_days=settings.results.keep_days)
     quotas = Quotas(store, ledger, count=usage.admit)
     sql, lineage = build_sql(settings.query, store, catalog, usage, results)
     builder = QueryBuilder(catalog)
     datasets = Datasets(store, lake=lake, catalog=catalog)
     uploads = Uploads(store, folder=settings.home / "uploads", max_bytes=settings.results.max_mb * 2**20)
     saved = SavedQueries(store, reader=builder)
+    reading = Reading(catalog.view, identity, sql, quotas, saved, retention)
     return Engine(
         settings=settings,
         version=__version__,
@@ -123,14 +126,14 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         builder=builder,
         questions=Questions(catalog, sql, builder),
         saved=saved,
-        query_jobs=build_results(settings, store, vault, Reading(catalog.view, identity, sql, quotas, saved)),
+        query_jobs=build_results(settings, store, vault, reading),
         results=results,
         evaluations=Evaluations(store),
         conversations=build_conversations(ground),
         runs=Runs(store, seal=partial(ground.seals.seal, "runs"), unseal=partial(ground.seals.open, "runs")),
         agents=build_agents(ground, identity, ledger),
         desk=build_desk(ground.seals, build_outbox(settings, store, ground), catalog=catalog, identity=identity),
-        tenancy=build_tenancy(ground, lake, audit, forget=(sql.forget, results.forget, ground.seals.forget)),
+        tenancy=build_tenancy(ground, lake, retention, forget=(sql.forget, results.forget, ground.seals.forget)),
         pages=PageSigner(vault.purpose_key("pages")),
         checks={"store": store_check(store)} | ({} if edges is None else {"data_plane": edges.check}),
     )
@@ -191,12 +194,15 @@ def build_kept(ground: Ground, catalog: Catalog) -> KeptResults:
     )
 
 
-def build_tenancy(ground: Ground, lake: Lake, audit: AuditLog, *, forget: Sequence[Callable[[str], None]]) -> Tenancy:
+def build_tenancy(
+    ground: Ground, lake: Lake, retention: Retention, *, forget: Sequence[Callable[[str], None]]
+) -> Tenancy:
     """Export and deletion of all that a tenant has."""
     folders = Folders(ground.settings.home)
     return Tenancy(
-        Archive(ground.store, lake=lake, audit_log=audit, folders=folders),
+        Archive(ground.store, lake=lake, audit_log=retention.audit, folders=folders),
         Purge(ground.store, lake=lake, objects=open_objects(ground.settings), folders=folders, forget=forget),
+        retention,
     )
 
 

@@ -229,7 +229,7 @@ def make_worker(platform: Platform, concurrency: int) -> Worker:
             engine.query_jobs.sweep,
             engine.datasets.settler.upkeep,
             engine.desk.approvals.expire,
-            engine.desk.outbox.purge,
+            engine.tenancy.retention.keep,
             engine.uploads.sweep,
             engine.imports.sweep,
             engine.agents.ownership.purge,

@@ -22,6 +22,7 @@ from engine.results.stored import StoredResults
 from engine.sql.background import QueryJobs, Runner
 from engine.sql.run import SqlService
 from engine.store.db import Store
+from engine.tenancy.retention import RESULTS, Retention
 
 FOLDER = "results-store"
 DAY_S = 24 * 3600.0
@@ -37,18 +38,23 @@ class Reading:
     sql: SqlService
     quotas: Quotas
     saved: SavedQueries
+    retention: Retention
 
 
 def build_results(settings: Settings, store: Store, vault: Vault, reading: Reading) -> QueryJobs:
     """Everything around results; a bucket is first spoken to when something is written or read."""
     seals, wanted = TenantSeals(store, vault), settings.results
+
+    async def keep_s(tenant: str) -> float:
+        return await reading.retention.keep_s(tenant, RESULTS) or wanted.keep_days * DAY_S
+
     shelf = Shelf(
         store=store,
         objects=open_objects(settings),
         seal=partial(seals.seal, "query results"),
         unseal=partial(seals.open, "query results"),
         look=reading.look,
-        keep_s=wanted.keep_days * DAY_S,
+        keep_s=keep_s,
         max_bytes=wanted.max_mb * 2**20,
     )
     links = Links(vault.purpose_key("download links"), base=public_address(settings))

@@ -18,7 +18,6 @@ from sqlalchemy import (
     LargeBinary,
     Row,
     and_,
-    delete,
     func,
     insert,
     literal,
@@ -40,7 +39,6 @@ T, D = notices.c, notice_destinations.c
 PENDING, SENT, FAILED = "pending", "sent", "failed"
 MAX_ATTEMPTS = 10
 CLAIM_S, FIRST_RETRY_S, MAX_RETRY_S = 60.0, 5.0, 4 * 3600.0
-KEEP_S = 30 * 86_400.0
 BATCH = 20
 EVERY_S = 2.0
 
@@ -185,12 +183,6 @@ class Outbox:
             return [Notice(*row) for row in connection.execute(query)], total
 
         return await self.store.read(work)
-
-    async def purge(self) -> None:
-        """Delete what was sent or given up a month ago."""
-        before = self._clock() - KEEP_S
-        statement = delete(notices).where(T.due_at.is_(None), T.created_at < before)
-        await self.store.write(lambda connection: connection.execute(statement))
 
     async def _claim(self, row: Row[Any]) -> _Due | None:
         statement = update(notices).where(

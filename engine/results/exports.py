@@ -62,7 +62,7 @@ class Exports:
                     raise too_large(self._shelf.max_bytes)
                 await upload.write(await self._sealed(by.tenant, path, index, piece))
                 index += 1
-        manifest = self._manifest(result, run, path, wish, size)
+        manifest = await self._manifest(result, run, path, wish, size)
         await commit_export(self._shelf.store, run, manifest)
         return manifest
 
@@ -98,7 +98,7 @@ class Exports:
             tables=[],
             sight=await digest_sight(self._shelf.look, by, "", []) or "",
             ended_at=now,
-            expires_at=now + self._shelf.keep_s,
+            expires_at=now + await self._shelf.keep_s(by.tenant),
         )
         await commit_export(self._shelf.store, run, manifest)
         return manifest
@@ -177,7 +177,7 @@ class Exports:
             return piece
         return await asyncio.to_thread(self._shelf.seal, tenant, piece, frame_aad(path, index))
 
-    def _manifest(self, result: ResultManifest, run: JobRun, path: str, wish: Wish, size: int) -> ExportManifest:
+    async def _manifest(self, result: ResultManifest, run: JobRun, path: str, wish: Wish, size: int) -> ExportManifest:
         now = self._shelf.clock()
         return ExportManifest(
             tenant=result.tenant,
@@ -195,7 +195,7 @@ class Exports:
             versions=result.outcome.versions,
             sight=result.sight,
             ended_at=now,
-            expires_at=now + self._shelf.keep_s,
+            expires_at=now + await self._shelf.keep_s(result.tenant),
         )
 
 

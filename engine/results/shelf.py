@@ -1,7 +1,7 @@
 """What results and exports stand on."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from engine.results.objects import Objects
@@ -10,6 +10,9 @@ from engine.store.db import Store
 
 Transform = Callable[[str, bytes, bytes], bytes]
 """Seals or opens bytes for a tenant; the last argument names what the bytes belong to."""
+
+KeepFor = Callable[[str], Awaitable[float]]
+"""For how many seconds a tenant keeps its results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,6 @@ class Shelf:
     seal: Transform
     unseal: Transform
     look: Look
-    keep_s: float
+    keep_s: KeepFor
     max_bytes: int
     clock: Callable[[], float] = time.time

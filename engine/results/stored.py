@@ -82,7 +82,7 @@ class StoredResults:
             outcome=outcome,
             sight=sight,
             ended_at=now,
-            expires_at=now + self._shelf.keep_s,
+            expires_at=now + await self._shelf.keep_s(by.tenant),
         )
         await commit_result(self._shelf.store, run, manifest)
         return manifest

@@ -29,7 +29,7 @@ class Folders:
         """Every folder of a tenant's."""
         if not ID.fullmatch(tenant):
             raise NotFound("No such tenant.")
-        names = ("results", "uploads", "imports/rejects", "warehouse", "edge/results", "tmp")
+        names = ("results", "uploads", "imports/rejects", "warehouse", "edge/results", "tmp", "index")
         return [self.home / name / tenant for name in names]
 
     def of_job(self, job_id: str) -> Path:

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 from engine.tenancy.archive import Archive
 from engine.tenancy.purge import Purge
+from engine.tenancy.retention import Retention
 
 
 @dataclass(frozen=True, slots=True)
 class Tenancy:
-    """Export and deletion."""
+    """Export, deletion, and what is not kept for ever."""
 
     archive: Archive
     purge: Purge
+    retention: Retention

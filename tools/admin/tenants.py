@@ -18,6 +18,18 @@ MAYBE_EMAIL = rf"^$|{EMAIL}"
 NAME = "Name that people read; no other tenant has it, or one that looks like it."
 
 
+class KeptDays(Model):
+    """Days for which things are kept that pile up; left out: as long as the platform keeps them."""
+
+    results_days: int | None = Field(None, ge=1, le=365, description="Rows of query jobs, and exports.")
+    history_days: int | None = Field(
+        None, ge=1, le=400, description="What was run: queries and their costs, jobs, agents' runs, conversations; 400."
+    )
+    notices_days: int | None = Field(None, ge=1, le=30, description="Notices that were sent or given up; 30.")
+    sessions_days: int | None = Field(None, ge=1, le=30, description="Sessions that have ended; 30.")
+    audit_days: int | None = Field(None, ge=90, le=3650, description="The audit log; left out: for ever.")
+
+
 class TenantConfiguration(Model):
     """How a tenant is set up; what is left out, or null, stays."""
 
@@ -26,6 +38,9 @@ class TenantConfiguration(Model):
     invitation_days: int | None = Field(None, ge=1, le=30, description="Days that an invitation holds; 7 unless told.")
     min_password_chars: int | None = Field(
         None, ge=12, le=128, description="Characters that a password has at least; 12 unless told."
+    )
+    retention: KeptDays | None = Field(
+        None, description="How long things are kept; given whole, in the place of before."
     )
 
 

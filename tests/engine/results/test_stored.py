@@ -60,12 +60,15 @@ class Place:
             seal=lambda tenant, data, aad: bytes(14) + aad[-14:].rjust(14) + bytes(byte ^ 1 for byte in data),
             unseal=self.unseal,
             look=look,
-            keep_s=100.0,
+            keep_s=self.keep_s,
             max_bytes=2**30,
             clock=lambda: self.now,
         )
         self.results = StoredResults(self.shelf)
         self.exports = Exports(self.shelf, self.results, Links(b"k" * 32))
+
+    async def keep_s(self, tenant: str) -> float:
+        return 100.0
 
     def unseal(self, tenant: str, data: bytes, aad: bytes) -> bytes:
         if data[14:28] != aad[-14:].rjust(14):
