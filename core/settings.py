@@ -119,6 +119,12 @@ class EgressSettings(Group):
     ca_file: Path | None = Field(None, description="Extra certificate authorities (PEM).")
 
 
+class ModelSettings(Group):
+    """Language models."""
+
+    file: Path | None = Field(None, description="A models.yml; default HOME/models.yml if there.")
+
+
 class NoticeSettings(Group):
     """Mail."""
 
@@ -149,5 +155,6 @@ class Settings(Group):
     results: ResultSettings = Field(ResultSettings(), description="Rows of query jobs, and exports.")
     jobs: JobSettings = Field(JobSettings(), description="The durable queue.")
     egress: EgressSettings = Field(EgressSettings(), description="Outbound calls.")
+    models: ModelSettings = Field(ModelSettings(), description="Language models.")
     notices: NoticeSettings = Field(NoticeSettings(), description="Mail.")
     telemetry: TelemetrySettings = Field(TelemetrySettings(), description="Logs, traces, metrics.")

@@ -22,6 +22,7 @@ from engine.identity.vault import Vault
 from engine.jobs.queue import JobQueue
 from engine.lake.warehouse import Lake
 from engine.maintenance.care import TableCare
+from engine.models.models import Models
 from engine.planner.questions import Questions
 from engine.queries import SavedQueries
 from engine.quotas.quotas import Quotas
@@ -81,6 +82,7 @@ class Engine:
     conversations: Conversations
     evaluations: Evaluations
     agents: Agents
+    models: Models
     desk: Desk
     tenancy: Tenancy
     pages: PageSigner

@@ -58,6 +58,7 @@ from engine.usage.usage import Usage
 from headwater import __version__
 from headwater.desk import build_desk, build_outbox
 from headwater.edge.edges import Edges
+from headwater.models import build_models, read_models
 from headwater.results import Reading, build_results, open_objects
 
 IMPORT_MEMORY_MB = 512  # of the DuckDB that reads files, in a worker
@@ -132,6 +133,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         conversations=build_conversations(ground),
         runs=Runs(store, seal=partial(ground.seals.seal, "runs"), unseal=partial(ground.seals.open, "runs")),
         agents=build_agents(ground, identity, ledger),
+        models=build_models(settings, store, ground.seals, egress=ground.egress, file=read_models(settings)),
         desk=build_desk(ground.seals, build_outbox(settings, store, ground), catalog=catalog, identity=identity),
         tenancy=build_tenancy(ground, lake, retention, forget=(sql.forget, results.forget, ground.seals.forget)),
         pages=PageSigner(vault.purpose_key("pages")),

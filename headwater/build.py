@@ -81,6 +81,7 @@ class Platform:
             await engine.audit_feed.close()
         engine.identity.close()
         engine.lake.close()
+        await engine.models.close()
         engine.store.close()
         await asyncio.to_thread(self.tracing.close)
 
@@ -153,6 +154,7 @@ def build_ports(engine: Engine) -> Ports:
                 "tenant": admin.tenants.get,
                 "user": admin.people.get,
                 "role": admin.roles.get,
+                "model": engine.models.get,
                 "client": admin.clients.get,
                 "session": admin.sessions.get,
                 "connection": engine.catalog.connections.see,

@@ -99,6 +99,9 @@ BY_TOOL: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Case:
+    "create_model": {"model": "openai/twin"},
+    "update_model": {"strength": "strong"},
+    "set_default_model": {"name": "none"},
     """One set of arguments, and the faces that can send it at all."""
 
     name: str

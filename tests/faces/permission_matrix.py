@@ -72,7 +72,9 @@ NEEDS = {
     ),
     "approvals.comment": ("list_approval_comments add_approval_comment"),
     "approvals.decide": ("revoke_share list_pending_approvals"),
-    "agents.read": ("get_agent list_agents get_agent_tools get_agent_changes get_agent_rate_limit"),
+    "agents.read": (
+        "get_agent list_agents get_agent_tools get_agent_changes get_agent_rate_limit list_models get_model"
+    ),
     "agents.run": (
         "run_workflow get_workflow_run cancel_workflow_run submit_feedback chat run_agent run_agent_stream"
         " get_agent_history list_agent_sessions delete_agent_session list_agent_runs get_agent_run"
@@ -88,6 +90,7 @@ NEEDS = {
         "set_catalog_config update_tenant export_tenant_data get_tenant_export set_approval_rules"
         " list_notices list_notice_destinations get_notice_destination create_notice_destination"
         " delete_notice_destination rotate_notice_secret"
+        " create_model update_model delete_model set_default_model"
     ),
     "users.manage": (
         "list_users create_user get_user update_user delete_user restore_user deactivate_user"

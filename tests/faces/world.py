@@ -52,6 +52,8 @@ IDS = {
     "own_project": "atlas",
     "share": "no-such-id",
     "tenant_export": "no-such-id",
+    "eval_run": "no-such-id",
+    "model": "no-such-id",
 }
 
 
