@@ -28,6 +28,7 @@ from engine.queries import SavedQueries
 from engine.quotas.quotas import Quotas
 from engine.records.records import Records
 from engine.results.kept import KeptResults
+from engine.retrieval.retrieval import Retrieval
 from engine.runs.runs import Runs
 from engine.schedules.schedules import Schedules
 from engine.sql.background import QueryJobs
@@ -78,6 +79,7 @@ class Engine:
     query_jobs: QueryJobs
     usage: Usage
     results: KeptResults
+    retrieval: Retrieval
     runs: Runs
     conversations: Conversations
     evaluations: Evaluations

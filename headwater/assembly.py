@@ -60,6 +60,7 @@ from headwater.desk import build_desk, build_outbox
 from headwater.edge.edges import Edges
 from headwater.models import build_models, read_models
 from headwater.results import Reading, build_results, open_objects
+from headwater.retrieval import build_retrieval
 
 IMPORT_MEMORY_MB = 512  # of the DuckDB that reads files, in a worker
 CARE_MEMORY_MB = 256  # of the DuckDB that rewrites files, in a worker
@@ -87,6 +88,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
     identity = build_identity(ground)
     ledger = open_ledger(store, settings.limits)
     results = build_kept(ground, catalog)
+    retrieval = build_retrieval(settings, ground.seals, catalog)
     prices = Prices(settings.query.usd_per_tb, settings.query.usd_per_cpu_hour)
     usage = Usage(store, prices, warehouse=lake.tenant_folder)
     feed = build_feed(settings)
@@ -129,13 +131,14 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         saved=saved,
         query_jobs=build_results(settings, store, vault, reading),
         results=results,
+        retrieval=retrieval,
         evaluations=Evaluations(store),
         conversations=build_conversations(ground),
         runs=Runs(store, seal=partial(ground.seals.seal, "runs"), unseal=partial(ground.seals.open, "runs")),
         agents=build_agents(ground, identity, ledger),
         models=build_models(settings, store, ground.seals, egress=ground.egress, file=read_models(settings)),
         desk=build_desk(ground.seals, build_outbox(settings, store, ground), catalog=catalog, identity=identity),
-        tenancy=build_tenancy(ground, lake, retention, forget=(sql.forget, results.forget, ground.seals.forget)),
+        tenancy=build_tenancy(ground, lake, retention, forget=(sql.forget, results.forget, retrieval.forget, ground.seals.forget)),
         pages=PageSigner(vault.purpose_key("pages")),
         checks={"store": store_check(store)} | ({} if edges is None else {"data_plane": edges.check}),
     )

@@ -69,6 +69,7 @@ class Platform:
         await engine.sql.close()
         await engine.lineage.close()
         await engine.results.close()
+        await engine.retrieval.aclose()
         await engine.connectors.close()
         if self.edges is not None:
             await self.edges.close()
