@@ -20,7 +20,10 @@ def sse_event(name: str, data: str, number: int) -> bytes:
 
 
 def event_name(part: BaseModel) -> str:
-    """`QueryChunk` gives `query_chunk`."""
+    """`QueryChunk` gives `query_chunk`; a part with a text `event` names itself."""
+    own = getattr(part, "event", None)
+    if isinstance(own, str) and own:
+        return own
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(part).__name__).lower()
 
 
