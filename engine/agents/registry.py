@@ -17,11 +17,12 @@ from core.pages import Window
 from engine.agents.places import Assignment, assign, live_projects
 from engine.agents.prompts import add_prompt
 from engine.store.db import Store
-from engine.store.tables import agent_credentials, agent_pins, agent_rules, agents, project_agents
+from engine.store.tables import agent_credentials, agent_pins, agents, project_agents, tenants
 
 ACTIVE, QUARANTINED, DISABLED = "active", "quarantined", "disabled"
 A2A, MCP, OWN = "A2A", "MCP", ""
 MAX_AGENTS = 2_000  # of one tenant
+HOLD_NEW = "hold_new_agents"  # in a tenant's configuration
 JSON_FIELDS = ("connections", "capabilities", "agent_metadata", "budget")
 
 
@@ -233,16 +234,6 @@ class AgentRegistry:
         values = {"status": status, "version": agents.c.version + 1, "updated_at": self._clock()}
         return await self._store.write(lambda connection: connection.execute(changed.values(**values)).rowcount == 1)
 
-    async def hold_new(self, tenant: str, is_held: bool) -> None:
-        """Whether a tenant's new agents wait in quarantine until a person has approved them."""
-
-        def work(connection: Connection) -> None:
-            connection.execute(delete(agent_rules).where(agent_rules.c.tenant_id == tenant))
-            row = {"tenant_id": tenant, "quarantine_new": int(is_held), "updated_at": self._clock()}
-            connection.execute(insert(agent_rules).values(row))
-
-        await self._store.write(work)
-
     def _check_parts(self, protocol: str, endpoint_url: str | None, project_id: str | None) -> None:
         if protocol == OWN:
             if endpoint_url:
@@ -304,8 +295,9 @@ def _origin(url: str) -> tuple[str, str]:
 
 
 def _holds_new(connection: Connection, tenant: str) -> bool:
-    rule = select(agent_rules.c.quarantine_new).where(agent_rules.c.tenant_id == tenant)
-    return bool(connection.scalar(rule))
+    """Whether the tenant's configuration has new agents wait until a person has approved them."""
+    found = connection.scalar(select(tenants.c.configuration).where(tenants.c.tenant_id == tenant))
+    return json.loads(found or "{}").get(HOLD_NEW) is True
 
 
 def _is(tenant: str, agent_id: str) -> ColumnElement[bool]:

@@ -93,14 +93,6 @@ agent_tasks = Table(
     Index(None, "created_at"),
 )
 
-agent_rules = Table(
-    "agent_rule",
-    metadata,
-    tenant(),
-    Column("quarantine_new", Integer, nullable=False),
-    Column("updated_at", Float, nullable=False),
-)
-
 agent_prompts = Table(
     "agent_prompt",
     metadata,

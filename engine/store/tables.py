@@ -19,7 +19,6 @@ from engine.store.agent_tables import (
     agent_limits,
     agent_pins,
     agent_prompts,
-    agent_rules,
     agent_tasks,
     agents,
     project_agents,
@@ -71,7 +70,7 @@ __all__ += ["clients", "keys", "one_time_links", "passwords", "roles", "sessions
 __all__ += ["query_costs", "query_quotas", "query_reservations", "query_spending"]
 __all__ += ["audit_starts", "audit_terms", "oauth_apps", "oauth_codes", "oauth_consents", "oauth_devices"]
 __all__ += ["usage_counters", "usage_holds", "usage_limits", "usage_notices"]
-__all__ += ["agent_credentials", "agent_limits", "agent_pins", "agent_prompts", "agent_rules", "agent_tasks", "agents"]
+__all__ += ["agent_credentials", "agent_limits", "agent_pins", "agent_prompts", "agent_tasks", "agents"]
 __all__ += ["conversation_messages", "conversations", "project_agents"]
 __all__ += ["evaluation_cases", "evaluation_runs"]
 __all__ += ["model_choices", "models", "run_events", "run_feedback", "runs"]

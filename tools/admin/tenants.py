@@ -39,6 +39,9 @@ class TenantConfiguration(Model):
     min_password_chars: int | None = Field(
         None, ge=12, le=128, description="Characters that a password has at least; 12 unless told."
     )
+    hold_new_agents: bool | None = Field(
+        None, description="Whether agents of others wait in quarantine until a person has approved what they say."
+    )
     retention: KeptDays | None = Field(
         None, description="How long things are kept; given whole, in the place of before."
     )

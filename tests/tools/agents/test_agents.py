@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from core.context import Principal
+from core.dispatch import Call
 from core.errors import Conflict, InvalidArgument, NotFound, RateLimited, Unauthorized, Unavailable
+from core.registry import Registry
 from engine.agents.limits import window_of
 from engine.identity.roles import BUILT_IN
 from tests.gateway.hostile_agents import TOOL, mcp_agent
@@ -114,14 +116,21 @@ async def test_a_removed_agent_is_gone_and_a_disabled_one_is_not_called(bench: B
         await bench.desk.call("get_agent", agent_id=them)
 
 
+async def hold_new(bench: Bench, is_held: bool) -> None:
+    platform = bench.desk.platform
+    gate = platform.dispatcher.beside(Registry.walk(["tools.admin.tenants"]), platform.engine, 10)
+    given = {"configuration": {"hold_new_agents": is_held}}
+    shown: Any = await gate.call(Call("update_tenant", given, "test", "r1", principal=ADMIN))
+    assert shown.model_dump()["configuration"]["hold_new_agents"] is is_held
+
+
 async def test_a_tenants_new_agents_wait_for_a_person_when_it_wants_so(bench: Bench) -> None:
-    agents = bench.desk.platform.engine.agents
     url = bench.scripted.agent("waits", bench.scripted.behaviours[next(iter(bench.scripted.behaviours))])
-    await agents.registry.hold_new("default", True)
+    await hold_new(bench, True)
     try:
         assert (await bench.desk.register(url, "MCP", "waits")).status == "quarantined"
     finally:
-        await agents.registry.hold_new("default", False)
+        await hold_new(bench, False)
     with pytest.raises(Conflict, match="quarantine"):
         await bench.desk.call("route_to_agent", agent_id="waits", message=CALL)
     with pytest.raises(Conflict, match="quarantine"):
