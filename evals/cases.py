@@ -134,6 +134,14 @@ def read_suite(path: Path, *, data: Path | None = None) -> Suite:
     return _with_digest(suite, cases)
 
 
+def own_suite(cases: Sequence[Case], *, connection: str, current_date: str) -> Suite:
+    """A suite of somebody's own questions. Raises Conflict when two have one id."""
+    written = SuiteFile(suite="own", connection=connection, current_date=current_date, cases=tuple(cases))
+    _check(written, cases)
+    suite = Suite(written.suite, "", "query", connection, {}, None, current_date, written.cases)
+    return _with_digest(suite, written.cases)
+
+
 def _read(path: Path) -> SuiteFile:
     try:
         if path.stat().st_size > MAX_BYTES:

@@ -72,6 +72,8 @@ async def run_suite(
 
 async def _one(call: CallTool, suite: Suite, arm: Arm, case: Case, place: Place, rows: Any) -> CaseResult:
     connection = place.connections.get(case.database, suite.connection)
+    for sql in case.gold:
+        await rows(connection, sql)  # first: a suite that does not fit its database says so at once
     began = time.monotonic()
     outcome = await answer(call, arm, case, connection, suite.current_date)
     ms = round((time.monotonic() - began) * 1000)

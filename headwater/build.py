@@ -33,7 +33,7 @@ from headwater.edge.edges import Edges
 from headwater.letters import mail_links
 from headwater.settings import prepare_home
 
-TOOL_PACKAGES = ("tools",)
+TOOL_PACKAGES = ("tools", "evals")
 
 
 @dataclass
@@ -163,6 +163,7 @@ def build_ports(engine: Engine) -> Ports:
                 "schedule": engine.schedules.get,
                 "query": engine.sql.queries.get,
                 "saved_query": engine.saved.get,
+                "eval_run": engine.evaluations.get,
                 "query_job": lambda by, name: engine.query_jobs.own.get(by, RUN, name),
                 "dataset": engine.datasets.get,
                 "managed_table": engine.datasets.table,

@@ -17,9 +17,9 @@ from evals.cases import Suite, read_suite, shipped_suites
 from evals.compare import gate, scores
 from evals.copies import COPIES, read_relations, write_copies
 from evals.outcomes import Arm, CaseResult, Run
+from evals.run_tools import as_run, run_facts
 from evals.runner import Place, run_suite
 from evals.schemas import digest_schemas
-from evals.tools import as_run, run_facts
 from headwater.build import Platform
 from headwater.local import opened
 
@@ -75,7 +75,9 @@ class Evaluator:
     ) -> Run:
         history, by = self._platform.engine.evaluations, self._by
         facts = run_facts(suite, arm, schema_digest)
-        begun = await history.begin(by, suite.name, facts, run_id=f"{run_id}-{suite.name}-{arm.name}"[:64] if run_id else "")
+        begun = await history.begin(
+            by, suite.name, facts, run_id=f"{run_id}-{suite.name}-{arm.name}"[:64] if run_id else ""
+        )
 
         async def keep(seq: int, result: CaseResult) -> None:
             await history.add(by, begun.run_id, seq, result.case_id, result.model_dump())

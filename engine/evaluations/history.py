@@ -70,7 +70,7 @@ class Evaluations:
             kept = await self._same(by, row)
             await self._store.write(lambda connection: connection.execute(_set(by, kept.run_id, status="running")))
             return kept
-        return await self.get(by, row["run_id"])
+        return await self.get(by, str(row["run_id"]))
 
     async def _same(self, by: Principal, row: Mapping[str, Any]) -> StoredRun:
         taken = Conflict(f"The run id {row['run_id']!r} is taken by another suite or arm.", hint="Choose another id.")

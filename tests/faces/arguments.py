@@ -46,6 +46,14 @@ BY_TOOL: dict[str, dict[str, Any]] = {
             }
         ],
     },
+    "run_eval": {
+        "cases": [
+            {"question": "How many orders are there?", "gold": ["SELECT count(*) FROM shop.orders"]},
+            {"question": "How many unicorns were born?"},
+        ],
+        "workflow": "planner",
+    },
+    "get_eval_suite": {"suite": "flights"},
     "create_query": {"query_text": "SELECT name FROM people WHERE id = $id", "parameters": {"id": "1"}},
     "run_query": {"query_text": "SELECT id FROM shop.orders", "connection_id": "lakehouse"},
     "update_query": {"description": "People by id.", "version": 1},
@@ -91,6 +99,9 @@ BY_TOOL: dict[str, dict[str, Any]] = {
     "set_sort_order": {"table": "shop.customers", "fields": [{"column": "id"}]},
     "set_maintenance_policy": {"expiry": {"enabled": True, "retain_last": 9}},
     "create_notice_destination": {"addresses": ["ops@example.com"]},
+    "create_model": {"model": "openai/twin"},
+    "update_model": {"strength": "strong"},
+    "set_default_model": {"name": "none"},
     "set_approval_rules": {"rules": [{"name": "none"}]},
     "call_tool": {"name": "list_tables", "arguments": {}},
     "call_write_tool": {"name": "describe_table", "arguments": {"table": "shop.orders", "description": "Orders."}},
@@ -99,9 +110,6 @@ BY_TOOL: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    "create_model": {"model": "openai/twin"},
-    "update_model": {"strength": "strong"},
-    "set_default_model": {"name": "none"},
     """One set of arguments, and the faces that can send it at all."""
 
     name: str

@@ -76,6 +76,11 @@ MAKING: dict[str, Making] = {
     "export_job": Making("create_export_job", {"table_id": "{managed_table}"}, "id"),
     "role": Making("create_role", {"role": "{tenant}-role", "permissions": ["query.run"]}, "role"),
     "own_project": Making("create_project", {"name": "{tenant} own"}, "id"),
+    "eval_run": Making(
+        "run_eval",
+        {"cases": [{"question": "How many?", "gold": ["SELECT count(*) AS n FROM {table}"]}], "workflow": "planner"},
+        "run_id",
+    ),
     "approval": Making("request_access", {"connection_id": "lakehouse", "table": "{table}", "reason": "zebra"}, "id"),
     "snapshot": Making("list_snapshots", {"table": "{table}"}, "snapshots.0.snapshot_id"),
 }

@@ -85,6 +85,9 @@ NEEDS = {
         " reject_agent_change set_agent_credential update_agent_rate_limit assign_agent_to_project"
         " remove_agent_from_project"
     ),
+    "evals.run": (
+        "list_eval_suites get_eval_suite run_eval list_eval_runs get_eval_run delete_eval_run compare_eval_runs"
+    ),
     "tenant.read": ("get_query_quota list_query_costs get_tenant list_tenants get_tenant_usage"),
     "tenant.manage": (
         "set_catalog_config update_tenant export_tenant_data get_tenant_export set_approval_rules"
