@@ -21,6 +21,8 @@ from engine.connectors.places import Places
 from engine.connectors.pool import Connectors
 from engine.identity.roles import BUILT_IN
 from engine.lake.warehouse import Lake
+from engine.retrieval.retrieval import Retrieval
+from engine.retrieval.tables import TableSource
 from engine.sql.lineage import LineageLog
 from engine.store.db import Store
 from tests.engine.catalog.conftest import open_sealed, run_sql, seal
@@ -90,6 +92,7 @@ def call(desk: Desk) -> Caller:
         version="1.2.3",
         lake=desk.lake,
         catalog=desk.catalog,
+        retrieval=Retrieval([TableSource(desk.catalog)]),
         lineage=desk.lineage,
         pages=PageSigner(b"k" * 32),
         checks=desk.checks,

@@ -10,6 +10,8 @@ from engine.retrieval.words import MAX_TEXT_CHARS, MAX_WORDS, language, telling_
 
 BY_TITLE, BY_ALSO, BY_TEXT = 1.0, 0.85, 0.6
 WORDS, MEANING = 0.5, 0.5
+LEAST_NEAR = 0.15
+"""Nearness without a word in common that is more than chance."""
 NAMED = 0.25
 """For what is called just as the question says."""
 
@@ -28,6 +30,11 @@ class Hit:
     column: str = ""
     page: int = 0
 
+    @property
+    def owner(self) -> str:
+        """What the ref belongs to: a passage's asset, a metric itself."""
+        return self.ref.partition("\t")[0]
+
 
 def rank(text: str, entries: Sequence[Entry], nearness: Mapping[tuple[str, str], float], limit: int) -> list[Hit]:
     """The best entries for a question. `nearness` is by kind and ref; what is not in it was not near.
@@ -44,7 +51,7 @@ def rank(text: str, entries: Sequence[Entry], nearness: Mapping[tuple[str, str],
         near = max(0.0, nearness.get((entry.kind, entry.ref), 0.0))
         named = NAMED if name and name == split_words(entry.title) else 0.0
         score = round(WORDS * covered + MEANING * near + named, 6)
-        if score > 0:
+        if covered > 0 or near >= LEAST_NEAR:
             scored.append((score, entry))
     scored.sort(key=lambda item: (-item[0], item[1].kind, item[1].connection_id, item[1].ref))
     return [_hit(score, entry) for score, entry in scored[:limit]]

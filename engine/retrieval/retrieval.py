@@ -147,7 +147,7 @@ class Retrieval:
             await self._vectors.aclose()
 
     async def _vector(self, text: str) -> "np.ndarray | None":
-        if self._vectors is None:
+        if self._vectors is None and not self._embedder.is_cheap:
             return None
         try:
             return (await self._embedder.embed([text]))[0]  # type: ignore[no-any-return]
@@ -168,7 +168,9 @@ class Retrieval:
             version = await source.version(asked.principal.tenant)
             by_word = await self._by_word(source, version, asked, found)
             await self._show(source, asked, by_word, found)
-            if asked.vector is not None and await self._is_ready(source, version, asked.principal.tenant):
+            if self._vectors is None or asked.vector is None:
+                return found
+            if await self._is_ready(source, version, asked.principal.tenant):
                 await self._add_near(source, asked, found)
         except PlatformError as error:
             log.warning("%s were not searched: %s", source.name, error)
@@ -205,7 +207,7 @@ class Retrieval:
             near = await self._nearest(source, place, kind, asked, found)
             found.nearness.update({(kind, ref): value for ref, value in near.items()})
             if kind == "table" and "column" in kinds and isinstance(source, WordSource):
-                best = list(islice((ref for ref in near if ref in near), WITHIN))
+                best = list(islice(near, WITHIN))
                 await self._show(source, asked, await source.within(asked.principal, best), found)
 
     async def _nearest(
@@ -239,7 +241,7 @@ class Retrieval:
 
     async def _is_ready(self, source: IndexSource, version: str, tenant: str) -> bool:
         """Whether vectors can be asked; brings them up to date, and waits a moment for that."""
-        assert self._vectors is not None
+        assert self._vectors is not None, "asked for with a store alone"
         place = Place(tenant, source.name)
         now = Mark(self._embedder.digest, version)
         mark = await self._vectors.mark(place)

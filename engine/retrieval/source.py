@@ -11,7 +11,8 @@ Kind = Literal["table", "column", "value", "metric", "verified_query", "knowledg
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that can be found. `ref` names it within its source and is all that an index hands back.
+    """One thing that can be found. `ref` names it within its source and is all that an index hands back: a name or
+    an id; of a part, the id of the whole, a tab, and what tells the parts apart.
 
     Words of `title` and `also` (synonyms, tags) weigh more than those of `text`."""
 

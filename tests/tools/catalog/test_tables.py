@@ -128,7 +128,8 @@ async def test_a_search_finds_tables_and_columns(call: Caller, shop: str) -> Non
     await call("tag_column", connection_id=shop, table="customers", column="emailAddress", tag="pii")
     hits = (await call("search_catalog", q="email", by=VIEWER)).hits
     assert [(hit.kind, hit.table, hit.column, hit.data_type, hit.tags) for hit in hits] == [
-        ("column", "customers", "emailAddress", "text", ["pii"])
+        ("column", "customers", "emailAddress", "text", ["pii"]),
+        ("table", "customers", None, None, []),
     ]
     assert (await call("search_catalog", q="email", by=STRANGER)).hits == []
     for wrong in ({"q": ""}, {"q": "x", "limit": 0}, {"q": "x", "limit": 101}, {}):
