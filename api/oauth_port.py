@@ -1,6 +1,6 @@
 """What the endpoints and pages of sign-in need from identity, and what every one of them is told."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -26,6 +26,9 @@ class Shown(Protocol):
 
     @property
     def client(self) -> str: ...
+
+    @property
+    def is_own(self) -> bool: ...
 
     @property
     def client_host(self) -> str: ...
@@ -74,6 +77,26 @@ class Issued(Protocol):
 
     @property
     def answer(self) -> dict[str, Any]: ...
+
+
+class App(Protocol):
+    """An application. Its name is its own word."""
+
+    @property
+    def client_id(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+
+class SignedInto(Protocol):
+    """How an application is used by somebody."""
+
+    @property
+    def sign_ins(self) -> int: ...
+
+    @property
+    def last_used_at(self) -> float: ...
 
 
 class Waiting(Protocol):
@@ -127,6 +150,10 @@ class OAuthPort(Protocol):
     async def find_device(self, user_code: str, caller: Caller) -> tuple[Shown, Waiting]: ...
 
     async def answer_device(self, session: Any, user_code: str, caller: Caller, *, is_allowed: bool) -> str: ...
+
+    async def applications(self, session: Any) -> Sequence[tuple[App, SignedInto]]: ...
+
+    async def forget(self, session: Any, client_id: str) -> None: ...
 
     async def sign_in(self, tenant: str, login: str, password: str, caller: Caller) -> str: ...
 

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, delete, update
 
-from engine.store.tables import one_time_links, sessions, tokens, users
+from engine.store.tables import oauth_consents, one_time_links, sessions, tokens, users
 
 
 def end_access(connection: Connection, tenant: str, subject: str, now: float) -> None:
@@ -12,6 +12,8 @@ def end_access(connection: Connection, tenant: str, subject: str, now: float) ->
     end_sessions(connection, tenant, subject, now)
     own_links = (one_time_links.c.tenant_id == tenant, one_time_links.c.user_id == subject)
     connection.execute(delete(one_time_links).where(*own_links))
+    agreed = (oauth_consents.c.tenant_id == tenant, oauth_consents.c.subject == subject)
+    connection.execute(delete(oauth_consents).where(*agreed))
     own = (users.c.tenant_id == tenant, users.c.user_id == subject)
     connection.execute(update(users).where(*own).values(access_ended_at=now))
 

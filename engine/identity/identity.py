@@ -98,6 +98,7 @@ class Identity:
                 rights=self._rights,
                 admin=self.admin,
                 external_users=external_users,
+                changed=self._forget,
                 clock=clock,
             ),
             providers=issuers,

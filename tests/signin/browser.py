@@ -14,6 +14,7 @@ import httpx
 PASSWORD = "four quiet wooden boats"
 VERIFIER = "v" * 64
 CALLBACK = "http://127.0.0.1:33418/callback"
+WEB_CALLBACK = "https://app.example/callback"
 
 
 def challenge(verifier: str = VERIFIER) -> str:
@@ -66,6 +67,14 @@ class Browser:
         headers = {"origin": self.origin, "referer": page.url}
         return self._follow(self.http.post(action, data={**said, **fields}, headers=headers))
 
+    def form_of(self, page: Page, client_id: str, **changes: str) -> Page:
+        """Send the form of one application on the page of all of them."""
+        proof = re.search(r'name="proof" value="([^"]*)"', page.text)
+        assert proof and f'name="client_id" value="{client_id}"' in page.text, page.text
+        said = {"client_id": client_id, "proof": proof[1], "decision": "forget"}
+        headers = {"origin": self.origin, "referer": page.url}
+        return self._follow(self.http.post(f"{self.origin}/auth/applications", data=said | changes, headers=headers))
+
     def sign_in(self, page: Page, login: str = "ann", password: str = PASSWORD) -> Page:
         return self.submit(page, "in", tenant="default", login=login, password=password)
 
@@ -99,7 +108,11 @@ class Application:
 
     def __init__(self, origin: str, **said: Any):
         self.origin = origin
-        document = {"redirect_uris": [CALLBACK], "client_name": "Test app", "token_endpoint_auth_method": "none"}
+        document = {
+            "redirect_uris": [CALLBACK, WEB_CALLBACK],
+            "client_name": "Test app",
+            "token_endpoint_auth_method": "none",
+        }
         answer = httpx.post(f"{origin}/oauth/register", json=document | said, timeout=20, verify=False)
         assert answer.status_code == 201, answer.text
         self.client = answer.json()

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 
 from tests.faces.served import Served
-from tests.signin.browser import Application, Browser
+from tests.signin.browser import WEB_CALLBACK, Application, Browser
 
 
 def kept(house: Served, application: str) -> list[dict[str, Any]]:
@@ -39,8 +39,8 @@ def test_every_step_of_a_sign_in_is_found_by_its_application(house: Served, brow
 
 def test_what_went_on_by_itself_is_told_too(house: Served, browser: Browser) -> None:
     app = Application(house.url("mcp"))
-    browser.walk(app.url())
-    browser.get(app.url())
+    browser.walk(app.url(redirect_uri=WEB_CALLBACK))
+    browser.get(app.url(redirect_uri=WEB_CALLBACK))
     assert [record["tool"] for record in kept(house, app.client_id)] == ["answer_application"] * 2
 
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.faces.served import Served
-from tests.signin.browser import CALLBACK, Application, Browser
+from tests.signin.browser import CALLBACK, WEB_CALLBACK, Application, Browser
 
 
 @pytest.fixture(scope="session")
@@ -168,23 +168,55 @@ def test_a_refresh_token_is_bound_to_its_application_and_resource(app: Applicati
 
 
 def test_consent_is_asked_for_each_application_redirect_scope_and_resource(house: Served, browser: Browser) -> None:
-    app = Application(house.url("mcp"))
-    browser.walk(app.url())
-    assert browser.get(app.url()).sent["code"]  # agreed to before
+    app, other = Application(house.url("mcp")), Application(house.url("mcp"), redirect_uris=[WEB_CALLBACK + "2"])
+    browser.walk(app.url(redirect_uri=WEB_CALLBACK))
+    assert browser.get(app.url(redirect_uri=WEB_CALLBACK)).sent["code"]  # agreed to before
     for changed in (
-        app.url(scope="catalog.read"),
-        app.url(redirect_uri=CALLBACK.replace("33418", "40002")),
-        app.url(resource=app.origin),
-        app.url(prompt="consent"),
-        Application(app.origin).url(),  # the same name, another application
+        app.url(redirect_uri=WEB_CALLBACK, scope="catalog.read"),
+        app.url(redirect_uri=WEB_CALLBACK, resource=app.origin),
+        app.url(redirect_uri=WEB_CALLBACK, prompt="consent"),
+        app.url(),
+        other.url(redirect_uri=WEB_CALLBACK + "2"),  # the same name, another application
     ):
         assert "Allow access" in browser.get(changed).text
 
 
+def test_whoever_listens_on_the_persons_own_machine_is_asked_for_each_time(house: Served, browser: Browser) -> None:
+    app = Application(house.url("mcp"), redirect_uris=[CALLBACK, "com.example.app:/back"])
+    for redirect_uri in (CALLBACK, "com.example.app:/back"):
+        browser.walk(app.url(redirect_uri=redirect_uri))
+        assert "Allow access" in browser.get(app.url(redirect_uri=redirect_uri)).text
+
+
 def test_consent_of_one_person_is_not_anothers(app: Application, browser: Browser, house: Served) -> None:
-    browser.walk(app.url())
+    browser.walk(app.url(redirect_uri=WEB_CALLBACK))
     with Browser(house.url("mcp")) as other:
-        assert "Allow access" in other.arrive(app.url(), "bob").text
+        assert "Allow access" in other.arrive(app.url(redirect_uri=WEB_CALLBACK), "bob").text
+
+
+def test_an_application_that_is_forgotten_is_out_and_asks_again(house: Served, browser: Browser) -> None:
+    app = Application(house.url("mcp"), client_name="Forget me <b>")
+    url = app.url(redirect_uri=WEB_CALLBACK)
+    token = app.redeem(browser.walk(url).sent["code"], redirect_uri=WEB_CALLBACK).json()["access_token"]
+    page = browser.get("/auth/applications")
+    assert "Forget me &lt;b&gt;" in page.text
+    others = browser.form_of(page, app.client_id, proof="0" * 64)
+    assert others.status == 403
+    assert opens(house, token, "mcp") == 200
+    assert browser.form_of(page, app.client_id).status == 200
+    assert opens(house, token, "mcp") == 401
+    assert "Allow access" in browser.get(url).text
+    assert app.client_id not in browser.get("/auth/applications").text
+
+
+def test_nobody_forgets_another_persons_application(house: Served, app: Application, browser: Browser) -> None:
+    token = app.tokens(browser)["access_token"]
+    with Browser(house.url("mcp")) as other:
+        page = other.arrive("/auth/applications", "bob")
+        assert app.client_id not in page.text
+        app.tokens(other, "bob")
+        assert other.form_of(other.get("/auth/applications"), app.client_id).status == 200
+    assert opens(house, token, "mcp") == 200
 
 
 def test_a_refusal_goes_back_with_state_and_issuer(app: Application, browser: Browser) -> None:

@@ -10,7 +10,6 @@ from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.identity.oauth.apps import App
 from engine.identity.oauth.asks import Ask
@@ -18,7 +17,7 @@ from engine.identity.oauth.refusals import InvalidGrant
 from engine.identity.secrets import digest
 from engine.identity.sessions import Session
 from engine.store.db import Store
-from engine.store.tables import oauth_codes, oauth_consents
+from engine.store.tables import oauth_codes
 
 C = oauth_codes.c
 PREFIX = "hwc_"
@@ -39,7 +38,7 @@ class Granted:
 
 
 class Codes:
-    """Makes codes and takes them back, and remembers what people agreed to."""
+    """Makes codes and takes them back."""
 
     def __init__(self, *, store: Store, clock: Callable[[], float] = time.time):
         self._store = store
@@ -97,29 +96,6 @@ class Codes:
         statement = select(C.tenant_id, C.subject, C.session_id).where(C.code_hash == digest(code))
         row = await self._store.read(lambda connection: connection.execute(statement).first())
         return (row.tenant_id, row.subject, row.session_id) if row else None
-
-    async def is_agreed(self, session: Session, ask: Ask) -> bool:
-        """Whether the person has agreed to just this before."""
-        c = oauth_consents.c
-        own = (c.tenant_id == session.tenant, c.subject == session.subject, c.consent_id == ask.consent_id)
-        statement = select(c.consent_id).where(*own)
-        return await self._store.read(lambda connection: connection.scalar(statement)) is not None
-
-    async def agree(self, session: Session, ask: Ask) -> None:
-        """Remember that the person agreed."""
-        row = {
-            "tenant_id": session.tenant,
-            "subject": session.subject,
-            "consent_id": ask.consent_id,
-            "client_id": ask.app.client_id,
-            "created_at": self._clock(),
-        }
-
-        def work(connection: Connection) -> None:
-            module = postgresql if connection.dialect.name == "postgresql" else sqlite
-            connection.execute(module.insert(oauth_consents).values(row).on_conflict_do_nothing())
-
-        await self._store.write(work)
 
 
 def is_proven(verifier: str, challenge: str) -> bool:

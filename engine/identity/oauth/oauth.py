@@ -17,6 +17,7 @@ from engine.identity.oauth.apps import App, Apps
 from engine.identity.oauth.asks import Ask, host_of, read_ask, read_scopes, resource_of
 from engine.identity.oauth.browsers import Browsers
 from engine.identity.oauth.codes import Codes
+from engine.identity.oauth.consents import Consents, SignedInto
 from engine.identity.oauth.devices import INTERVAL_S, LIFETIME_S, Devices, Waiting
 from engine.identity.oauth.providers import Providers
 from engine.identity.oauth.redirects import form_target
@@ -51,6 +52,7 @@ class Ground:
     rights: Rights
     admin: Administration
     external_users: ExternalUsers
+    changed: Callable[[str], None]
     clock: Callable[[], float]
 
 
@@ -78,6 +80,7 @@ class Shown:
     scopes: tuple[str, ...]
     resource: str
     is_agreed: bool = False
+    is_own: bool = False
 
 
 class OAuth:
@@ -87,6 +90,7 @@ class OAuth:
         store, clock, sessions = ground.store, ground.clock, ground.admin.sessions
         self._apps = Apps(store=store, egress=ground.egress, clock=clock)
         self._codes = Codes(store=store, clock=clock)
+        self._consents = Consents(store=store, changed=ground.changed, clock=clock)
         self._devices = Devices(store=store, clock=clock)
         self._tokens = FamilyTokens(
             keys=ground.keys, claims=ground.claims, sessions=sessions, rights=ground.rights, clock=clock
@@ -121,7 +125,8 @@ class OAuth:
             form_target(ask.redirect_uri),
             tuple(sorted(ask.scopes or ())),
             ask.resource,
-            await self._codes.is_agreed(session, ask),
+            await self._consents.is_agreed(session, ask),
+            ask.app.kind == "own",
         )
 
     async def answer(
@@ -134,8 +139,8 @@ class OAuth:
         if not is_allowed:
             return ask.redirect_uri, {"error": "access_denied", **back}
         if is_new:
-            await self._codes.agree(session, ask)
-        elif not await self._codes.is_agreed(session, ask):
+            await self._consents.agree(session, ask)
+        elif not await self._consents.is_agreed(session, ask):
             raise OAuthRefused("Nobody has agreed to this yet.")
         await self._apps.note_use(ask.app)
         return ask.redirect_uri, {"code": await self._codes.make(session, ask), **back}
@@ -192,13 +197,28 @@ class OAuth:
         await self._brake("user-code", caller)
         waiting = await self._devices.find(user_code)
         app = await self._apps.find(waiting.client_id)
-        shown = Shown(app.name, "", "", "", tuple(sorted(waiting.scopes or ())), waiting.resource)
+        scopes = tuple(sorted(waiting.scopes or ()))
+        shown = Shown(app.name, "", "", "", scopes, waiting.resource, is_own=app.kind == "own")
         return shown, waiting
 
     async def answer_device(self, session: Session, user_code: str, caller: Caller, *, is_allowed: bool) -> str:
         """What a person says to a device, and which application that is."""
         await self._brake("user-code", caller)
         return await self._devices.answer(session, user_code, is_allowed=is_allowed)
+
+    async def applications(self, session: Session) -> list[tuple[App, SignedInto]]:
+        """What acts for a person, or may come back without asking."""
+        found = []
+        for used in await self._consents.listing(session):
+            try:
+                found.append((await self._apps.find(used.client_id), used))
+            except InvalidClient:  # its registration is gone, what it was allowed is not
+                found.append((App(used.client_id, used.client_id, (), "registered"), used))
+        return found
+
+    async def forget(self, session: Session, client_id: str) -> None:
+        """Sign an application out everywhere, and ask the person again when it comes back."""
+        await self._consents.forget(session, client_id)
 
     async def sign_in(self, tenant: str, login: str, password: str, caller: Caller) -> str:
         """A cookie for a name and a password. Raises Unauthenticated with one text for every cause, RateLimited."""
