@@ -1,6 +1,6 @@
 """The gRPC face: every tool as a method, with reflection and health, on one grpc.aio server."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -44,9 +44,11 @@ class GrpcServer:
         settings: ServerSettings,
         shared: bool = False,
         uploads: "tuple[Entrance, Receiver] | None" = None,
+        beside: Sequence["grpc.GenericRpcHandler[bytes, bytes]"] = (),
     ):
         self._gate = gate
         self._uploads = uploads
+        self._beside = beside
         self._rpcs = rpcs
         self._settings = settings
         self._shared = shared or settings.workers > 1
@@ -56,7 +58,7 @@ class GrpcServer:
     async def start(self) -> int:
         """Listen, and say on which port. Raises Unavailable when the port is taken."""
         self._server = server = grpc.aio.server(options=self._options())
-        server.add_generic_rpc_handlers((_Methods(self._gate, self._rpcs, self._uploads),))
+        server.add_generic_rpc_handlers((_Methods(self._gate, self._rpcs, self._uploads), *self._beside))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [*self._rpcs.services, health.SERVICE_NAME]
         _describe_known_services(self._rpcs.pool)
@@ -105,12 +107,13 @@ def grpc_server(
     lock_path: Path | None = None,
     shared: bool = False,
     uploads: "tuple[Entrance, Receiver] | None" = None,
+    beside: Sequence["grpc.GenericRpcHandler[bytes, bytes]"] = (),
 ) -> GrpcServer:
     """A server of a registry's tools, with the field numbers of the shipped lock unless told otherwise.
 
-    `uploads`: who lets bytes of uploads in, and who takes them."""
+    `uploads`: who lets bytes of uploads in, and who takes them. `beside`: services of other protocols."""
     rpcs = build_rpcs(registry, lock_path or shipped_lock())
-    return GrpcServer(gate, rpcs, settings=settings, shared=shared, uploads=uploads)
+    return GrpcServer(gate, rpcs, settings=settings, shared=shared, uploads=uploads, beside=beside)
 
 
 def _credentials(cert: Path, key: Path) -> grpc.ServerCredentials:

@@ -1,6 +1,6 @@
 """Every address of the gateway, for the faces to serve beside their own."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.routing import BaseRoute
 
@@ -13,6 +13,9 @@ from gateway.mcp import mcp_routes
 from gateway.project import project_routes
 from gateway.serving.face import OPERATIONS, own_routes
 from gateway.serving.own import OwnAgents
+
+if TYPE_CHECKING:
+    from grpc import GenericRpcHandler
 
 
 def open_door(
@@ -32,6 +35,13 @@ def agent_routes(door: Door, own: OwnAgents | None = None, settings: ServerSetti
         return [*a2a_routes(door), *mcp_routes(door)]
     inside = open_door(own.dispatcher, own.agents, settings, OPERATIONS)
     return [*own_routes(inside, own, A2aDoor(door)), *mcp_routes(door)]
+
+
+def rpc_service(own: OwnAgents) -> "GenericRpcHandler[bytes, bytes]":
+    """A2A's gRPC service, for our own agents and for those of others."""
+    from gateway.grpc_ways import A2aWays  # lazily: gRPC has a port of its own, where it is served
+
+    return A2aWays(own).service()
 
 
 __all__ = ["agent_routes", "open_door", "project_routes"]

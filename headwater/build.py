@@ -5,6 +5,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from core.context import Cancellation, Emit, JobRun, Principal
 from core.dispatch import Call, Dispatcher, Ports, is_permitted
@@ -33,6 +34,9 @@ from headwater.edge.edges import Edges
 from headwater.letters import mail_links
 from headwater.settings import prepare_home
 
+if TYPE_CHECKING:
+    from gateway.serving.own import OwnAgents
+
 TOOL_PACKAGES = ("tools", "evals")
 
 
@@ -47,6 +51,7 @@ class Platform:
     tracing: Tracing
     first_start: list[str]
     edges: Edges | None = None
+    own_agents: "OwnAgents | None" = None
     _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
     _stops: list[Callable[[], None]] = field(default_factory=list)
 
@@ -65,6 +70,8 @@ class Platform:
         for stop in self._stops:
             stop()
         await asyncio.gather(*self._tasks)
+        if self.own_agents is not None:
+            await self.own_agents.close()
         engine = self.engine
         await engine.sql.close()
         await engine.lineage.close()

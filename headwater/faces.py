@@ -63,6 +63,7 @@ def mcp_face(platform: Platform) -> Any:
 
 def grpc_server(platform: Platform, *, shared: bool) -> "GrpcServer":
     from api import grpc
+    from headwater.gateway import a2a_service
 
     return grpc.grpc_server(
         platform.dispatcher,
@@ -70,6 +71,7 @@ def grpc_server(platform: Platform, *, shared: bool) -> "GrpcServer":
         settings=platform.settings.server,
         shared=shared,
         uploads=(platform.dispatcher, platform.engine.imports),
+        beside=a2a_service(platform),
     )
 
 

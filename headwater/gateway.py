@@ -17,6 +17,7 @@ from core.settings import Settings
 from headwater.build import Platform, build
 
 if TYPE_CHECKING:
+    from grpc import GenericRpcHandler
     from starlette.routing import BaseRoute
 
     from gateway.serving.own import OwnAgents
@@ -50,6 +51,14 @@ def own_agents(platform: Platform) -> "OwnAgents | None":
             platform.dispatcher, platform.engine.agents, answers, version=platform.engine.version
         )
     return platform.own_agents
+
+
+def a2a_service(platform: Platform) -> "Sequence[GenericRpcHandler[bytes, bytes]]":
+    """A2A's gRPC service, where our own agents are served."""
+    from gateway.routes import rpc_service
+
+    own = own_agents(platform)
+    return [] if own is None else [rpc_service(own)]
 
 
 @contextlib.asynccontextmanager

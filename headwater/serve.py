@@ -18,7 +18,7 @@ from engine.telemetry.logs import take_over
 from headwater.build import Platform, build
 from headwater.data_option import point_at_data
 from headwater.faces import grpc_server, grpc_web_face, mcp_face, metrics_page, rest_face
-from headwater.listeners import HttpServer, Ports, Sockets, bind, port_of
+from headwater.listeners import LOOPBACK, HttpServer, Ports, Sockets, bind, port_of
 from headwater.running import registered, running
 
 log = logging.getLogger("headwater.serve")
@@ -61,6 +61,13 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def base_url(server: ServerSettings, port: int) -> str:
+    """A face's address as this machine names it."""
+    scheme = "https" if server.tls_cert else "http"
+    host = server.host if is_loopback(server.host) else LOOPBACK
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 @contextlib.asynccontextmanager
 async def serving(
     settings: Settings, *, shared: bool = False, registry: Registry | None = None
@@ -91,6 +98,8 @@ async def _faces(platform: Platform, sockets: Sockets, *, shared: bool) -> Async
     started: list[HttpServer] = []
     try:
         ports = Ports(grpc=await grpc.start(), **{name: port_of(opened) for name, opened in sockets.items()})
+        if platform.own_agents is not None:
+            platform.own_agents.listen(base_url(server, ports.rest), ports.grpc)
         for face in (
             HttpServer(rest_face(platform), sockets["rest"], server),
             HttpServer(grpc_web_face(platform), sockets["grpc_web"], server),

@@ -18,21 +18,25 @@ if TYPE_CHECKING:
 
 
 class OwnAgents:
-    """One for all faces of a process, so that a task is the same one on each of them.
-
-    `grpc_port` is set once gRPC listens; cards name it from then on."""
+    """One for all faces of a process, so that a task is the same one on each of them."""
 
     def __init__(self, dispatcher: Dispatcher[Any], agents: Agents, answerer: Answerer, *, version: str):
         self.dispatcher = dispatcher
         self.agents = agents
         self.roster = Roster(agents)
-        self.grpc_port = 0
+        self.base_url = agents.public_url
+        self._grpc_port = 0
         self.started_at = formatdate(time.time(), usegmt=True)
         self.answerer = answerer
         self._version = version
         self._host: Host | None = None
         self._opening = asyncio.Lock()
         self._is_closed = False
+
+    def listen(self, base_url: str, grpc_port: int) -> None:
+        """Say where the faces are: cards name them from now on. A public address goes before `base_url`."""
+        self.base_url = self.agents.public_url or base_url
+        self._grpc_port = grpc_port
 
     async def is_own(self, agent_id: str, token: str | None, at: str) -> bool:
         """Whether a caller means one of our own agents. Strangers' ids mean none: the gate refuses them elsewhere."""
@@ -84,7 +88,7 @@ class OwnAgents:
         return Host(self.agents, self.answerer, self.extended_card)
 
     def _places(self, base_url: str) -> Places:
-        return Places(base_url, self.grpc_port)
+        return Places(base_url, self._grpc_port)
 
 
 def _load() -> None:

@@ -1,0 +1,90 @@
+"""Our own agents over gRPC: the same handler as over HTTP."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import Message
+
+from gateway.a2a_requests import CARD
+from gateway.grpc_faults import Fault, protocol_fault
+from gateway.grpc_service import STREAMS, VERSION_KEY, RpcAsked
+from gateway.operations import Ctx, Passed
+from gateway.serving.asks import Visit
+from gateway.serving.own import OwnAgents
+
+_HANDLERS = {
+    "SendMessage": "on_message_send",
+    "SendStreamingMessage": "on_message_send_stream",
+    "GetTask": "on_get_task",
+    "ListTasks": "on_list_tasks",
+    "CancelTask": "on_cancel_task",
+    "SubscribeToTask": "on_subscribe_to_task",
+    "CreateTaskPushNotificationConfig": "on_create_task_push_notification_config",
+    "GetTaskPushNotificationConfig": "on_get_task_push_notification_config",
+    "ListTaskPushNotificationConfigs": "on_list_task_push_notification_configs",
+    "DeleteTaskPushNotificationConfig": "on_delete_task_push_notification_config",
+    "GetExtendedAgentCard": "on_get_extended_agent_card",
+}
+
+
+@dataclass(slots=True)
+class OwnRpc:
+    """One request over gRPC to one of our own agents."""
+
+    own: OwnAgents
+    asked: RpcAsked
+    base_url: str
+    answer: Message | None = None
+    fault: Fault | None = None
+
+    async def run(self, ctx: Ctx, agent_id: str) -> Passed:
+        await self.own.roster.find(ctx.principal, agent_id)
+        about = self.asked.asked()
+        if about.kind != CARD:
+            await self.own.agents.ownership.check(ctx.principal, agent_id, (), about.contexts)
+        host = await self.own.host()
+        from a2a.utils.errors import A2AError
+
+        from gateway.serving.sdk import context_of
+
+        visit = Visit(ctx.principal, agent_id, self.asked.request_id, self.base_url)
+        headers = {VERSION_KEY: self.asked.metadata.get(VERSION_KEY, "1.0")}
+        context = context_of(visit, headers, _extensions(self.asked))
+        try:
+            size = await self._go(getattr(host.begin(), _HANDLERS[self.asked.method]), context)
+        except A2AError as error:
+            self.fault = protocol_fault(error)
+            return Passed(status=400, size_bytes=0)
+        return Passed(status=200, size_bytes=size)
+
+    async def _go(self, method: Callable[..., Any], context: Any) -> int:
+        if self.asked.method in STREAMS:
+            return await self._stream(method(self.asked.request, context))
+        self.answer = _as_response(self.asked.method, await method(self.asked.request, context))
+        return self.answer.ByteSize()
+
+    async def _stream(self, events: Any) -> int:
+        from a2a.utils.proto_utils import to_stream_response
+
+        size = 0
+        async for event in events:
+            part = to_stream_response(event)
+            size += part.ByteSize()
+            await self.asked.write(part)
+        return size
+
+
+def _as_response(method: str, found: Any) -> Message:
+    """A method's result as its response message."""
+    from a2a.types import SendMessageResponse, Task
+    from google.protobuf.empty_pb2 import Empty
+
+    if method != "SendMessage":
+        return Empty() if found is None else found
+    return SendMessageResponse(task=found) if isinstance(found, Task) else SendMessageResponse(message=found)
+
+
+def _extensions(asked: RpcAsked) -> set[str]:
+    given = asked.metadata.get("a2a-extensions", "")
+    return {each.strip() for each in given.split(",") if each.strip()}
