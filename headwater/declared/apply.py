@@ -13,8 +13,8 @@ import yaml
 from api.cli import Options
 from core.errors import InvalidArgument, PlatformError
 from core.settings import Settings
-from headwater.declared.kinds import KINDS, TENANT_FIELDS
-from headwater.declared.plan import Ask, Plan, Step, as_quota, check_file, current, make_plan
+from headwater.declared.kinds import TENANT_FIELDS, Kind, kinds
+from headwater.declared.plan import Ask, Plan, Step, as_quota, as_rule, check_file, current, default_model, make_plan
 
 VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 EMPTY: tuple[Any, ...] = (None, "", [], {})
@@ -103,17 +103,29 @@ def _tell_secret(step: Step, made: dict[str, Any], tell: Callable[[str], None]) 
 async def export(ask: Ask) -> str:
     """The file that says what is there now, without secrets."""
     tenant = await ask("get_tenant", {})
-    found: dict[str, Any] = {"tenant": {name: tenant[name] for name in TENANT_FIELDS if tenant[name] not in EMPTY}}
+    said = {"name": tenant["name"], "configuration": _said(tenant["configuration"])}
+    found: dict[str, Any] = {"tenant": {name: said[name] for name in TENANT_FIELDS if said[name] not in EMPTY}}
     quota = {name: value for name, value in as_quota(await ask("get_query_quota", {})).items() if value not in EMPTY}
-    for kind in KINDS:
-        items = (await current(ask, kind)).values()
-        found[kind.section] = [
-            {kind.id: item[kind.listed_id]}
-            | {name: item[name] for name in (*kind.fixed, *kind.fields) if item.get(name) not in EMPTY}
-            for item in items
-        ]
-    found |= {"quota": quota} if quota else {}
+    for kind in kinds():
+        found[kind.section] = [_declared(kind, item) for item in (await current(ask, kind)).values()]
+    rules = [_said(as_rule(rule)) for rule in (await ask("get_approval_rules", {}))["rules"]]
+    single = {"default_model": await default_model(ask), "quota": quota, "approval_rules": rules}
+    found |= {name: value for name, value in single.items() if value not in EMPTY}
     return yaml.safe_dump(found, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _declared(kind: Kind, item: dict[str, Any]) -> dict[str, Any]:
+    said = {name: _said(item.get(name)) for name in (*kind.fixed, *kind.fields) if name not in kind.secrets}
+    project, role = next(iter(sorted(item.get("places", {}).items())), ("", ""))
+    said |= {"project_id": project, "role": role} if kind.once else {}
+    return {kind.id: item[kind.listed_id]} | {name: value for name, value in said.items() if value not in EMPTY}
+
+
+def _said(value: Any) -> Any:
+    """A mapping without what it says nothing about."""
+    if not isinstance(value, dict):
+        return value
+    return {name: _said(item) for name, item in value.items() if _said(item) not in EMPTY}
 
 
 async def apply(

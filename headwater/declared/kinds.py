@@ -1,98 +1,101 @@
-"""What a tenant's file may declare: each kind of thing with the tools that list, make, change and delete it."""
+"""What a tenant's file may declare: each kind of thing with the tools that list, make, change and delete it.
 
-from dataclasses import dataclass, field
+Which fields a kind has is what its tools take: a field that a tool gains is one that files may say."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from headwater.local import registry
+
+ID = r"[A-Za-z0-9_-]{1,64}"
+NAME = r"[A-Za-z0-9_.:-]{1,255}"
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One section of the file. `fields` are those it may say; `fixed` ones are given once and never changed."""
+    """One section of the file."""
 
     section: str
     noun: str
     id: str
-    listing: str
-    create: str
-    update: str
-    delete: str
-    fields: tuple[str, ...]
-    fixed: tuple[str, ...] = ()
     shown_id: str = ""  # the id's name in listings, where it is another
-    ours: tuple[str, ...] = ()  # listed fields that are true of what nobody declares
-    sets: tuple[str, ...] = field(default=())  # lists whose order means nothing
+    names: str = ID
+    left_out: tuple[str, ...] = ()  # fields that files do not say
+    once: tuple[str, ...] = ()  # given when it is made, and not shown by the listing
+    secrets: tuple[str, ...] = ()  # never shown, so that they count as they are
+    ours: tuple[tuple[str, object], ...] = ()  # what listings say of things that nobody declares; None: anything true
+    sets: tuple[str, ...] = ()  # lists whose order means nothing
 
     @property
     def listed_id(self) -> str:
         return self.shown_id or self.id
 
+    @property
+    def listing(self) -> str:
+        return f"list_{self.section}"
 
-KINDS = (
-    Kind(
-        section="roles",
-        noun="role",
-        id="role",
-        listing="list_roles",
-        create="create_role",
-        update="update_role",
-        delete="delete_role",
-        fields=("permissions", "description"),
-        ours=("built_in",),
-        sets=("permissions",),
-    ),
-    Kind(
-        section="users",
-        noun="user",
-        id="user_id",
-        listing="list_users",
-        create="create_user",
-        update="update_user",
-        delete="delete_user",
-        fields=("email", "name", "roles", "attributes", "identity_provider_id", "external_subject"),
-        shown_id="id",
-        ours=("deleted_at",),
-        sets=("roles",),
-    ),
-    Kind(
-        section="clients",
-        noun="client",
-        id="client_id",
-        listing="list_clients",
-        create="create_client",
-        update="",
-        delete="delete_client",
-        fields=(),
-        fixed=("name", "description", "roles"),
-        sets=("roles",),
-    ),
-    Kind(
-        section="connections",
-        noun="connection",
-        id="connection_id",
-        listing="list_connections",
-        create="create_connection",
-        update="update_connection",
-        delete="delete_connection",
-        fields=("name", "description", "options"),
-        fixed=("kind",),
-        ours=("is_built_in",),
-    ),
-    Kind(
-        section="policies",
-        noun="policy",
-        id="policy_id",
-        listing="list_policies",
-        create="create_policy",
-        update="update_policy",
-        delete="delete_policy",
-        fields=(
-            *("name", "description", "privacy", "mask", "columns", "filter", "min_group_size"),
-            *("applies_to", "except_for", "enabled", "expires_at"),
-        ),
-        fixed=("kind", "connection_id", "table", "tag"),
-    ),
+    @property
+    def create(self) -> str:
+        return f"create_{self.noun}"
+
+    @property
+    def update(self) -> str:
+        return f"update_{self.noun}"
+
+    @property
+    def delete(self) -> str:
+        return f"delete_{self.noun}"
+
+    @property
+    def fields(self) -> Sequence[str]:
+        """What can be said, and changed."""
+        return _fields(self)[0]
+
+    @property
+    def fixed(self) -> Sequence[str]:
+        """What is given once and never changed."""
+        return _fields(self)[1]
+
+    def is_ours(self, item: Mapping[str, object]) -> bool:
+        return any(item.get(name) if value is None else item.get(name) == value for name, value in self.ours)
+
+
+@cache
+def _fields(kind: Kind) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    made, changed = (registry().get(tool).request.model_fields for tool in (kind.create, kind.update))
+    said = [name for name in made if name not in (kind.id, *kind.left_out, *kind.once)]
+    return tuple(name for name in said if name in changed), tuple(name for name in said if name not in changed)
+
+
+ALL = (
+    Kind("roles", "role", "role", ours=(("built_in", None),), sets=("permissions",)),
+    Kind("users", "user", "user_id", "id", left_out=("role",), ours=(("deleted_at", None),), sets=("roles",)),
+    Kind("clients", "client", "client_id", ours=(("is_from_file", None),), sets=("roles",)),
+    Kind("projects", "project", "project_id", "id"),
+    Kind("connections", "connection", "connection_id", ours=(("is_built_in", None),)),
+    Kind("policies", "policy", "policy_id"),
+    Kind("models", "model", "name", names=NAME, secrets=("api_key",), ours=(("source", "installation"),)),
+    Kind("semantic_models", "semantic_model", "semantic_model", "name", names=NAME),
+    Kind("metrics", "metric", "metric", "name", names=NAME),
+    Kind("agents", "agent", "agent_id", "id", once=("project_id", "role")),
 )
 """In the order in which they are made; what is deleted goes in the opposite one."""
 
+
+@cache
+def kinds() -> tuple[Kind, ...]:
+    """The kinds whose tools are there."""
+    return tuple(kind for kind in ALL if all(tool in registry() for tool in (kind.listing, kind.create, kind.update)))
+
+
 QUOTA_FIELDS = ("daily_limit_usd", "monthly_limit_usd", "limits")
 LIMIT_FIELDS = ("metric", "scope", "scope_id", "span", "soft", "hard")
+RULE_FIELDS = ("name", "tools", "effects", "roles", "except_roles")
 TENANT_FIELDS = ("name", "configuration")
-SECTIONS = ("tenant", "quota", *(kind.section for kind in KINDS))
+SINGLE = ("tenant", "quota", "approval_rules", "default_model")
+
+
+def sections() -> tuple[str, ...]:
+    """The names of all sections."""
+    return (*SINGLE, *(kind.section for kind in kinds()))

@@ -7,13 +7,20 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from core.errors import Conflict, InvalidArgument
-from headwater.declared.kinds import KINDS, LIMIT_FIELDS, QUOTA_FIELDS, SECTIONS, TENANT_FIELDS, Kind
+from headwater.declared.kinds import (
+    LIMIT_FIELDS,
+    QUOTA_FIELDS,
+    RULE_FIELDS,
+    TENANT_FIELDS,
+    Kind,
+    kinds,
+    sections,
+)
 
 Ask = Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
 """Calls a tool, here or on a server. Raises PlatformError."""
 
 PAGE = 500
-ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +52,21 @@ class Plan:
 
 def check_file(declared: Any) -> dict[str, Any]:
     """The file as read from YAML, with every mistake of form refused. Raises InvalidArgument."""
+    hint = f"Its sections: {', '.join(sections())}."
     if not isinstance(declared, dict):
-        raise InvalidArgument("The file is not a mapping.", hint=f"Its sections: {', '.join(SECTIONS)}.")
-    unknown = sorted(str(name) for name in declared if name not in SECTIONS)
+        raise InvalidArgument("The file is not a mapping.", hint=hint)
+    unknown = sorted(str(name) for name in declared if name not in sections())
     if unknown:
-        raise InvalidArgument(f"No section {unknown[0][:64]!r}.", hint=f"Its sections: {', '.join(SECTIONS)}.")
-    for kind in KINDS:
+        raise InvalidArgument(f"No section {unknown[0][:64]!r}.", hint=hint)
+    for kind in kinds():
         _check_section(kind, declared.get(kind.section) or [])
     _check_fields("tenant", declared.get("tenant") or {}, TENANT_FIELDS)
     _check_fields("quota", declared.get("quota") or {}, QUOTA_FIELDS)
+    rules = declared.get("approval_rules") or []
+    if not isinstance(rules, list):
+        raise InvalidArgument("approval_rules is a list.", hint=f"Each item may say: {', '.join(RULE_FIELDS)}.")
+    for rule in rules:
+        _check_fields("an approval rule", rule, RULE_FIELDS)
     return declared
 
 
@@ -63,12 +76,10 @@ def _check_section(kind: Kind, items: Any) -> None:
     seen: set[str] = set()
     for item in items:
         name = item.get(kind.id) if isinstance(item, dict) else None
-        if not isinstance(name, str) or not ID.fullmatch(name) or name in seen:
-            raise InvalidArgument(
-                f"{kind.section}: each item has a {kind.id} of its own.", hint="1 to 64 of A-Za-z0-9_-."
-            )
+        if not isinstance(name, str) or not re.fullmatch(kind.names, name) or name in seen:
+            raise InvalidArgument(f"{kind.section}: each item has a {kind.id} of its own.", hint=f"It is {kind.names}.")
         seen.add(name)
-        _check_fields(f"{kind.noun} {name}", item, (kind.id, *kind.fields, *kind.fixed))
+        _check_fields(f"{kind.noun} {name}", item, (kind.id, *kind.fields, *kind.fixed, *kind.once))
 
 
 def _check_fields(what: str, item: Any, known: Iterable[str]) -> None:
@@ -83,7 +94,7 @@ async def make_plan(ask: Ask, declared: Mapping[str, Any], *, prune: bool = Fals
     await _plan_tenant(ask, declared.get("tenant") or {}, plan)
     deletions: list[Step] = []
     me = (await ask("get_current_user", {}))["id"]
-    for kind in KINDS:
+    for kind in kinds():
         if kind.section in declared:
             found = await current(ask, kind)
             if me not in {item[kind.id] for item in declared[kind.section] or []}:
@@ -92,21 +103,38 @@ async def make_plan(ask: Ask, declared: Mapping[str, Any], *, prune: bool = Fals
     if prune:
         plan.steps += reversed(deletions)
         plan.drift = []
+    await _plan_default_model(ask, declared, plan)
     await _plan_quota(ask, declared.get("quota") or {}, plan)
+    await _plan_rules(ask, declared, plan)  # last, since they may hold back what comes after them
     return plan
 
 
 async def current(ask: Ask, kind: Kind) -> dict[str, dict[str, Any]]:
     """What is there of a kind, by id, without what nobody declares."""
-    found, token = {}, None
+    found = {item[kind.listed_id]: item for item in await everything(ask, kind.listing) if not kind.is_ours(item)}
+    if kind.once and found:
+        await _add_projects(ask, found)
+    return found
+
+
+async def everything(ask: Ask, listing: str, field: str = "items", **arguments: Any) -> list[dict[str, Any]]:
+    """All pages of a listing."""
+    found, token = list[dict[str, Any]](), None
     while True:
-        page = await ask(kind.listing, {"page_size": PAGE, **({"page_token": token} if token else {})})
-        for item in page["items"]:
-            if not any(item.get(name) for name in kind.ours):
-                found[item[kind.listed_id]] = item
+        page = await ask(listing, {"page_size": PAGE, **arguments, **({"page_token": token} if token else {})})
+        found += page[field]
         token = page.get("next_page_token")
         if not token:
             return found
+
+
+async def _add_projects(ask: Ask, agents: Mapping[str, dict[str, Any]]) -> None:
+    """Which projects agents are in, and as what: their listing does not say."""
+    for project in await everything(ask, "list_projects"):
+        for place in await everything(ask, "list_project_agents", "places", project_id=project["id"]):
+            agent = agents.get(place["agent_id"])
+            if agent is not None:
+                agent.setdefault("places", {})[project["id"]] = place["role"]
 
 
 def _plan_kind(
@@ -124,14 +152,55 @@ def _plan_kind(
                 f"{', '.join(fixed)} of the {kind.noun} {name} cannot be changed.",
                 hint="Delete it and apply again, or put into the file what is there.",
             )
-        if changed:
-            arguments = {kind.id: name, **changed}
-            plan.steps.append(Step("~", f"{kind.noun} {name}", kind.update, arguments, tuple(changed)))
-        else:
-            plan.equal += 1
+        steps = [*_changes(kind, name, changed), *_place(kind, name, item, found[name])]
+        plan.steps += steps
+        plan.equal += not steps
     for name in sorted(set(found) - {item[kind.id] for item in wanted}):
         plan.drift.append(f"{kind.noun} {name}")
         deletions.append(Step("-", f"{kind.noun} {name}", kind.delete, {kind.id: name}))
+
+
+def _changes(kind: Kind, name: str, changed: dict[str, Any]) -> list[Step]:
+    what = f"{kind.noun} {name}"
+    return [Step("~", what, kind.update, {kind.id: name, **changed}, tuple(changed))] if changed else []
+
+
+def _place(kind: Kind, name: str, item: Mapping[str, Any], found: Mapping[str, Any]) -> list[Step]:
+    """An agent that is not in the project that the file names, or there as something else."""
+    project = item.get("project_id") if "project_id" in kind.once else None
+    role = item.get("role") or ""
+    if not project or found.get("places", {}).get(project) == role:
+        return []
+    arguments = {"project_id": project, "agent_id": name, "role": role}
+    return [Step("~", f"{kind.noun} {name}", "assign_agent_to_project", arguments, ("project_id",))]
+
+
+async def _plan_default_model(ask: Ask, declared: Mapping[str, Any], plan: Plan) -> None:
+    if "default_model" in declared:
+        wanted = declared["default_model"] or ""
+        _add(plan, "default model", "set_default_model", {"name": wanted} if wanted != await default_model(ask) else {})
+
+
+async def default_model(ask: Ask) -> str:
+    """The name of the model that answers where nobody names one; empty without one."""
+    found = await everything(ask, "list_models")
+    return next((str(model["name"]) for model in found if model["is_default"]), "")
+
+
+async def _plan_rules(ask: Ask, declared: Mapping[str, Any], plan: Plan) -> None:
+    if "approval_rules" not in declared:
+        return
+    found = await ask("get_approval_rules", {})
+    wanted = [as_rule(rule) for rule in declared["approval_rules"] or []]
+    arguments = {"rules": wanted, "expected_version": found["version"]}
+    is_equal = wanted == [as_rule(rule) for rule in found["rules"]]
+    _add(plan, "approval rules", "set_approval_rules", {} if is_equal else arguments, ("rules",))
+
+
+def as_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """A rule with all that it may say."""
+    lists = {name: list(rule.get(name) or []) for name in RULE_FIELDS if name != "name"}
+    return {"name": rule.get("name") or "", **lists}
 
 
 async def _plan_tenant(ask: Ask, wanted: dict[str, Any], plan: Plan) -> None:
@@ -184,6 +253,8 @@ def _add(plan: Plan, what: str, tool: str, arguments: Mapping[str, Any], changes
 
 def _same(kind: Kind, name: str, wanted: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
     want, have = wanted[name], found.get(name)
+    if name in kind.secrets:
+        return True
     if name in kind.sets:
         return sorted(want or []) == sorted(have or [])
     if name == "options" and found.get("has_secret"):  # what is secret is not shown, and counts as it is

@@ -9,9 +9,11 @@ import yaml
 from click.testing import CliRunner, Result
 
 from headwater.commands import cli
+from headwater.declared.kinds import kinds
+from headwater.local import registry
 
 FILE: dict[str, Any] = {
-    "tenant": {"name": "Acme"},
+    "tenant": {"name": "Acme", "configuration": {"invitation_days": 3, "retention": {"audit_days": 400}}},
     "roles": [{"role": "analyst", "permissions": ["catalog.read", "query.run"], "description": "Reads."}],
     "users": [
         {
@@ -24,6 +26,7 @@ FILE: dict[str, Any] = {
         {"user_id": "admin"},
     ],
     "clients": [{"client_id": "robot", "name": "Robot", "roles": ["viewer"]}],
+    "projects": [{"project_id": "shop", "name": "Shop", "description": "Sells."}],
     "connections": [{"connection_id": "side", "name": "Side", "kind": "sqlite", "options": {"path": "${SIDE_PATH}"}}],
     "policies": [
         {
@@ -35,6 +38,28 @@ FILE: dict[str, Any] = {
             "applies_to": {"roles": ["analyst"]},
         }
     ],
+    "models": [
+        {"name": "small", "model": "openai/qwen", "api_base": "https://api.openai.com/v1", "api_key": "sk-canary"}
+    ],
+    "default_model": "small",
+    "agents": [
+        {
+            "agent_id": "seller",
+            "name": "Seller",
+            "system_prompt": "You sell.",
+            "capabilities": ["query"],
+            "budget": {"max_steps": 3},
+        },
+        {
+            "agent_id": "theirs",
+            "name": "Theirs",
+            "protocol": "A2A",
+            "endpoint_url": "https://agents.example.com/a2a",
+            "project_id": "shop",
+            "role": "helper",
+        },
+    ],
+    "approval_rules": [{"name": "careful", "effects": ["destroy"], "except_roles": ["super_admin"]}],
     "quota": {"daily_limit_usd": "5", "limits": [{"metric": "requests", "hard": 1000}]},
 }
 
@@ -92,7 +117,11 @@ def test_a_file_is_planned_applied_equal_afterwards_and_written_back(desk: Desk)
         {"role": "analyst", "permissions": ["catalog.read", "query.run"], "description": "Reads."}
     ]
     assert written["tenant"]["name"] == "Acme" and written["quota"]["daily_limit_usd"] == "5.00"
-    assert "hws_" not in yaml.safe_dump(written)
+    assert "hws_" not in yaml.safe_dump(written) and "sk-canary" not in yaml.safe_dump(written)
+    assert written["tenant"]["configuration"] == FILE["tenant"]["configuration"]
+    assert written["approval_rules"] == FILE["approval_rules"] and written["default_model"] == "small"
+    assert {name: written["agents"][1][name] for name in FILE["agents"][1]} == FILE["agents"][1]
+    assert {name: written["agents"][0][name] for name in FILE["agents"][0]} == FILE["agents"][0]
     desk.write(written)
     assert "0 to do" in desk.apply("--plan").output
 
@@ -136,7 +165,50 @@ def test_a_file_with_a_mistake_changes_nothing(desk: Desk, declared: Any, told: 
 def test_what_cannot_be_changed_is_said_before_anything_is_done(desk: Desk) -> None:
     desk.sign_in()
     assert desk.apply("--yes").exit_code == 0
-    desk.write({**FILE, "tenant": {"name": "Other"}, "clients": [{**FILE["clients"][0], "roles": ["admin"]}]})
+    desk.write({**FILE, "tenant": {"name": "Other"}, "policies": [{**FILE["policies"][0], "tag": "other"}]})
     refused = desk.apply("--yes")
     assert refused.exit_code != 0 and "cannot be changed" in refused.output
     assert desk.export()["tenant"]["name"] == "Acme"
+
+
+def test_each_kind_follows_its_file(desk: Desk) -> None:
+    desk.sign_in()
+    assert desk.apply("--yes").exit_code == 0
+    seller, theirs = FILE["agents"]
+    changed = {
+        "tenant": {"configuration": {"retention": {"audit_days": 90}}},
+        "clients": [{**FILE["clients"][0], "roles": ["editor"]}],
+        "projects": [*FILE["projects"], {"project_id": "lab", "name": "Lab"}],
+        "models": [{**FILE["models"][0], "timeout_s": 5}],
+        "agents": [
+            {**seller, "system_prompt": "You buy.", "budget": {"max_steps": 4}},
+            {**theirs, "project_id": "lab"},
+        ],
+        "approval_rules": [],
+        "default_model": "",
+    }
+    desk.write(changed)
+    planned = desk.apply("--plan").output.splitlines()
+    assert planned[:-1] == [
+        "~ tenant: configuration",
+        "~ client robot: roles",
+        "+ project lab",
+        "~ model small: timeout_s",
+        "~ agent seller: system_prompt, budget",
+        "~ agent theirs: project_id",
+        "~ default model: name",
+        "~ approval rules: rules",
+    ]
+    applied = desk.apply("--yes")
+    assert applied.exit_code == 0, applied.output
+    assert "0 to do" in desk.apply("--plan").output
+    assert desk.export()["tenant"]["configuration"] == {"invitation_days": 3, "retention": {"audit_days": 90}}
+
+
+def test_every_section_takes_what_its_tools_take() -> None:
+    for kind in kinds():
+        made = registry().get(kind.create).request.model_fields
+        assert kind.id in made and {*kind.fields, *kind.fixed} <= set(made), kind.section
+        assert {*kind.left_out, *kind.once, *kind.secrets} <= set(made), kind.section
+        assert kind.id in registry().get(kind.delete).request.model_fields, kind.section
+    assert "system_prompt" in next(kind for kind in kinds() if kind.section == "agents").fields

@@ -8,6 +8,7 @@ from pydantic import Field, JsonValue
 from core.pages import Listing, Paged
 from core.portable import Model, Refers
 from core.tool import Empty, tool
+from engine.agents.places import Assignment
 from engine.agents.registry import read_agent
 from engine.agents.routing import Routed
 from engine.context import Ctx
@@ -70,6 +71,7 @@ class ProjectAgents(Listing):
 
     agents: list[Agent] = Field(description="The agents, the first to come first.")
     items: list[Agent] = Field(description="The same list.")
+    places: list[ProjectAgent] = Field(description="What each of them is there, in the same order.")
 
 
 class RoutedMessage(Model):
@@ -102,13 +104,7 @@ async def assign_agent_to_project(ctx: Ctx, request: AssignAgent) -> ProjectAgen
     made = await agents.places.assign(
         ctx.principal.tenant, request.project_id, request.agent_id, role=request.role or ""
     )
-    return ProjectAgent(
-        project_id=made.project_id,
-        agent_id=made.agent_id,
-        role=made.role,
-        created_at=datetime.fromtimestamp(made.created_at, UTC),
-        archived_at=moment(made.archived_at),
-    )
+    return _place(made)
 
 
 @tool("GET /projects/{project_id}/agents", needs="projects.read", effect="read")
@@ -121,6 +117,7 @@ async def list_project_agents(ctx: Ctx, request: ListProjectAgents) -> ProjectAg
     return ProjectAgents(
         agents=shown,
         items=shown,
+        places=[_place(place) for _, place in found],
         total_count=total,
         next_page_token=pages.next_token("list_project_agents", request, ctx.principal, window, total),
     )
@@ -166,4 +163,14 @@ def _routed(found: Routed) -> RoutedMessage:
         id=found.id,
         agent_id=found.agent_id,
         agent_name=found.agent_name,
+    )
+
+
+def _place(found: Assignment) -> ProjectAgent:
+    return ProjectAgent(
+        project_id=found.project_id,
+        agent_id=found.agent_id,
+        role=found.role,
+        created_at=datetime.fromtimestamp(found.created_at, UTC),
+        archived_at=moment(found.archived_at),
     )
