@@ -78,7 +78,8 @@ class A2aDoor:
     async def _pass_other(self, arrived: Arrived, reply: Reply, receive: Receive, *, is_rpc: bool) -> None:
         path = arrived.path.strip("/")
         if arrived.method == "GET" and path in (*CARDS, SIGNED):
-            shown = CardExchange(self._door.agents, arrived, reply, is_signed=path == SIGNED)
+            grpc = self._door.grpc_at(arrived.base_url)
+            shown = CardExchange(self._door.agents, arrived, reply, is_signed=path == SIGNED, grpc=grpc)
             await self._door.pass_on(arrived, receive, shown, "read_agent_card", face=FACE, about=About("card"))
             return
         is_old = path.startswith("v1/")
@@ -117,13 +118,14 @@ class CardExchange:
     arrived: Arrived
     reply: Reply
     is_signed: bool
+    grpc: str = ""
 
     async def run(self, ctx: Ctx, agent_id: str) -> Passed:
         live = await approved(self.agents, ctx.principal, agent_id)
         card = live.pinned.data["card"]
         if not self.is_signed:
             address = f"{self.arrived.base_url}/a2a/{agent_id}"
-            card = served_card(card, live.agent.endpoint_url, address)
+            card = served_card(card, live.agent.endpoint_url, address, self.grpc)
         self.reply.body = json.dumps(card, ensure_ascii=False).encode("utf-8", "replace")
         tag = f'W/"{live.pinned.digest[:32]}"'
         self.reply.headers = {"content-type": "application/json", "cache-control": "private, max-age=60", "etag": tag}

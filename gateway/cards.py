@@ -8,10 +8,11 @@ from engine.agents.a2a_client import JSONRPC, REST, interfaces
 SCHEME = "headwater"
 
 
-def served_card(card: Mapping[str, Any], endpoint_url: str, address: str) -> dict[str, Any]:
+def served_card(card: Mapping[str, Any], endpoint_url: str, address: str, grpc: str = "") -> dict[str, Any]:
     """An approved card with our addresses in place of its own, for clients of 1.0 and 0.3.
 
-    Its signatures are left out, for they would not hold: the card as it was signed is served beside."""
+    `grpc` is our own gRPC address, where any agent of 1.0 is reached too, by its id for a tenant. The card's signatures
+    are left out, for they would not hold: the card as it was signed is served beside."""
     found = interfaces(card, endpoint_url)
     places = {JSONRPC: f"{address}/", REST: address}
     shown = {
@@ -23,6 +24,10 @@ def served_card(card: Mapping[str, Any], endpoint_url: str, address: str) -> dic
     shown["supportedInterfaces"] = [
         {"url": url, "protocolBinding": binding, "protocolVersion": version} for url, binding, version in listed
     ]
+    if grpc and any(not each.is_old for each in found):
+        tenant = address.rpartition("/")[2]
+        there = {"url": grpc, "protocolBinding": "GRPC", "protocolVersion": "1.0", "tenant": tenant}
+        shown["supportedInterfaces"].append(there)
     shown["securitySchemes"] = {
         SCHEME: {"httpAuthSecurityScheme": {"scheme": "bearer"}, "type": "http", "scheme": "bearer"}
     }

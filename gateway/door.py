@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import re
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -126,6 +126,7 @@ class Door:
         self.agents = agents
         self._registry = Registry.walk(operations)
         self._max_body_bytes = max_body_bytes
+        self.grpc_at: Callable[[str], str] = lambda base_url: ""
         self._timeout_s = timeout_s
 
     async def arrive(self, scope: Scope, receive: Receive, path: str) -> Arrived | None:

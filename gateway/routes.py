@@ -33,6 +33,7 @@ def agent_routes(door: Door, own: OwnAgents | None = None, settings: ServerSetti
     """`/a2a/{agent_id}/` and `/mcp/agents/{agent_id}`; with `own`, our own agents are served there too."""
     if own is None or settings is None:
         return [*a2a_routes(door), *mcp_routes(door)]
+    door.grpc_at = own.grpc_at
     inside = open_door(own.dispatcher, own.agents, settings, OPERATIONS)
     return [*own_routes(inside, own, A2aDoor(door)), *mcp_routes(door)]
 

@@ -23,8 +23,8 @@ from core.errors import PlatformError
 from engine.agents.agents import Agents
 from gateway.serving.asks import Answerer, Visit
 from gateway.serving.executor import OwnExecutor, Reader
-from gateway.serving.handler import OwnRequestHandler
 from gateway.serving.pushes import OwnPushes, OwnSender, may_push
+from gateway.serving.requests import OwnRequests
 from gateway.serving.sdk import VISIT, context_of, visit_of
 from gateway.serving.tasks import OwnTasks, Unshared
 
@@ -67,7 +67,7 @@ class Host:
         pushes = OwnPushes(agents.served, tasks.owners)
         self._sender = OwnSender(pushes, agents.egress)
         card = ParseDict(PLACEHOLDER, AgentCard())
-        self.handler = OwnRequestHandler(
+        self.handler = OwnRequests(
             agent_executor=self.executor,
             task_store=tasks,
             agent_card=card,
@@ -95,7 +95,7 @@ class Host:
         self._begin()
         await self._rest(scope, receive, send)
 
-    def begin(self) -> OwnRequestHandler:
+    def begin(self) -> OwnRequests:
         """The handler itself, for gRPC."""
         self._begin()
         return self.handler

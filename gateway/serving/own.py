@@ -38,6 +38,10 @@ class OwnAgents:
         self.base_url = self.agents.public_url or base_url
         self._grpc_port = grpc_port
 
+    def grpc_at(self, base_url: str) -> str:
+        """Our gRPC address for those who reach us at a base URL, or nothing."""
+        return self._places(base_url).grpc
+
     async def is_own(self, agent_id: str, token: str | None, at: str) -> bool:
         """Whether a caller means one of our own agents. Strangers' ids mean none: the gate refuses them elsewhere."""
         if agent_id == HEADWATER:

@@ -45,7 +45,7 @@ def _told(method: _Method) -> _Method:
     return cast("_Method", answer)
 
 
-class OwnRequestHandler(DefaultRequestHandler):
+class OwnRequests(DefaultRequestHandler):
     """One for all bindings and agents; who asks which agent stands in the call's context."""
 
     on_message_send = _told(DefaultRequestHandler.on_message_send)
