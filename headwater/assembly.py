@@ -133,12 +133,14 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         results=results,
         retrieval=retrieval,
         evaluations=Evaluations(store),
+        models=build_models(settings, store, ground.seals, egress=ground.egress, file=read_models(settings)),
         conversations=build_conversations(ground),
         runs=Runs(store, seal=partial(ground.seals.seal, "runs"), unseal=partial(ground.seals.open, "runs")),
         agents=build_agents(ground, identity, ledger),
-        models=build_models(settings, store, ground.seals, egress=ground.egress, file=read_models(settings)),
         desk=build_desk(ground.seals, build_outbox(settings, store, ground), catalog=catalog, identity=identity),
-        tenancy=build_tenancy(ground, lake, retention, forget=(sql.forget, results.forget, retrieval.forget, ground.seals.forget)),
+        tenancy=build_tenancy(
+            ground, lake, retention, forget=(sql.forget, results.forget, retrieval.forget, ground.seals.forget)
+        ),
         pages=PageSigner(vault.purpose_key("pages")),
         checks={"store": store_check(store)} | ({} if edges is None else {"data_plane": edges.check}),
     )
@@ -288,6 +290,7 @@ def build_agents(ground: Ground, identity: Identity, ledger: Ledger) -> Agents:
             seal=partial(ground.seals.seal, "agents"),
             unseal=partial(ground.seals.open, "agents"),
             assertion=identity.assertion,
+            sign_document=identity.sign_document,
             check_project=Projects(ground.store).get,
             public_url=ground.settings.server.public_url,
         )

@@ -30,6 +30,8 @@ from engine.store.db import Store
 
 CheckProject = Callable[[Principal, str], Awaitable[object]]
 """Raises NotFound unless the caller can see the project."""
+SignDocument = Callable[[bytes, str], Awaitable[tuple[str, str]]]
+"""Signs bytes with a key that is published at a URL: the protected header, and the signature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Ground:
     unseal: Seal
     assertion: Assertion
     check_project: CheckProject
+    sign_document: SignDocument
     public_url: str = ""
 
 
@@ -53,6 +56,7 @@ class Agents:
         store = ground.store
         self.egress = ground.egress
         self.check_project = ground.check_project
+        self.sign_document = ground.sign_document
         self.registry = AgentRegistry(store, check_url=ground.egress.check, check_project=ground.check_project)
         self.prompts = AgentPrompts(store)
         self.places = ProjectAgents(store)

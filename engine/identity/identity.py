@@ -205,6 +205,10 @@ class Identity:
         claims = self._claims.make(by.tenant, by.subject, "user", 120)
         return await asyncio.to_thread(self._keys.sign_now, claims | {"aud": audience})
 
+    async def sign_document(self, document: bytes, published_at: str) -> tuple[str, str]:
+        """A detached JWS of a document that is no token: its protected header and its signature."""
+        return await asyncio.to_thread(self._keys.sign_document_now, document, published_at)
+
     async def create_personal_token(
         self, *, by: Principal, name: str, lifetime_days: int = 90, permissions: Sequence[str] | None = None
     ) -> NewPersonalToken:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from engine.identity.jws import LEEWAY_S, MAX_LIFETIME_S, VerifyingKey, encode
@@ -18,6 +18,7 @@ from engine.store.db import Store
 from engine.store.tables import keys, tenants
 
 ALGORITHM = "RS256"
+DOCUMENT = "JOSE"  # what is signed is no token, whatever stands in it: readers of tokens refuse the type
 PURPOSE = "signing keys"
 DAY_S = 86_400
 REREAD_S = 5.0
@@ -80,10 +81,22 @@ class SigningKeys:
     def sign_now(self, claims: Mapping[str, Any]) -> str:
         """Sign claims; for code that is in a thread of its own. Makes and rotates keys when it is time."""
         key = self._current_now()
+        return encode(claims, self._private_now(key), ALGORITHM, key.kid)
+
+    def sign_document_now(self, document: bytes, published_at: str) -> tuple[str, str]:
+        """A detached JWS of a document: protected header and signature. Its type is none that a token may have."""
+        key = self._current_now()
+        header = {"alg": ALGORITHM, "kid": key.kid, "typ": DOCUMENT, "jku": published_at}
+        protected = _b64(json.dumps(header).encode())
+        signing = f"{protected}.{_b64(document)}".encode()
+        signature = self._private_now(key).sign(signing, padding.PKCS1v15(), hashes.SHA256())
+        return protected, _b64(signature)
+
+    def _private_now(self, key: _Key) -> rsa.RSAPrivateKey:
         if key.kid not in self._private:
             sealed = self._vault.open_platform(PURPOSE, key.wrapped_private, key.kid.encode())
             self._private = {key.kid: _private_from(sealed)}
-        return encode(claims, self._private[key.kid], ALGORITHM, key.kid)
+        return self._private[key.kid]
 
     def ensure_now(self) -> bool:
         """Make a key where there is none that is young enough. Returns whether one was made."""
@@ -182,6 +195,10 @@ def _private_from(der: bytes) -> rsa.RSAPrivateKey:
     if not isinstance(key, rsa.RSAPrivateKey):
         raise TypeError("a signing key is an RSA key")
     return key
+
+
+def _b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _unb64(text: str) -> bytes:
