@@ -120,3 +120,19 @@ def report(runs: tuple[str, ...], output: Path, home: Path | None) -> None:
 
     output.write_text(write_report(asyncio.run(stored(read_settings(home), runs))), encoding="utf-8")
     click.echo(f"Written: {output}")
+
+
+@evals.command()
+@click.argument("recordings", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--of", "upstream", default="", help="Base URL of a model server; what is not recorded yet is asked there."
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=8091, show_default=True, help="Port on 127.0.0.1.")
+def replay(recordings: Path, upstream: str, port: int) -> None:
+    """Serve the answers in RECORDINGS as a model server in OpenAI's shape, until stopped."""
+    import uvicorn
+
+    from headwater.recorded_model import recorded_app
+
+    click.echo(f"Base URL: http://127.0.0.1:{port}/v1", err=True)
+    uvicorn.run(recorded_app(recordings, upstream), host="127.0.0.1", port=port, log_level="warning")

@@ -1,0 +1,65 @@
+"""Answers of models, kept by what was asked: the same question gets the same answer again, without the model."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from core.errors import Conflict
+
+ASKED = ("messages", "response_format", "tools", "tool_choice", "temperature", "max_tokens")
+
+
+class Recordings:
+    """A JSONL file of answers. What is recorded while it is open can be asked for at once."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._answers = dict(_read(path)) if path.exists() else {}
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def find(self, asked: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The recorded answer to a request in OpenAI's shape, whichever model it names."""
+        return self._answers.get(_digest(asked))
+
+    def add(self, asked: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+        """Keep an answer. Ids and times of it are left out, so that a file says only what was said."""
+        kept = {name: answer[name] for name in ("choices", "usage") if name in answer}
+        digest = _digest(asked)
+        self._answers[digest] = kept
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"asked": digest, "answer": kept}, sort_keys=True) + "\n")
+
+
+def stream_of(answer: Mapping[str, Any]) -> Iterator[bytes]:
+    """A recorded answer as a stream of server-sent events."""
+    for choice in answer.get("choices", ()):
+        message = choice.get("message", {})
+        calls = [{**call, "index": at} for at, call in enumerate(message.get("tool_calls") or ())]
+        delta = {"role": "assistant", "content": message.get("content"), **({"tool_calls": calls} if calls else {})}
+        yield _event({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+        yield _event({"choices": [{"index": 0, "delta": {}, "finish_reason": choice.get("finish_reason")}]})
+    yield _event({"choices": [], "usage": answer.get("usage")})
+    yield b"data: [DONE]\n\n"
+
+
+def _event(part: Mapping[str, Any]) -> bytes:
+    whole = {"id": "recorded", "object": "chat.completion.chunk", "created": 0, "model": "recorded", **part}
+    return f"data: {json.dumps(whole)}\n\n".encode()
+
+
+def _digest(asked: Mapping[str, Any]) -> str:
+    said = {name: asked[name] for name in ASKED if asked.get(name) is not None}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _read(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for at, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            row = json.loads(line)
+            yield row["asked"], row["answer"]
+        except (ValueError, KeyError, TypeError):
+            raise Conflict(f"Line {at} of {path} is no recording.", hint="Remove it, and record again.") from None
