@@ -25,13 +25,14 @@ class Recordings:
         """The recorded answer to a request in OpenAI's shape, whichever model it names."""
         return self._answers.get(_digest(asked))
 
-    def add(self, asked: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
-        """Keep an answer. Ids and times of it are left out, so that a file says only what was said."""
+    def add(self, asked: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep an answer and return what is kept: ids and times are left out, so that a file says only what was said."""
         kept = {name: answer[name] for name in ("choices", "usage") if name in answer}
         digest = _digest(asked)
         self._answers[digest] = kept
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"asked": digest, "answer": kept}, sort_keys=True) + "\n")
+        return kept
 
 
 def stream_of(answer: Mapping[str, Any]) -> Iterator[bytes]:

@@ -40,10 +40,9 @@ def recorded_app(path: Path, upstream: str = "") -> "Starlette":
         found = recordings.find(asked)
         if found is None and upstream:
             try:
-                found = await _ask(egress, upstream, asked)
+                found = recordings.add(asked, await _ask(egress, upstream, asked))
             except PlatformError as error:
                 return _refused(502, str(error))
-            recordings.add(asked, found)
         if found is None:
             return _refused(404, "This question has not been recorded.")
         whole = {"id": "recorded", "object": "chat.completion", "created": 0, "model": "recorded", **found}
