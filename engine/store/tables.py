@@ -30,6 +30,7 @@ from engine.store.approval_tables import (
     notice_destinations,
     notices,
 )
+from engine.store.asset_tables import assets, passages
 from engine.store.audit_tables import audit_starts, audit_terms
 from engine.store.conversation_tables import conversation_messages, conversations
 from engine.store.dataset_tables import datasets, import_results, managed_tables, uploads
@@ -66,6 +67,7 @@ from engine.store.usage_tables import (
 )
 
 __all__ = ["aggregate_budgets", "datasets", "import_results", "lineage_columns", "lineage_queries", "managed_tables"]
+__all__ += ["assets", "passages"]
 __all__ += ["clients", "keys", "one_time_links", "passwords", "roles", "sessions", "tenants", "tokens", "users"]
 __all__ += ["query_costs", "query_quotas", "query_reservations", "query_spending"]
 __all__ += ["audit_starts", "audit_terms", "oauth_apps", "oauth_codes", "oauth_consents", "oauth_devices"]
