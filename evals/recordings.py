@@ -26,7 +26,7 @@ class Recordings:
         return self._answers.get(_digest(asked))
 
     def add(self, asked: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
-        """Keep an answer and return what is kept: ids and times are left out, so that a file says only what was said."""
+        """Keep an answer and return what is kept: without ids and times, so that a file says only what was said."""
         kept = {name: answer[name] for name in ("choices", "usage") if name in answer}
         digest = _digest(asked)
         self._answers[digest] = kept
