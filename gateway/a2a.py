@@ -23,6 +23,7 @@ from gateway.cards import served_card
 from gateway.door import About, Arrived, CallerLeft, Door, Reply, keep_whole, parse_envelope
 from gateway.faults import OUTSIDE, STATUS, a2a_rest_error, a2a_rpc_error, headers_of
 from gateway.operations import Ctx, Passed
+from gateway.signing import CardSigner
 
 FACE = "a2a"
 CARDS = (".well-known/agent-card.json", ".well-known/agent.json")
@@ -72,14 +73,16 @@ class A2aDoor:
 
     async def _pass_rpc(self, arrived: Arrived, message: dict[str, Any], reply: Reply, receive: Receive) -> None:
         asked = read_rpc(message)
-        exchange = A2aExchange(self._door.agents, arrived, reply, asked, JSONRPC, message.get("id"))
+        exchange = A2aExchange(self._door.agents, arrived, reply, asked, JSONRPC, message.get("id"), self._door.signer)
         await self._go(arrived, receive, exchange, asked)
 
     async def _pass_other(self, arrived: Arrived, reply: Reply, receive: Receive, *, is_rpc: bool) -> None:
         path = arrived.path.strip("/")
         if arrived.method == "GET" and path in (*CARDS, SIGNED):
             grpc = self._door.grpc_at(arrived.base_url)
-            shown = CardExchange(self._door.agents, arrived, reply, is_signed=path == SIGNED, grpc=grpc)
+            shown = CardExchange(
+                self._door.agents, arrived, reply, self._door.signer, is_signed=path == SIGNED, grpc=grpc
+            )
             await self._door.pass_on(arrived, receive, shown, "read_agent_card", face=FACE, about=About("card"))
             return
         is_old = path.startswith("v1/")
@@ -89,7 +92,7 @@ class A2aDoor:
             if is_rpc
             else read_rest(arrived.method, path.removeprefix("v1/"), given, is_old=is_old)
         )
-        exchange = A2aExchange(self._door.agents, arrived, reply, asked, REST, None)
+        exchange = A2aExchange(self._door.agents, arrived, reply, asked, REST, None, self._door.signer)
         await self._go(arrived, receive, exchange, asked)
 
     async def _go(self, arrived: Arrived, receive: Receive, exchange: "A2aExchange", asked: Asked) -> None:
@@ -112,11 +115,12 @@ def _refuse(reply: Reply, error: PlatformError, scope: Scope, rpc_id: Any, *, ha
 
 @dataclass(frozen=True, slots=True)
 class CardExchange:
-    """Shows the card that was approved."""
+    """Shows the card that was approved: with our addresses and our signature, or as its agent has signed it."""
 
     agents: Agents
     arrived: Arrived
     reply: Reply
+    signer: CardSigner | None
     is_signed: bool
     grpc: str = ""
 
@@ -124,8 +128,9 @@ class CardExchange:
         live = await approved(self.agents, ctx.principal, agent_id)
         card = live.pinned.data["card"]
         if not self.is_signed:
-            address = f"{self.arrived.base_url}/a2a/{agent_id}"
-            card = served_card(card, live.agent.endpoint_url, address, self.grpc)
+            base_url = self.arrived.base_url
+            card = served_card(card, live.agent.endpoint_url, f"{base_url}/a2a/{agent_id}", self.grpc)
+            card = card if self.signer is None else await self.signer.signed(card, base_url)
         self.reply.body = json.dumps(card, ensure_ascii=False).encode("utf-8", "replace")
         tag = f'W/"{live.pinned.digest[:32]}"'
         self.reply.headers = {"content-type": "application/json", "cache-control": "private, max-age=60", "etag": tag}
@@ -144,6 +149,7 @@ class A2aExchange:
     asked: Asked
     binding: str
     rpc_id: Any
+    signer: CardSigner | None = None
 
     async def run(self, ctx: Ctx, agent_id: str) -> Passed:
         live = await approved(self.agents, ctx.principal, agent_id)
@@ -167,7 +173,9 @@ class A2aExchange:
 
     async def _card(self, ctx: Ctx, agent_id: str) -> Passed:
         """The extended card is the approved one: there is no other that a person has read."""
-        shown = await CardExchange(self.agents, self.arrived, self.reply, is_signed=False).run(ctx, agent_id)
+        shown = await CardExchange(self.agents, self.arrived, self.reply, self.signer, is_signed=False).run(
+            ctx, agent_id
+        )
         if self.binding == JSONRPC:
             head = json.dumps({"jsonrpc": "2.0", "id": self.rpc_id})[:-1].encode()
             self.reply.body = head + b', "result": ' + self.reply.body + b"}"

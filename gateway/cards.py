@@ -12,7 +12,7 @@ def served_card(card: Mapping[str, Any], endpoint_url: str, address: str, grpc: 
     """An approved card with our addresses in place of its own, for clients of 1.0 and 0.3.
 
     `grpc` is our own gRPC address, where any agent of 1.0 is reached too, by its id for a tenant. The card's signatures
-    are left out, for they would not hold: the card as it was signed is served beside."""
+    are left out, for they would not hold: the card as it was signed is served beside, and this one gets ours."""
     found = interfaces(card, endpoint_url)
     places = {JSONRPC: f"{address}/", REST: address}
     shown = {

@@ -19,6 +19,7 @@ from engine.agents.agents import Agents
 from engine.egress.client import Incoming
 from gateway.faults import INVALID, PARSE, WrongEnvelope
 from gateway.operations import Exchange, Passed
+from gateway.signing import CardSigner
 
 OPERATIONS = ("gateway.operations",)
 PATIENCE_S = 30.0
@@ -124,6 +125,7 @@ class Door:
     ):
         self.dispatcher = dispatcher
         self.agents = agents
+        self.signer = CardSigner(agents.sign_document)
         self._registry = Registry.walk(operations)
         self._max_body_bytes = max_body_bytes
         self.grpc_at: Callable[[str], str] = lambda base_url: ""

@@ -92,6 +92,7 @@ def _app(platform: Platform) -> Any:
     from starlette.routing import Route
 
     from api.guards import HostOriginGuard, allowed_hosts, allowed_origins
+    from gateway.signing import JWKS
 
     async def health(request: Request) -> Response:
         """For whoever shares calls between processes."""
@@ -101,9 +102,15 @@ def _app(platform: Platform) -> Any:
             return Response(to_json({"error": error.body("")}), 503, media_type="application/json")
         return Response(to_json(found), media_type="application/json")
 
+    async def keys(request: Request) -> Response:
+        """What our signature under a card is checked with."""
+        return Response(to_json(platform.engine.identity.jwks()), media_type="application/json")
+
     server = platform.settings.server
     guard = Middleware(HostOriginGuard, hosts=allowed_hosts(server), origins=allowed_origins(server))
-    return Starlette(routes=[Route("/health", health), *agent_addresses(platform)], middleware=[guard])
+    return Starlette(
+        routes=[Route("/health", health), Route(JWKS, keys), *agent_addresses(platform)], middleware=[guard]
+    )
 
 
 async def run_gateway(settings: Settings, announce: Callable[[str], None]) -> None:

@@ -17,6 +17,7 @@ from gateway.serving.asks import Visit
 from gateway.serving.cards import card_bytes
 from gateway.serving.own import OwnAgents
 from gateway.serving.roster import HEADWATER
+from gateway.signing import CardSigner
 
 FACE = "a2a"
 OPERATIONS = ("gateway.serving.operations",)
@@ -106,11 +107,12 @@ class OwnFace:
 
     async def _show_card(self, receive: Receive, arrived: Arrived, reply: Reply) -> None:
         if arrived.agent_id == HEADWATER:
-            body, tag = card_bytes(self._own.public_card(arrived.base_url))
+            card = self._own.public_card(arrived.base_url)
+            body, tag = card_bytes(await self._door.signer.signed(card, arrived.base_url))
             _keep_card(reply, arrived, body, tag, PUBLIC)
             reply.headers["last-modified"] = self._own.started_at
             return
-        shown = CardExchange(self._own, arrived, reply)
+        shown = CardExchange(self._own, self._door.signer, arrived, reply)
         await self._door.pass_on(arrived, receive, shown, "read_own_agent_card", face=FACE, about=About("card"))
 
     async def _go(
@@ -164,11 +166,13 @@ class CardExchange:
     """Shows the card of a tenant's own agent."""
 
     own: OwnAgents
+    signer: CardSigner
     arrived: Arrived
     reply: Reply
 
     async def run(self, ctx: Ctx, agent_id: str) -> Passed:
-        body, tag = card_bytes(await self.own.card(visit(ctx, self.arrived, agent_id)))
+        card = await self.own.card(visit(ctx, self.arrived, agent_id))
+        body, tag = card_bytes(await self.signer.signed(card, self.arrived.base_url))
         _keep_card(self.reply, self.arrived, body, tag, PRIVATE)
         return Passed(status=self.reply.status, size_bytes=len(self.reply.body))
 

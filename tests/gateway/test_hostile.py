@@ -188,20 +188,6 @@ async def test_a_card_that_changes_after_approval_is_quarantined(house: House) -
     assert (await house.desk.call("get_agent", agent_id="turncoat")).status == "quarantined"
 
 
-async def test_a_signed_card_is_served_with_our_addresses_unsigned_and_beside_as_it_was_signed(house: House) -> None:
-    signatures = [{"protected": "eyJ", "signature": "abc"}]
-
-    async def behave(received: Received, write: Write) -> None:
-        await write(reply(json.dumps(card_at(f"{house.scripted.url}/signs", signatures=signatures)).encode()))
-
-    await house.desk.register(house.scripted.agent("signs", behave), "A2A", "signs")
-    async with house.client() as client:
-        served = (await client.get("/a2a/signs/.well-known/agent-card.json")).json()
-        signed = (await client.get("/a2a/signs/signed-card.json")).json()
-    assert "signatures" not in served and house.scripted.url not in json.dumps(served)
-    assert signed == card_at(f"{house.scripted.url}/signs", signatures=signatures)
-
-
 async def test_a_card_can_not_lead_calls_to_another_host(house: House) -> None:
     elsewhere = [{"url": "http://localhost:9/", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}]
 
