@@ -1,27 +1,36 @@
 """A question for metrics as a definition of a query. Every measure is aggregated on rows of its own model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import cast, get_args
 
 from core.errors import Conflict
+from engine.dates.calendar import Calendar, Unit
+from engine.dates.calendar import Grain as DateGrain
 from engine.semantic.binding import bound, path, selected
+from engine.semantic.combining import combined, every_period
+from engine.semantic.conversions import converted
+from engine.semantic.frames import Frame, accumulated, at_start, moved, needs_range, paired, periods_of
 from engine.semantic.layer import METRIC_TIME, Layer
 from engine.semantic.leaves import Leaf, Rows
-from engine.semantic.models import Input, Metric
-from engine.sql.definitions import Condition, Expression, Join, Measure, On, Order, Query, Selected
+from engine.semantic.models import Grain, Input, Measure, Metric, SemanticModel, Window
+from engine.sql.definitions import Condition, Expression, Order, Query, Selected
 
 MAX_METRICS, MAX_GROUPS, MAX_FILTERS, MAX_LEAVES = 50, 30, 100, 12
 MAX_DEPTH, MAX_PARTS, MAX_FIGURES = 12, 4000, 500
 MAX_OUTPUT = 255
+FISCAL = "fiscal_"
+COMPARED = ("previous", "change", "growth")
 
 
 @dataclass(frozen=True, slots=True)
 class MetricQuery:
     """Which metrics, by which dimensions (`entity__dimension`, `entity__dimension__month`, an entity, `metric_time`).
 
-    start, end: half-open range of the metrics' own time. order: names of `metrics` and `group_by`, with whether
-    it descends."""
+    start, end: half-open range of the metrics' own time. order: names of the result's columns, with whether it
+    descends. versus: another range, or how much earlier one, that each figure is compared with. bounds: from when to
+    when there are rows, which stand in for an open end where periods have to be listed."""
 
     metrics: Sequence[str]
     group_by: Sequence[str] = ()
@@ -30,12 +39,25 @@ class MetricQuery:
     end: datetime | None = None
     order: Sequence[tuple[str, bool]] = ()
     limit: int | None = None
+    versus: tuple[datetime, datetime] | Window | None = None
+    calendar: Calendar = field(default_factory=Calendar)
+    bounds: tuple[datetime, datetime] | None = None
+    dialect: str = "duckdb"
 
 
 def compile_metrics(query: MetricQuery, layer: Layer) -> Query:
     """The definition that answers the query. Raises Conflict with what cannot be answered, and why."""
     _check(query)
     return _Compiler(query, layer).compile()
+
+
+def lacks_bounds(query: MetricQuery, layer: Layer) -> bool:
+    """Whether it must be known from when to when there are rows before the query can be compiled."""
+    _check(query)
+    if query.start is not None and query.end is not None:
+        return False
+    looks_back = any(_looks_back(layer, name, 0) for name in query.metrics)
+    return looks_back or (_unit(query) is not None and _is_listed(query, layer))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,68 +68,128 @@ class _Figure:
     size: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """Under which conditions a figure is computed, on which metrics' way, and through which frame."""
+
+    filters: tuple[Condition, ...]
+    above: tuple[str, ...]
+    frame: Frame
+    is_shifted: bool = False
+
+
 class _Compiler:
     def __init__(self, query: MetricQuery, layer: Layer):
         self._query = query
         self._layer = layer
-        self._leaves: dict[str, tuple[Leaf, list[str]]] = {}  # by what their rows are
-        self._columns: dict[tuple[str, str], str] = {}  # by rows and measure
+        self._leaves: dict[object, tuple[Leaf, list[str]]] = {}  # by what their rows are
+        self._whole: list[tuple[Query, list[str]]] = []  # that are more than rows of one model
+        self._columns: dict[tuple[object, str], str] = {}  # by rows and measure
         self._left = MAX_FIGURES
-        self._has_time = any(name.split("__")[0] == METRIC_TIME for name in query.group_by)
-        self._range = _range(query)
+        self._has_time = any(_is_time(name) for name in query.group_by)
+        self._keys = [f"k{number}" for number in range(len(query.group_by))]
+        self._unit = _unit(query)
+        self._start, self._end = _ends(query)
+        self._frame = Frame(query.start, query.end)
+        if self._unit is not None and _is_listed(query, layer):
+            if self._start is None or self._end is None:
+                raise needs_range()
+            self._frame = Frame(periods=periods_of(self._start, self._end, self._unit, query.calendar))
+        elif any(_looks_back(layer, name, 0) for name in query.metrics):
+            self._frame = Frame(self._start if query.start else None, self._end)
+        self._filled: set[object] = set()
 
     def compile(self) -> Query:
         query = self._query
-        figures = [self._metric(self._layer.metric(name), tuple(query.where), ()) for name in query.metrics]
-        keys = [f"k{number}" for number in range(len(query.group_by))]
-        if len(self._leaves) > MAX_LEAVES:
+        now = _Scope(tuple(query.where), (), self._frame)
+        then = None if query.versus is None else replace(now, frame=self._earlier(), is_shifted=True)
+        select: list[Selected] = []
+        for name in query.metrics:
+            figure = self._metric(self._layer.metric(name), now)
+            select.append(selected(figure.expression, name))
+            if then is not None:
+                select += _compared(name, figure.expression, self._metric(self._layer.metric(name), then).expression)
+        made = [self._one(digest, leaf, columns) for digest, (leaf, columns) in self._leaves.items()] + self._whole
+        if len(made) > MAX_LEAVES:
             raise Conflict("The metrics come from too many places.", hint="Ask for fewer of them at once.")
-        combined = _combined([(leaf.query(keys), columns) for leaf, columns in self._leaves.values()], keys)
-        select = [Selected(column=path("m", key), alias=name) for key, name in zip(keys, query.group_by, strict=True)]
-        select += [selected(figure.expression, name) for figure, name in zip(figures, query.metrics, strict=True)]
+        groups = [Selected(column=path("m", key), alias=n) for key, n in zip(self._keys, query.group_by, strict=True)]
         order = [
             Order(column=name, direction="desc" if is_descending else "asc", nulls="last")
-            for name, is_descending in query.order
+            for name, is_descending in query.order or [(name, False) for name in query.group_by if _is_time(name)]
         ]
-        return Query(subquery=combined, alias="m", select=select, order=order, limit=query.limit)
+        return Query(
+            subquery=combined(made, self._keys), alias="m", select=[*groups, *select], order=order, limit=query.limit
+        )
 
-    def _metric(self, metric: Metric, filters: tuple[Condition, ...], above: tuple[str, ...]) -> _Figure:
+    def _one(self, digest: object, leaf: Leaf, columns: list[str]) -> tuple[Query, list[str]]:
+        made = leaf.query(self._keys)
+        if digest in self._filled and self._frame.periods:
+            place = next(number for number, name in enumerate(self._query.group_by) if _is_time(name))
+            made = every_period(made, self._frame, self._keys, place, columns)
+        return made, columns
+
+    def _earlier(self) -> Frame:
+        versus = self._query.versus
+        if isinstance(versus, Window):
+            if not self._frame.periods and (self._frame.start is None or self._frame.end is None):
+                raise needs_range()
+            return moved(self._frame, versus)
+        assert versus is not None, "asked for where there is one"
+        return paired(self._frame, *versus, self._unit, self._query.calendar)
+
+    def _metric(self, metric: Metric, scope: _Scope) -> _Figure:
         self._left -= 1
         if self._left < 0:
             raise Conflict("The metrics are made of too many others.", hint="Ask for fewer of them at once.")
-        if metric.name in above or len(above) > MAX_DEPTH:
+        if metric.name in scope.above or len(scope.above) > MAX_DEPTH:
             raise Conflict(f"The metric {metric.name!r} is made of itself.", hint="Correct its definition.")
-        above = (*above, metric.name)
-        filters += metric.filters
-        if metric.kind == "simple":
-            return self._measure(metric.inputs[0], filters)
-        if metric.kind not in ("ratio", "derived"):
-            raise Conflict(f"Metrics of the kind {metric.kind} are not computed yet.", hint="Ask for another metric.")
-        figures = [self._input(given, filters, above) for given in metric.inputs]
+        scope = replace(scope, above=(*scope.above, metric.name), filters=scope.filters + metric.filters)
+        match metric.kind:
+            case "simple":
+                return self._measure(metric.inputs[0], scope)
+            case "cumulative":
+                return self._cumulative(metric, scope)
+            case "conversion":
+                return self._conversion(metric, scope)
+        figures = [self._input(given, scope) for given in metric.inputs]
         if metric.kind == "ratio":
             top, bottom = figures
             return _Figure(_ratio(top.expression, bottom.expression), top.size + bottom.size + 4)
         names = [given.alias or given.name for given in metric.inputs]
         return _derived(metric, dict(zip(names, figures, strict=True)))
 
-    def _input(self, given: Input, filters: tuple[Condition, ...], above: tuple[str, ...]) -> _Figure:
+    def _input(self, given: Input, scope: _Scope) -> _Figure:
         if given.obstacle:
             raise Conflict(f"{given.name!r}: {given.obstacle}.", hint="Ask for another metric.")
-        if given.offset or given.offset_to or given.has_every_period:
-            raise Conflict("Metrics of another period are not computed yet.", hint="Ask for another metric.")
-        figure = self._metric(self._layer.metric(given.name), filters + given.filters, above)
-        return _filled(figure, given)
+        if given.offset is not None:
+            scope = replace(scope, frame=moved(scope.frame, given.offset), is_shifted=True)
+        if given.offset_to is not None:
+            frame = at_start(scope.frame, given.offset_to, self._query.calendar)
+            scope = replace(scope, frame=frame, is_shifted=True)
+        scope = replace(scope, filters=scope.filters + given.filters)
+        return _filled(self._metric(self._layer.metric(given.name), scope), given)
 
-    def _measure(self, given: Input, filters: tuple[Condition, ...]) -> _Figure:
-        if given.obstacle:
-            raise Conflict(f"{given.name!r}: {given.obstacle}.", hint="Ask for another metric.")
-        model, measure = self._layer.measure(given.name)
-        conditions = filters + given.filters + self._range
-        has_time = self._has_time or any(_names_time(condition) for condition in conditions)
-        rows = Rows(model, measure.time_dimension if has_time else "", conditions, tuple(self._query.group_by))
-        digest = f"{model.name} {rows.time} {[each.model_dump_json(exclude_unset=True) for each in conditions]}"
+    def _cumulative(self, metric: Metric, scope: _Scope) -> _Figure:
+        model, measure = self._found(metric.inputs[0])
+        base = _base_grain(model, measure)
+        if self._unit is not None and self._unit.grain in ("hour", "day"):
+            base = cast(Grain, self._unit.grain)
+        frame = accumulated(scope.frame, metric, base, self._query.calendar)
+        return self._measure(metric.inputs[0], replace(scope, frame=frame, is_shifted=True))
+
+    def _measure(self, given: Input, scope: _Scope) -> _Figure:
+        model, measure = self._found(given)
+        conditions, frame = scope.filters + given.filters, scope.frame
+        has_range = bool(frame.periods) or frame.start is not None or frame.end is not None
+        has_time = self._has_time or has_range or any(_names_time(condition) for condition in conditions)
+        time = measure.time_dimension if has_time else ""
+        rows = Rows(model, time, conditions, tuple(self._query.group_by), frame, scope.is_shifted, self._query.dialect)
+        shown = tuple(each.model_dump_json(exclude_unset=True) for each in conditions)
+        digest = (model.name, time, shown, frame, scope.is_shifted, given.has_every_period)
         if digest not in self._leaves:
             self._leaves[digest] = (Leaf(self._layer, rows), [])
+        if given.has_every_period:
+            self._filled.add(digest)
         leaf, columns = self._leaves[digest]
         name = self._columns.setdefault((digest, measure.name), f"f{len(self._columns)}")
         if name not in columns:
@@ -115,14 +197,124 @@ class _Compiler:
             columns.append(name)
         return _filled(_Figure(Expression(column=path("m", name))), given)
 
+    def _conversion(self, metric: Metric, scope: _Scope) -> _Figure:
+        """Conversions are rows of two models: they are counted in a query of their own."""
+        assert metric.conversion is not None, "a conversion metric says how"
+        before, after = metric.inputs
+        model, measure = self._found(before)
+        conditions = scope.filters + before.filters
+        rows = Rows(
+            model,
+            measure.time_dimension,
+            conditions,
+            tuple(self._query.group_by),
+            scope.frame,
+            scope.is_shifted,
+            self._query.dialect,
+        )
+        shown = tuple(each.model_dump_json(exclude_unset=True) for each in conditions)
+        key = ((metric.name, shown, scope.frame), "conversions")
+        if key not in self._columns:
+            self._columns[key] = name = f"f{len(self._columns)}"
+            query = converted(
+                self._layer, rows, metric.conversion, (self._found(after), after.filters), self._keys, name
+            )
+            self._whole.append((query, [name]))
+        count = Input(after.name, fill=0 if after.fill is None else after.fill)
+        made = _filled(_Figure(Expression(column=path("m", self._columns[key]))), count)
+        if metric.conversion.calculation == "conversions":
+            return made
+        whole = self._measure(before, scope)
+        return _Figure(_ratio(made.expression, whole.expression), made.size + whole.size + 4)
 
-def _range(query: MetricQuery) -> tuple[Condition, ...]:
-    """The time range as conditions on each measure's own time."""
-    return tuple(
-        Condition.model_validate({"column": METRIC_TIME, "operator": operator, "value": _moment(moment)})
-        for operator, moment in (("ge", query.start), ("lt", query.end))
-        if moment is not None
-    )
+    def _found(self, given: Input) -> tuple[SemanticModel, Measure]:
+        if given.obstacle:
+            raise Conflict(f"{given.name!r}: {given.obstacle}.", hint="Ask for another metric.")
+        return self._layer.measure(given.name)
+
+
+# Time
+
+
+def _is_time(name: str) -> bool:
+    return name == METRIC_TIME or name.startswith(f"{METRIC_TIME}__")
+
+
+def _unit(query: MetricQuery) -> Unit | None:
+    """The unit of the group by time."""
+    names = [name for name in query.group_by if _is_time(name)]
+    if not names:
+        return None
+    if names[0] == METRIC_TIME:
+        return Unit("day")
+    grain = names[0].partition("__")[2]
+    plain = grain.removeprefix(FISCAL)
+    if plain not in get_args(DateGrain) or (plain != grain and plain not in ("quarter", "half", "year")):
+        return None  # a grain that only a source may know
+    return Unit(cast(DateGrain, plain), is_fiscal=plain != grain)
+
+
+def _is_listed(query: MetricQuery, layer: Layer) -> bool:
+    """Whether groups of time are listed by us rather than cut by the source."""
+    unit, names = _unit(query), [name for name in query.group_by if _is_time(name)]
+    if unit is None:
+        return False
+    is_own = unit.is_fiscal or unit.grain == "half" or (unit.grain == "week" and query.calendar.week_start != 0)
+    made = is_own or query.versus is not None or query.dialect == "sqlite"
+    made = made or any(_looks_back(layer, name, 0) or _is_moved(layer, name, 0) for name in query.metrics)
+    if made and len(names) > 1:
+        raise Conflict("Such metrics are grouped by time once.", hint="Ask for one grain of metric_time at a time.")
+    return made
+
+
+def _looks_back(layer: Layer, name: str, depth: int) -> bool:
+    """Whether a metric is cumulative, or made of one that is."""
+    metric = layer.metric(name)
+    if metric.kind == "cumulative":
+        return True
+    inner = metric.inputs if metric.kind in ("ratio", "derived") and depth < MAX_DEPTH else ()
+    return any(_looks_back(layer, given.name, depth + 1) for given in inner)
+
+
+def _is_moved(layer: Layer, name: str, depth: int) -> bool:
+    """Whether a metric is of other periods than those asked for, or also of those without rows."""
+    metric = layer.metric(name)
+    if any(given.offset or given.offset_to or given.has_every_period for given in metric.inputs):
+        return True
+    inner = metric.inputs if metric.kind in ("ratio", "derived") and depth < MAX_DEPTH else ()
+    return any(_is_moved(layer, given.name, depth + 1) for given in inner)
+
+
+def _ends(query: MetricQuery) -> tuple[datetime | None, datetime | None]:
+    """The range asked for; from the first row, or to the last, where an end is open."""
+    first, last = query.bounds or (None, None)
+    start = query.start if query.start is not None else first
+    end = query.end if query.end is not None else last
+    return start, end
+
+
+def _base_grain(model: SemanticModel, measure: Measure) -> Grain:
+    """The shortest period of a cumulative figure: a day, or longer where the time is."""
+    time = model.dimension(measure.time_dimension)
+    grain = time.grain if time is not None else None
+    return "day" if grain in (None, "second", "minute", "hour") else grain
+
+
+def _names_time(condition: Condition) -> bool:
+    return f'"{METRIC_TIME}' in condition.model_dump_json(exclude_unset=True)
+
+
+# Figures
+
+
+def _compared(name: str, now: Expression, then: Expression) -> list[Selected]:
+    previous, change, growth = (f"{name}_{what}" for what in COMPARED)
+    difference = Expression(operator="-", args=[now, then])
+    return [
+        selected(then, previous),
+        selected(difference, change),
+        selected(_ratio(difference, Expression(function="abs", args=[then])), growth),
+    ]
 
 
 def _derived(metric: Metric, figures: dict[str, _Figure]) -> _Figure:
@@ -156,47 +348,17 @@ def _filled(figure: _Figure, given: Input) -> _Figure:
     return _Figure(filled, figure.size + 2)
 
 
-def _combined(leaves: list[tuple[Query, list[str]]], keys: list[str]) -> Query:
-    """All leaves side by side, one row per group. Groups of only one leaf stay, nulls are groups as others are."""
-    made, columns = leaves[0]
-    for query, own in leaves[1:]:
-        shared = [
-            Selected(function="coalesce", args=[Expression(column=path(side, key)) for side in ("l", "r")], alias=key)
-            for key in keys
-        ]
-        sides = [("l", name) for name in columns] + [("r", name) for name in own]
-        join = Join(
-            type="full" if keys else "cross",
-            subquery=query,
-            alias="r",
-            on=[On(left=path("l", key), right=path("r", key)) for key in keys],
-        )
-        if keys:  # a full join leaves groups with a null in them apart: max puts them together
-            measures = [Measure(aggregate="max", column=path(side, name), alias=name) for side, name in sides]
-            made = Query(subquery=made, alias="l", joins=[join], select=shared, measures=measures)
-        else:
-            select = [Selected(column=path(side, name), alias=name) for side, name in sides]
-            made = Query(subquery=made, alias="l", joins=[join], select=select)
-        columns = columns + own
-    return made
-
-
-def _names_time(condition: Condition) -> bool:
-    return f'"{METRIC_TIME}' in condition.model_dump_json(exclude_unset=True)
-
-
-def _moment(moment: datetime) -> str:
-    is_day = moment == moment.replace(hour=0, minute=0, second=0, microsecond=0)
-    return f"{moment:%Y-%m-%d}" if is_day else moment.isoformat(sep=" ", timespec="seconds")
-
-
 def _check(query: MetricQuery) -> None:
     if not query.metrics:
         raise Conflict("The query names no metric.", hint="list_metrics shows them.")
     given = (query.metrics, MAX_METRICS), (query.group_by, MAX_GROUPS), (query.where, MAX_FILTERS)
     if any(len(items) > most for items, most in given) or len(query.order) > MAX_GROUPS:
         raise Conflict("The query has too many parts.", hint="Ask for less at once.")
+    if query.start is not None and query.end is not None and query.start >= query.end:
+        raise Conflict("The range ends before it begins.", hint="Its end is the first moment that is no part of it.")
     outputs = [*query.group_by, *query.metrics]
+    if query.versus is not None:
+        outputs += [f"{name}_{what}" for name in query.metrics for what in COMPARED]
     if len({name.lower() for name in outputs}) != len(outputs) or max(map(len, outputs)) > MAX_OUTPUT:
         raise Conflict("A name is asked for twice, or is too long.", hint="Name each metric and dimension once.")
     unknown = [name for name, _ in query.order if name not in outputs]

@@ -66,6 +66,11 @@ def read_condition(text: str, name: Callable[[str], str] = str) -> Condition:
     return _checked(Condition, _Translation(name).condition, text)
 
 
+def parse_text(text: str) -> exp.Expr:
+    """The tree of one expression, unchecked: what is made of it must be read again. Raises Conflict."""
+    return _tree(text)
+
+
 def _checked(model: type[M], translate: Callable[[exp.Expr], Part], text: str) -> M:
     try:
         return model.model_validate(translate(_tree(text)))

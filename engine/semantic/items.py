@@ -55,6 +55,10 @@ class Item:
     def has(self, key: str) -> bool:
         return self.given.get(key) is not None
 
+    def take(self, key: str) -> None:
+        """Note a key as read."""
+        self._taken.add(key)
+
     def text(self, key: str, default: str | None = "") -> str:
         value = self._take(key, default)
         if isinstance(value, (int, float)) and not isinstance(value, bool):

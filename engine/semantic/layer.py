@@ -1,6 +1,6 @@
 """All models and metrics of a connection together: what a name means, and how models join."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TypeVar, cast, get_args
@@ -47,6 +47,10 @@ class Layer:
                     self._targets.setdefault(entity.name, []).append(model)
         for metric in metrics:
             _put(self.metrics, "metric", metric.name, metric)
+
+    @property
+    def measures(self) -> Mapping[str, tuple[SemanticModel, Measure]]:
+        return self._measures
 
     def metric(self, name: str) -> Metric:
         if name not in self.metrics:
@@ -121,6 +125,30 @@ class Layer:
             )
         hint = _guess("__".join(names), self._near(base))
         return Conflict(f"{'__'.join(names)[:80]!r} cannot be reached from {base.name!r}.", hint=hint)
+
+    def paths(self, base: SemanticModel, *, depth: int = MAX_LINKS, most: int = 300) -> dict[str, Place]:
+        """What a model's measures can be grouped by, the nearest first, and where each path leads."""
+        found: dict[str, Place] = {}
+        links: list[tuple[str, ...]] = [(base.primary,)] if base.primary else []
+        links += [(entity.name,) for entity in base.entities if entity.name != base.primary]
+        while links and len(found) < most:
+            link = links.pop(0)
+            ways = self._ways(base, list(link))
+            for element in {name for model, _ in ways for name in (each.name for each in model.dimensions)}:
+                self._note(found, base, (*link, element))
+            for model, steps in ways if len(link) < depth else ():
+                more = [entity.name for entity in model.entities if entity.name not in link and steps]
+                links += [longer for name in more if (longer := (*link, name)) not in links]
+        for entity in base.entities:
+            self._note(found, base, (entity.name,))
+        return found
+
+    def _note(self, found: dict[str, Place], base: SemanticModel, names: tuple[str, ...]) -> None:
+        path = "__".join(names)
+        try:
+            found.setdefault(path, self.find(base, path))
+        except Conflict:  # more than one thing goes by that name
+            return
 
     def _near(self, base: SemanticModel) -> list[str]:
         """Paths that a model can be grouped by, one join away at most."""

@@ -1,12 +1,15 @@
 """Measures of one model over the same rows: the part of a metric query that is aggregated at once."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import cast, get_args
+from datetime import datetime
+from typing import Literal, cast, get_args
 
 from core.errors import Conflict
 from engine.semantic.binding import bound, met, path, selected
+from engine.semantic.frames import Frame, Period
 from engine.semantic.layer import METRIC_TIME, Layer, Place, Step
-from engine.semantic.models import Entity, Grain, Measure, SemanticModel
+from engine.semantic.models import Dimension, Entity, Grain, Measure, SemanticModel
 from engine.sql.definitions import (
     Aggregate,
     Condition,
@@ -14,11 +17,16 @@ from engine.sql.definitions import (
     Join,
     On,
     Query,
+    Selected,
+    Values,
     When,
 )
 from engine.sql.definitions import Measure as Aggregated
 
 MAX_JOINS = 32
+PERIODS = "p"
+RAW_TIME = "metric_time@rows"
+_CUTS: dict[Grain, str] = {"day": "%Y-%m-%d", "month": "%Y-%m-01", "year": "%Y-01-01"}
 _AGGREGATES: dict[str, Aggregate] = {
     "sum": "sum",
     "min": "min",
@@ -62,12 +70,17 @@ class _Source:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Which rows are aggregated: of which model, by which time, under which conditions."""
+    """Which rows are aggregated: of which model, by which time, under which conditions, seen through which frame.
+
+    is_shifted: the rows of a period are of another time, so that conditions on time are conditions on the period."""
 
     model: SemanticModel
     time: str
     conditions: tuple[Condition, ...]
     groups: tuple[str, ...]
+    frame: Frame = field(default_factory=Frame)
+    is_shifted: bool = False
+    dialect: str = "duckdb"
 
 
 class Leaf:
@@ -76,34 +89,31 @@ class Leaf:
     def __init__(self, layer: Layer, rows: Rows):
         self._layer = layer
         self._rows = rows
+        time = rows.model.dimension(rows.time)
         # A join compares columns: keys that are computed are made in a subquery first.
-        is_plain = all(entity.expression.column is not None for entity in rows.model.entities)
-        self._base = _Source(rows.model, "t0", is_plain)
+        joined = [entity.expression for entity in rows.model.entities]
+        joined += [time.expression] if time is not None and rows.frame.periods else []
+        self._base = _Source(rows.model, "t0", all(each.column is not None for each in joined))
         self._sources: dict[tuple[Step, ...], _Source] = {(): self._base}
-        self._groups = [self.reference(self._group(group)) for group in rows.groups]
-        self._filters = [met(condition, self.reference) for condition in rows.conditions]
+        self._groups = [self._period(group) or self.reference(self._group(group)) for group in rows.groups]
+        self._filters = [met(condition, self._filtered) for condition in [*rows.conditions, *self._range()]]
         self._measures: dict[str, Aggregated] = {}
 
     def add(self, measure: Measure, alias: str) -> None:
         if measure.obstacle:
             raise Conflict(f"The measure {measure.name!r}: {measure.obstacle}.", hint="Ask for another metric.")
-        item = self._base.term(measure.expression)
-        if measure.aggregation == "sum_boolean":
-            test = Condition(expression=item, operator="eq", value=True)
-            item = Expression(case=[When(when=test, then=Expression(value=1))], otherwise=Expression(value=0))
-        self._measures[alias] = Aggregated(
-            aggregate=_AGGREGATES[measure.aggregation],
-            expression=item,
-            alias=alias,
-            distinct=measure.aggregation == "count_distinct",
-        )
+        self._measures[alias] = aggregated(measure, self._base.term(measure.expression), alias)
+
+    def term(self, item: Expression) -> Expression:
+        """An expression over the model's own columns."""
+        return self._base.term(item)
 
     def reference(self, name: str) -> Expression:
         """A dimension or entity by its path, or `metric_time`, from the model's rows on."""
         place = self._place(name)
         term = self._source(place.steps).term(place.element.expression)
         grain = None if isinstance(place.element, Entity) else place.grain
-        return term if grain is None else truncated(term, grain)
+        return term if grain is None else truncated(term, grain, self._rows.dialect)
 
     def query(self, names: list[str]) -> Query:
         """The groups under these names, and every measure under its own."""
@@ -113,10 +123,14 @@ class Leaf:
             for source in self._sources.values()
             if source.on is not None
         ]
+        is_averaged = self._rows.frame.is_averaged
+        if self._rows.frame.periods:
+            joins.append(self._periods())
+            select += [Selected(column=path(PERIODS, "hi"), alias="hi")] if is_averaged else []
         table: dict[str, object] = {"table": self._base.model.table}
         if not self._base.is_plain:
             table = {"subquery": self._base.query()}
-        return Query.model_validate(
+        made = Query.model_validate(
             {
                 **table,
                 "alias": self._base.alias,
@@ -126,6 +140,78 @@ class Leaf:
                 "filters": self._filters,
             }
         )
+        return self._averaged(made, names) if is_averaged else made
+
+    def detail(self, names: list[str], items: Mapping[str, Expression]) -> Query:
+        """The rows themselves: the groups under these names, and items under theirs."""
+        made = self.query(names)
+        more = [selected(item, name) for name, item in items.items()]
+        return made.model_copy(update={"select": [*made.select, *more]})
+
+    def _averaged(self, made: Query, names: list[str]) -> Query:
+        """One figure for all the parts of a period."""
+        return Query(
+            subquery=made,
+            alias="d",
+            select=[Selected(column=path("d", name), alias=name) for name in names],
+            measures=[Aggregated(aggregate="avg", column=path("d", name), alias=name) for name in self._measures],
+        )
+
+    # Time
+
+    def _periods(self) -> Join:
+        """The periods, joined to the rows of each."""
+        dimension = self._time()
+        column = self._base.term(dimension.expression).column
+        assert column is not None, "the base has plain columns, or is a subquery"
+        on = [
+            On(left=column, right=path(PERIODS, "lo"), operator="ge"),
+            On(left=column, right=path(PERIODS, "hi"), operator="lt"),
+        ]
+        periods = self._rows.frame.periods
+        return Join(
+            values=Values(
+                columns=["key", "lo", "hi"],
+                types=[_kind(period.key for period in periods), *[_kind(_ends(periods))] * 2],
+                rows=[[_moment(period.key), _moment(period.start), _moment(period.end)] for period in periods],
+            ),
+            alias=PERIODS,
+            on=on,
+        )
+
+    def _period(self, name: str) -> Expression | None:
+        """The key of the period, where groups of time have ranges of their own."""
+        is_time = name == METRIC_TIME or name.startswith(f"{METRIC_TIME}__")
+        return Expression(column=path(PERIODS, "key")) if is_time and self._rows.frame.periods else None
+
+    def _range(self) -> list[Condition]:
+        frame = self._rows.frame
+        ends = () if frame.periods else (("ge", frame.start), ("lt", frame.end))
+        return [
+            Condition.model_validate({"column": RAW_TIME, "operator": operator, "value": _moment(moment)})
+            for operator, moment in ends
+            if moment is not None
+        ]
+
+    def _filtered(self, name: str) -> Expression:
+        if name == RAW_TIME:
+            return self.reference(METRIC_TIME)
+        if not self._rows.is_shifted or name.split("__")[0] != METRIC_TIME:
+            return self.reference(name)
+        if not self._rows.frame.periods:
+            raise Conflict(
+                "A figure of another time has no time to filter by.", hint="Give the range instead of a filter."
+            )
+        return Expression(column=path(PERIODS, "key"))
+
+    def _time(self) -> Dimension:
+        dimension = self._rows.model.dimension(self._rows.time)
+        if dimension is None:
+            raise Conflict(
+                f"The measures of {self._rows.model.name!r} have no time to count by.",
+                hint="Give the model a default agg_time_dimension, or group by another dimension.",
+            )
+        return dimension
 
     def _group(self, name: str) -> str:
         """What to group by: moments that are kept to the second are no days yet."""
@@ -135,13 +221,7 @@ class Leaf:
     def _place(self, name: str) -> Place:
         if name != METRIC_TIME and not name.startswith(f"{METRIC_TIME}__"):
             return self._layer.find(self._rows.model, name)
-        dimension = self._rows.model.dimension(self._rows.time)
-        if dimension is None:
-            raise Conflict(
-                f"The measures of {self._rows.model.name!r} have no time to count by.",
-                hint="Give the model a default agg_time_dimension, or group by another dimension.",
-            )
-        return Place((), dimension, _grain(name))
+        return Place((), self._time(), _grain(name))
 
     def _source(self, steps: tuple[Step, ...]) -> _Source:
         if steps in self._sources:
@@ -157,8 +237,44 @@ class Leaf:
         return source
 
 
-def truncated(term: Expression, grain: Grain) -> Expression:
-    return Expression(function="date_trunc", args=[Expression(value=grain), term])
+def aggregated(measure: Measure, item: Expression, alias: str) -> Aggregated:
+    """A measure over its expression."""
+    if measure.aggregation == "sum_boolean":
+        test = Condition(expression=item, operator="eq", value=True)
+        item = Expression(case=[When(when=test, then=Expression(value=1))], otherwise=Expression(value=0))
+    return Aggregated(
+        aggregate=_AGGREGATES[measure.aggregation],
+        expression=item,
+        alias=alias,
+        distinct=measure.aggregation == "count_distinct",
+    )
+
+
+def truncated(term: Expression, grain: Grain, dialect: str) -> Expression:
+    """The beginning of the period that a time is in."""
+    if dialect != "sqlite":
+        return Expression(function="date_trunc", args=[Expression(value=grain), term])
+    if grain not in _CUTS:
+        raise Conflict(
+            f"SQLite cannot cut times to a {grain}.", hint="Group by metric_time of that grain, or by day, month, year."
+        )
+    return Expression(function="strftime", args=[Expression(value=_CUTS[grain]), term])
+
+
+def _kind(moments: Iterable[datetime]) -> Literal["date", "timestamp"]:
+    return (
+        "date" if all(moment == datetime(moment.year, moment.month, moment.day) for moment in moments) else "timestamp"
+    )
+
+
+def _ends(periods: Iterable[Period]) -> Iterator[datetime]:
+    for period in periods:
+        yield from (period.start, period.end)
+
+
+def _moment(moment: datetime) -> str:
+    is_day = moment == datetime(moment.year, moment.month, moment.day)
+    return moment.isoformat(sep=" ").removesuffix(" 00:00:00") if is_day else moment.isoformat(" ", "seconds")
 
 
 def _column(source: _Source, entity: Entity) -> str:

@@ -19,7 +19,7 @@ def read_metric(item: Item) -> Metric:
     kind = cast(MetricKind, item.choice("type", get_args(MetricKind)))
     parameters = item.item("type_params")
     synonyms, owners, subject_path = read_meta(item)
-    common = {
+    common: dict[str, object] = {
         "name": item.name(),
         "filters": item.filters("filter"),
         "label": item.text("label"),

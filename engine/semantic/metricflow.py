@@ -1,7 +1,7 @@
 """Semantic models and metrics out of YAML: MetricFlow's, as dbt projects hold it, with a few keys of our own."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, cast, get_args
 
@@ -54,24 +54,33 @@ class Imported:
     sources: dict[tuple[Kind, str], Source] = field(default_factory=dict)
 
 
-def read_metricflow(files: Mapping[str, str], connection: str) -> Imported:
-    """Models and metrics of all files, given by their names. Raises Conflict when it is too much."""
+Reader = Callable[[Item, str, Imported], None]
+"""Reads what another form keeps under keys of its own."""
+
+
+def read_metricflow(files: Mapping[str, str], connection: str, others: Mapping[str, Reader] | None = None) -> Imported:
+    """Models and metrics of all files, given by their names; `others` read the keys of other forms.
+
+    Raises Conflict when it is too much."""
     if len(files) > MAX_FILES or sum(map(len, files.values())) > MAX_TOTAL_CHARS:
         raise Conflict(
             f"That is more than {MAX_FILES} files or {MAX_TOTAL_CHARS} characters.", hint="Import it in parts."
         )
     found = Imported()
     for file, text in files.items():
-        _read_file(file, text, connection, found)
+        _read_file(file, text, connection, found, others or {})
         if len(found.models) + len(found.metrics) > MAX_PARTS:
             raise Conflict(f"That is more than {MAX_PARTS} models and metrics.", hint="Import them in parts.")
     return found
 
 
-def _read_file(file: str, text: str, connection: str, found: Imported) -> None:
+def _read_file(file: str, text: str, connection: str, found: Imported, others: Mapping[str, Reader]) -> None:
     try:
         document = read_document(text)
         top = Item(file, "", {} if document is None else document, found.warnings)
+        for key, read in others.items():
+            if top.has(key):
+                read(top, connection, found)
         models, metrics = top.items("semantic_models"), top.items("metrics")
     except Conflict as error:
         found.errors.append(Note(file, "", error.message))
@@ -185,10 +194,10 @@ def _table(item: Item) -> str:
         return ".".join(_quoted(part) for part in parts)
     if item.has("node_relation"):
         relation = item.item("node_relation")
-        parts = [relation.text(key) for key in ("schema_name", "alias")]
+        named = [relation.text(key) for key in ("schema_name", "alias")]
         relation.close("database", "relation_name")
         item.text("model")
-        return ".".join(_quoted(part) for part in parts if part)
+        return ".".join(_quoted(part) for part in named if part)
     found = _REF.fullmatch(item.text("model", None).removeprefix("{{").removesuffix("}}").strip())
     if found is None or (found[1] == "source" and found[3] is None):
         raise Conflict("'model' must be ref('table') or source('schema', 'table').")

@@ -138,7 +138,7 @@ def _write(connection: Connection, by: Principal, change: Change, now: float) ->
     definition = json.dumps(change.definition, ensure_ascii=False, allow_nan=False)
     if len(definition) > MAX_CHARS:
         raise Conflict(f"{change.name[:80]!r} is longer than {MAX_CHARS:,} characters.", hint="Split it.")
-    values = {
+    values: dict[str, Any] = {
         "connection_id": change.connection_id,
         "status": change.status,
         "subject_path": change.subject_path,

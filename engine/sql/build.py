@@ -9,7 +9,7 @@ from core.errors import Conflict, QueryUnauthorized
 from engine.catalog.views import View
 from engine.lake.names import split_name
 from engine.policy.rules import Governed
-from engine.sql.definitions import Join, Order, Query, Selected
+from engine.sql.definitions import Join, Order, Query, Selected, Values
 from engine.sql.dialects import print_sql
 from engine.sql.names import Names, Source, find_table, quoted
 from engine.sql.terms import Terms, is_constant
@@ -79,7 +79,9 @@ class _Builder:
     # FROM
 
     def _source(self, item: Query | Join, names: Names) -> exp.Expr:
-        """A table or subquery, put among the names."""
+        """A table, subquery or given rows, put among the names."""
+        if item.values is not None:
+            return self._given(item.values, item.alias or "v", names)
         if item.table is None:
             assert item.subquery is not None, "the model demands one of both"
             inner, outputs = self.query(item.subquery, names.outer)
@@ -103,6 +105,20 @@ class _Builder:
         if item.alias:
             table.set("alias", exp.TableAlias(this=quoted(item.alias)))
         return table
+
+    def _given(self, given: Values, alias: str, names: Names) -> exp.Subquery:
+        """Rows under names of their own: sources differ in how they call the columns of VALUES."""
+        rows = [exp.Tuple(expressions=self.terms.given(row)) for row in given.rows]
+        called = "col" if self.terms.dialect in ("duckdb", "spark") else "column"
+        first = 0 if self.terms.dialect == "duckdb" else 1
+        columns = [
+            exp.Alias(this=self.terms.typed(exp.column(f"{called}{number}", quoted=True), kind), alias=quoted(name))
+            for number, (name, kind) in enumerate(zip(given.columns, given.types, strict=True), first)
+        ]
+        values = exp.Values(expressions=rows, alias=exp.TableAlias(this=quoted("given")))
+        self._add(names, Source(alias, dict.fromkeys(given.columns, "")), list(given.columns))
+        inner = exp.Select(expressions=columns, from_=exp.From(this=values))
+        return exp.Subquery(this=inner, alias=exp.TableAlias(this=quoted(alias)))
 
     def _add(self, names: Names, source: Source, columns: list[str]) -> None:
         names.add(source)

@@ -137,19 +137,36 @@ class On(_Part):
     operator: Literal["eq", "ne", "lt", "le", "gt", "ge"] = "eq"
 
 
+class Values(_Part):
+    """Rows that are given, in the place of a table: texts and numbers, each column of one type."""
+
+    columns: Annotated[list[Name], Field(min_length=1, max_length=16)]
+    types: Annotated[list[CastTo], Field(min_length=1, max_length=16)]
+    rows: Annotated[list[list[JsonValue]], Field(min_length=1, max_length=MAX_VALUES)]
+
+    @model_validator(mode="after")
+    def _is_even(self) -> "Values":
+        if len({name.lower() for name in self.columns}) != len(self.columns):
+            raise ValueError("name each column once")
+        if {len(self.columns)} != {len(self.types), *map(len, self.rows)}:
+            raise ValueError("types and every row have as many items as columns")
+        return self
+
+
 class Join(_Part):
-    """One more table or subquery, and how its rows are matched."""
+    """One more table, subquery or given rows, and how its rows are matched."""
 
     type: Literal["inner", "left", "right", "full", "cross"] = "inner"
     table: Path | None = None
     subquery: "Query | None" = None
+    values: Values | None = None
     alias: Name | None = None
     on: Annotated[list[On], Field(max_length=32)] = []
 
     @model_validator(mode="after")
     def _has_a_condition(self) -> "Join":
-        if (self.table is None) == (self.subquery is None):
-            raise ValueError("a join names a table or holds a subquery")
+        if sum(source is not None for source in (self.table, self.subquery, self.values)) != 1:
+            raise ValueError("a join names a table, or holds a subquery or values")
         if (self.type == "cross") == bool(self.on):
             raise ValueError("every join but a cross join has pairs under on")
         return self
@@ -187,6 +204,7 @@ class Query(_Part):
 
     table: Path | None = None
     subquery: "Query | None" = None
+    values: Values | None = None
     alias: Name | None = None
     joins: Annotated[list[Join], Field(max_length=32)] = []
     select: Annotated[list[Selected], Field(max_length=MAX_ITEMS)] = []
@@ -202,14 +220,14 @@ class Query(_Part):
 
     @model_validator(mode="after")
     def _reads_something(self) -> "Query":
-        if (self.table is None) == (self.subquery is None):
-            raise ValueError("name a table, or give a subquery to read from")
-        if self.subquery is not None and self.alias is None:
-            raise ValueError("a subquery to read from needs an alias")
+        if sum(source is not None for source in (self.table, self.subquery, self.values)) != 1:
+            raise ValueError("name a table, or give a subquery or values to read from")
+        if self.table is None and self.alias is None:
+            raise ValueError("a subquery to read from needs an alias, as values do")
         return self
 
 
-for _model in (Expression, When, Over, Selected, Measure, Condition, Join, Order, SetOperation, Query):
+for _model in (Expression, When, Over, Selected, Measure, Condition, Values, Join, Order, SetOperation, Query):
     _model.model_rebuild()
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
+from pydantic import JsonValue
 from sqlglot import exp
 
 from core.errors import Conflict
-from engine.sql.definitions import MAX_VALUES, Condition, Expression, Measure, On, Order, Over, Query
+from engine.sql.definitions import MAX_VALUES, CastTo, Condition, Expression, Measure, On, Order, Over, Query
 from engine.sql.functions import ALLOWED
 from engine.sql.literals import literal, pattern
 from engine.sql.names import Names, Source, column_of
@@ -53,7 +54,7 @@ class Terms:
     """Makes the parts of one statement; `columns` collects the columns that they name."""
 
     def __init__(self, dialect: str, subquery: Subquery):
-        self._dialect = dialect
+        self.dialect = dialect
         self._allowed = ALLOWED.get(dialect, frozenset())
         self._subquery = subquery
         self._left = MAX_TERMS
@@ -156,9 +157,19 @@ class Terms:
         return window
 
     def _cast(self, wanted: str, node: exp.Expr) -> exp.Expr:
-        if self._dialect == "sqlite" and wanted in ("boolean", "date", "timestamp"):
+        if self.dialect == "sqlite" and wanted in ("boolean", "date", "timestamp"):
             raise Conflict(f"SQLite has no type {wanted}.", hint="Its dates are texts: compare them as such.")
         return exp.Cast(this=node, to=exp.DataType.build(_CASTS[wanted]))
+
+    def given(self, row: Sequence[JsonValue]) -> list[exp.Expr]:
+        """One of some given rows."""
+        self._spend()
+        return [exp.Null() if value is None else literal(value, "", "values") for value in row]
+
+    def typed(self, node: exp.Expr, wanted: CastTo) -> exp.Expr:
+        """A value of that type. SQLite's times are texts."""
+        is_as_it_is = self.dialect == "sqlite" and wanted in ("boolean", "date", "timestamp")
+        return node if is_as_it_is else exp.Cast(this=node, to=exp.DataType.build(_CASTS[wanted]))
 
     def _check_function(self, name: str) -> None:
         if name.lower() not in self._allowed:

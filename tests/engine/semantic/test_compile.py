@@ -183,8 +183,6 @@ def test_rows_are_ordered_and_limited_by_what_was_asked_for(shop: World) -> None
         ("loop", "made of itself"),
         ("stray", "names 'visits', which is none of its inputs"),
         ("lost", "no measure 'nothing'"),
-        ("running", "kind cumulative are not computed yet"),
-        ("earlier", "of another period are not computed yet"),
         ("p90", "percentiles are not computed yet"),
     ],
 )

@@ -1,0 +1,292 @@
+"""Verified queries: questions whose SQL a person has checked, found again when somebody asks the same."""
+
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from core.context import Principal
+from core.errors import Conflict, NotFound, Unavailable
+from engine.connectors.stream import in_thread
+from engine.dates.calendar import Calendar
+from engine.semantic.definitions import is_below, status_of
+from engine.semantic.store import Change, Kind, SemanticStore, Status, Stored, missing, stale
+
+if TYPE_CHECKING:
+    from engine.planner.schema import Schema
+    from engine.semantic.matching import Find, Parameter, Pattern
+
+KIND: Kind = "verified_query"
+MAX_KEPT = 32
+MAX_SUGGESTED = 5
+LEAST_ALIKE = 0.5
+
+
+class Reader(Protocol):
+    """Says what a principal may see of SQL."""
+
+    async def can_read(self, by: Principal, connection_id: str, sql: str) -> bool: ...
+
+
+Schemas = Callable[[Principal, str], Awaitable["Schema"]]
+"""The tables and values of a connection that a caller sees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A verified query to write."""
+
+    question: str
+    sql: str
+    connection_id: str
+    parameters: Sequence[Mapping[str, str]] = ()
+    other_questions: Sequence[str] = ()
+    description: str = ""
+    subject_path: str = ""
+    status: Status | None = None
+
+    def definition(self) -> dict[str, Any]:
+        return {
+            "question": self.question,
+            "sql": self.sql,
+            "parameters": [dict(each) for each in self.parameters],
+            "other_questions": list(self.other_questions),
+            "description": self.description,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A verified query that answers a question. match: exact, or near, where declared values differ."""
+
+    name: str
+    question: str
+    sql: str
+    connection_id: str
+    match: str
+    parameters: Mapping[str, str]
+    conventions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    stored: Stored
+    patterns: "tuple[Pattern, ...]"
+
+
+class VerifiedQueries:
+    """A tenant's verified queries. They are seen by those who see all that their SQL names."""
+
+    def __init__(
+        self,
+        items: SemanticStore,
+        *,
+        reader: Reader,
+        schemas: Schemas,
+        clock: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = lambda: f"vq_{secrets.token_hex(8)}",
+    ):
+        self._items = items
+        self._reader = reader
+        self._schemas = schemas
+        self._clock = clock
+        self._new_id = new_id
+        self._kept: OrderedDict[tuple[str, int], list[_Known]] = OrderedDict()
+
+    async def create(self, by: Principal, draft: Draft, name: str | None = None) -> Stored:
+        """Raises Conflict when the name is taken or the examples do not fit, NotFound for SQL over what is not seen."""
+        await self._check(by, draft)
+        status = status_of(by, draft.status)
+        change = Change(
+            KIND, name or self._new_id(), draft.definition(), draft.connection_id, status, draft.subject_path, version=0
+        )
+        return (await self._items.put(by, [change]))[0]
+
+    async def update(self, by: Principal, name: str, draft: Draft, version: int | None = None) -> Stored:
+        """Raises NotFound, Conflict, Unauthorized."""
+        stored = await self.get(by, name)
+        if version is not None and version != stored.version:
+            raise stale(name)
+        status = status_of(by, draft.status, stored.status)
+        await self._check(by, draft)
+        change = Change(
+            KIND, name, draft.definition(), draft.connection_id, status, draft.subject_path, version=stored.version
+        )
+        return (await self._items.put(by, [change]))[0]
+
+    async def delete(self, by: Principal, name: str, version: int | None = None) -> None:
+        stored = await self.get(by, name)
+        if version is not None and version != stored.version:
+            raise stale(name)
+        status_of(by, None, stored.status)
+        await self._items.delete(by, stored)
+
+    async def get(self, by: Principal, name: str) -> Stored:
+        """Raises NotFound, the same for one that is hidden and for none."""
+        stored = await self._items.get(by.tenant, KIND, name)
+        if not await self.is_seen(by, stored):
+            raise missing(KIND, name)
+        return stored
+
+    async def all(self, by: Principal, connection_id: str = "", subject_path: str = "") -> list[Stored]:
+        """Those that the caller sees, by name."""
+        return [
+            stored
+            for stored in await self._items.all(by.tenant, KIND)
+            if (not connection_id or stored.connection_id == connection_id)
+            and is_below(stored.subject_path, subject_path)
+            and await self.is_seen(by, stored)
+        ]
+
+    async def is_seen(self, by: Principal, stored: Stored) -> bool:
+        if stored.status == "draft" and not by.may("semantic.edit"):
+            return False
+        try:
+            return await self._reader.can_read(by, stored.connection_id, str(stored.definition["sql"]))
+        except (NotFound, Unavailable):  # no connection, or nobody can say what it holds
+            return False
+
+    async def match(
+        self, by: Principal, question: str, connection_id: str, *, today: date | None = None
+    ) -> Verified | None:
+        """The verified query that is this question, where there is one that the caller sees."""
+        known = [each for each in await self._known(by.tenant) if each.stored.connection_id == connection_id]
+        if not known:
+            return None
+        find = await self._finder(by, connection_id, known)
+        moment = self._now(today)
+        found = await in_thread(lambda: _match(known, question, moment, find))
+        for each in found:
+            if await self.is_seen(by, each[0]):
+                return each[1]
+        return None
+
+    async def suggest(self, by: Principal, question: str, connection_id: str) -> list[Stored]:
+        """Verified queries that are like a question, the likest first. None of them is its answer."""
+        known = [each for each in await self._known(by.tenant) if each.stored.connection_id == connection_id]
+        alike = await in_thread(lambda: _alike(known, question))
+        return [stored for stored in alike if await self.is_seen(by, stored)][:MAX_SUGGESTED]
+
+    async def _known(self, tenant: str) -> list[_Known]:
+        key = (tenant, await self._items.revision(tenant))
+        if key not in self._kept:
+            stored = [each for each in await self._items.all(tenant, KIND) if each.status == "active"]
+            self._kept[key] = await in_thread(lambda: [_known_one(each) for each in stored])
+        self._kept.move_to_end(key)
+        while len(self._kept) > MAX_KEPT:
+            self._kept.popitem(last=False)
+        return self._kept[key]
+
+    async def _finder(self, by: Principal, connection_id: str, known: Sequence[_Known]) -> "Find":
+        if not any(each.get("column") for one in known for each in one.stored.definition["parameters"]):
+            return lambda column, text: None
+        schema = await self._schemas(by, connection_id)
+        return lambda column, text: _spelled(schema, column, text)
+
+    async def _check(self, by: Principal, draft: Draft) -> None:
+        if not await self._reader.can_read(by, draft.connection_id, draft.sql):
+            raise Conflict(
+                "The SQL is not one SELECT over tables and columns that you can query.", hint="Try it with check_query."
+            )
+        await in_thread(lambda: _check_examples(draft))
+
+    def _now(self, today: date | None) -> datetime:
+        now = datetime.fromtimestamp(self._clock(), UTC).replace(tzinfo=None)
+        return now if today is None else datetime(today.year, today.month, today.day, 23, 59, 59)
+
+
+def _parameters(definition: Mapping[str, Any]) -> "list[Parameter]":
+    from engine.semantic.matching import Parameter
+
+    return [
+        Parameter(each["name"], each["kind"], each["example"], each.get("column", ""))
+        for each in definition["parameters"]
+    ]
+
+
+def _check_examples(draft: Draft) -> None:
+    from engine.semantic.matching import pattern_of
+
+    definition = draft.definition()
+    names = [each["name"] for each in definition["parameters"]]
+    if len(set(names)) != len(names):
+        raise Conflict("Two parameters have the same name.", hint="Give each a name of its own.")
+    try:
+        pattern_of(draft.question, _parameters(definition))
+    except ValueError as error:
+        raise Conflict(
+            f"The example of the parameter {str(error)[:80]!r} does not stand in the question.",
+            hint="An example is the very text of the question that may be another.",
+        ) from None
+
+
+def _known_one(stored: Stored) -> _Known:
+    from engine.semantic.matching import pattern_of
+
+    definition, parameters = stored.definition, _parameters(stored.definition)
+    patterns = [pattern_of(str(definition["question"]), parameters)]
+    for other in definition["other_questions"]:
+        try:
+            patterns.append(pattern_of(str(other), parameters))
+        except ValueError:  # without the values, so it is the same question only where there are none
+            if not parameters:
+                patterns.append(pattern_of(str(other), ()))
+    return _Known(stored, tuple(patterns))
+
+
+def _match(known: Sequence[_Known], question: str, now: datetime, find: "Find") -> list[tuple[Stored, Verified]]:
+    """Exact ones before near ones."""
+    from engine.semantic.matching import fill, stems
+
+    asked = stems(question)
+    found: list[tuple[bool, Stored, Verified]] = []
+    for each in known:
+        for pattern in each.patterns:
+            filled = fill(pattern, question, now, Calendar(), find) if pattern.words <= set(asked) else None
+            if filled is None:
+                continue
+            definition = each.stored.definition
+            texts = [str(definition["question"]), *map(str, definition["other_questions"])]
+            is_exact = any(stems(text) == asked for text in texts)
+            verified = Verified(
+                each.stored.name,
+                str(definition["question"]),
+                str(definition["sql"]),
+                each.stored.connection_id,
+                "exact" if is_exact else "near",
+                filled.values,
+                filled.conventions,
+            )
+            found.append((is_exact, each.stored, verified))
+            break
+    found.sort(key=lambda item: not item[0])
+    return [(stored, verified) for _, stored, verified in found]
+
+
+def _alike(known: Sequence[_Known], question: str) -> list[Stored]:
+    from engine.semantic.matching import stems
+
+    asked = set(stems(question))
+    scored = []
+    for each in known:
+        words = max(
+            (pattern.words for pattern in each.patterns), key=lambda words: len(words & asked), default=frozenset()
+        )
+        score = 2 * len(words & asked) / (len(words) + len(asked)) if words and asked else 0.0
+        if score >= LEAST_ALIKE:
+            scored.append((score, each.stored))
+    return [stored for _, stored in sorted(scored, key=lambda item: -item[0])]
+
+
+def _spelled(schema: "Schema", column: str, text: str) -> str | None:
+    from engine.planner.schema import values_of
+
+    table, _, name = column.rpartition(".")
+    for holder, value in values_of(schema, text):
+        is_table = holder.table.lower() == table.lower() or holder.table.lower().endswith("." + table.lower())
+        if is_table and holder.name.lower() == name.lower():
+            return value
+    return None
