@@ -107,7 +107,7 @@ def read_suite(path: Path, *, data: Path | None = None) -> Suite:
 
     Raises NotFound when its data is not at hand, Conflict when it cannot be read."""
     written = _read(path)
-    folder = data or path.parent
+    folder = (data or path.parent).absolute()
     missing = [
         name
         for name in (*written.databases.values(), *(item.file for item in written.cases_from))

@@ -55,6 +55,22 @@ def write_copies(relations: Sequence[Relation], folder: Path, name: str, *, seed
     return [_write(relations, folder / f"{name}-{kind}.duckdb", kind, keys, seed) for kind in COPIES]
 
 
+def build_database(script: Path, folder: Path) -> Path:
+    """The database that a SQL script makes, built anew where the script has changed."""
+    import duckdb  # lazily: only suites with scripts need it
+
+    folder.mkdir(parents=True, exist_ok=True)
+    path, text = folder / f"{script.stem}.duckdb", script.read_text(encoding="utf-8")
+    if path.exists() and path.stat().st_mtime >= script.stat().st_mtime:
+        return path
+    half = path.with_suffix(".part")
+    half.unlink(missing_ok=True)
+    with duckdb.connect(str(half)) as database:
+        database.execute(text)
+    half.rename(path)
+    return path
+
+
 def _write(relations: Sequence[Relation], path: Path, kind: str, keys: set[str], seed: int) -> Path:
     import duckdb  # lazily: only copies need it
 

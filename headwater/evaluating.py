@@ -15,7 +15,7 @@ from core.errors import NotFound
 from core.settings import Settings
 from evals.cases import Suite, read_suite, shipped_suites
 from evals.compare import gate, scores
-from evals.copies import COPIES, read_relations, write_copies
+from evals.copies import COPIES, build_database, read_relations, write_copies
 from evals.outcomes import Arm, CaseResult, Run
 from evals.run_tools import as_run, run_facts
 from evals.runner import Place, run_suite
@@ -60,7 +60,7 @@ class Evaluator:
     async def run(self, asked: Asked, folder: Path, stop: Cancellation, echo: Echo) -> list[Run]:
         """Run every arm; what was done before under the same run id is not done again."""
         suite = read_suite(find_suite(asked.suite, folder), data=asked.data).pick(asked.case_count)
-        place = await self._place(suite, folder / "copies" if asked.has_copies else None, echo)
+        place = await self._place(suite, folder, has_copies=asked.has_copies, echo=echo)
         schema_digest = await digest_schemas(self.call, place.of(suite))
         ended = []
         for arm in asked.arms:
@@ -89,16 +89,17 @@ class Evaluator:
         await run_suite(self.call, suite, arm, place, keep=keep, done=done, told=told, stop=stop)
         return as_run(await history.finish(by, begun.run_id, "cancelled" if stop else "completed"))
 
-    async def _place(self, suite: Suite, copies: Path | None, echo: Echo) -> Place:
+    async def _place(self, suite: Suite, folder: Path, *, has_copies: bool, echo: Echo) -> Place:
         """Connections for the suite's databases and, where a folder is given, for their changed copies."""
         connections = {name: f"eval-{suite.name}-{name}" for name in suite.databases}
         for name, path in suite.databases.items():
-            await self._connect(connections[name], path.resolve())
-        if copies is None:
+            built = await asyncio.to_thread(build_database, path, folder) if path.suffix == ".sql" else path
+            await self._connect(connections[name], built)
+        if not has_copies:
             return Place(connections)
         copied = {}
         for name, connection in (connections or {"": suite.connection}).items():
-            copied[name] = await self._copy(connection, copies, echo)
+            copied[name] = await self._copy(connection, folder / "copies", echo)
         return Place(connections, copied)
 
     async def _copy(self, connection: str, folder: Path, echo: Echo) -> list[str]:
@@ -109,7 +110,7 @@ class Evaluator:
             relations = await read_relations(self.call, connection)
             await asyncio.to_thread(write_copies, relations, folder, connection)
         for name, path in zip(names, paths, strict=True):
-            await self._connect(name, path.resolve())
+            await self._connect(name, path)
         return names
 
     async def _connect(self, connection: str, path: Path) -> None:
