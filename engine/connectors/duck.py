@@ -36,7 +36,7 @@ class DuckPlan:
     files: Sequence[Path] = ()
     extensions: Sequence[str] = ()
     attach: Path | None = None
-    bucket: Bucket | None = None
+    buckets: Sequence[Bucket] = ()
     memory_mb: int = 1024
     threads: int = 0
     temp_directory: Path | None = None
@@ -76,9 +76,9 @@ class Duck:
         if plan.attach is not None:
             run(f"ATTACH {quote(str(plan.attach))} AS source (READ_ONLY)")
         places = [str(path) for path in plan.directories]
-        if plan.bucket is not None:
-            run(duck_secret(plan.bucket))
-            places.append(f"{plan.bucket.root}/")
+        for number, bucket in enumerate(plan.buckets):
+            run(duck_secret(bucket, f"place_{number}"))
+            places.append(f"{bucket.root}/")
         run(f"SET allowed_directories=[{', '.join(quote(place) for place in places)}]")
         run(f"SET allowed_paths=[{', '.join(quote(str(path)) for path in plan.files)}]")
         run("SET TimeZone='UTC'")
@@ -90,7 +90,7 @@ class Duck:
     def statement(self, sql: str, parameters: Mapping[str, str]) -> "DuckStatement":
         if self._plan.attach is not None:
             refuse_reading(sql, self._plan.attach.name, self._table_functions)
-        if self._plan.bucket is not None and _UPWARDS.search(sql):
+        if self._plan.buckets and _UPWARDS.search(sql):
             # DuckDB compares a URL with what is allowed letter by letter, and its HTTP client goes upwards.
             raise Conflict("The engine refused the query.", hint="Read tables of the connection only.")
         return DuckStatement(self._connection.cursor(), sql, parameters)

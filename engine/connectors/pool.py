@@ -5,7 +5,7 @@ import json
 import os
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from engine.connectors.places import Places
 from engine.connectors.postgres import PostgresConnector
 from engine.connectors.shared import NAMESPACE, OWNER, PATHS, SHARE, ShareConnector, placed
 from engine.connectors.sqlite import SqliteConnector
-from engine.lake.buckets import EXTENSIONS, read_bucket
+from engine.lake.buckets import EXTENSIONS, narrowed, read_bucket
 from engine.lake.sites import Site
 from engine.lake.storage import local_path
 from engine.lake.warehouse import Lake
@@ -29,7 +29,7 @@ from engine.lake.warehouse import Lake
 MAX_OPEN = 64
 
 Key = tuple[str, str]
-State = tuple[int, Site | tuple[str, ...] | None]
+State = tuple[int, Hashable]
 """What an open connector was made for, version and place; in another state another one takes its place."""
 
 
@@ -114,8 +114,7 @@ class Connectors:
 
         Raises Conflict on wrong options, Unauthorized or NotFound on a place that they may not or cannot name."""
         if spec.kind == SHARE:
-            paths = [Path(os.path.realpath(local_path(path))) for path in json.loads(spec.options[PATHS])]
-            return ShareConnector(self._lake, spec, self._plan(directories=paths, extensions=["avro", "iceberg"]))
+            return ShareConnector(self._lake, spec, self._share_plan(spec))
         options = read_options(spec.kind, spec.options, spec.secret)
         if isinstance(options, DuckdbOptions):
             path = self._places.check_path(options.path)
@@ -135,11 +134,22 @@ class Connectors:
             return self._plan(directories=[Path(site.root).resolve()], extensions=["avro", "iceberg"])
         bucket = read_bucket(site.root, site.given)
         plan = self._plan(extensions=[*EXTENSIONS[bucket.scheme], "avro", "iceberg"])
-        return replace(plan, bucket=bucket)
+        return replace(plan, buckets=[bucket])
+
+    def _share_plan(self, spec: ConnectionSpec) -> DuckPlan:
+        """Just the tables that are shared; of a bucket's keys, an engine offers them nothing else."""
+        site, places = self._lake.site(spec.options[OWNER]), json.loads(spec.options[PATHS])
+        if not site.is_remote:
+            folders = [Path(os.path.realpath(local_path(place))) for place in places]
+            return self._plan(directories=folders, extensions=["avro", "iceberg"])
+        bucket = read_bucket(site.root, site.given)
+        plan = self._plan(extensions=[*EXTENSIONS[bucket.scheme], "avro", "iceberg"])
+        return replace(plan, buckets=[narrowed(bucket, place) for place in places])
 
     def _state(self, spec: ConnectionSpec) -> State:
         if spec.kind == SHARE:
-            return spec.version, (spec.options[OWNER], spec.options[NAMESPACE], spec.options[PATHS])
+            owner = spec.options[OWNER]
+            return spec.version, (self._lake.site(owner), spec.options[NAMESPACE], spec.options[PATHS])
         is_lakehouse = spec.kind == LakehouseConnector.kind
         return spec.version, self._lake.site(spec.tenant) if is_lakehouse else None
 

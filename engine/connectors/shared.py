@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from core.errors import NotFound, Unavailable
+from core.errors import NotFound
 from engine.connectors.connector import ConnectionSpec, RelationInfo
 from engine.connectors.duck import DuckPlan
 from engine.connectors.lakehouse import LakehouseConnector
@@ -42,14 +42,8 @@ def is_in(table: str, namespace: str) -> bool:
 
 
 def placed(lake: Lake, spec: ConnectionSpec) -> ConnectionSpec:
-    """The connection with the folders that it may read now. Blocking where the owner's catalog is far.
-
-    Raises Unavailable when the files are in a bucket: its keys would open more than the dataset."""
+    """The connection with the folders that it may read now. Blocking where the owner's catalog is far."""
     owner, namespace = spec.options[OWNER], spec.options[NAMESPACE]
-    if lake.site(owner).is_remote:
-        raise Unavailable(
-            "The owner keeps this dataset in a bucket, which cannot be shared.", hint="Ask the owner for an export."
-        )
     tables = [table for table in lake.tables(owner) if is_in(str(table.name), namespace)]
     paths = sorted({table.metadata.location for table in tables})
     return replace(spec, options={**spec.options, PATHS: json.dumps(paths)})

@@ -4,11 +4,11 @@ Credentials are always the configuration's own: left out, these libraries would 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from core.errors import Conflict
+from core.errors import Conflict, Unavailable
 
 LOCATION = re.compile(
     r"(s3|s3a|s3n|gs|gcs|abfs|abfss)://([A-Za-z0-9][A-Za-z0-9._-]{1,62})((?:/[^/\x00-\x20\x7f?#*\[\]{}\\]+)*)/?"
@@ -105,6 +105,17 @@ def _check(bucket: Bucket) -> None:
             )
 
 
+def narrowed(bucket: Bucket, location: str) -> Bucket:
+    """Only one place in a bucket, with its properties. Raises Unavailable for one that is not below it."""
+    place, root = spelled(location).rstrip("/"), f"{bucket.root}/"
+    found = LOCATION.fullmatch(place)
+    if found is None or not place.startswith(root) or any(part in (".", "..") for part in found[3].split("/")):
+        raise Unavailable(
+            "A table lies outside its owner's warehouse.", hint="Ask the owner to move it there, or for an export."
+        )
+    return replace(bucket, prefix=found[3])
+
+
 def _is_anonymous(given: Mapping[str, str]) -> bool:
     return given.get("s3.anonymous") == "true"
 
@@ -151,11 +162,11 @@ def pyarrow_s3_options(bucket: Bucket) -> dict[str, Any]:
     return {**options, **keys, "session_token": given.get("s3.session-token")}
 
 
-def duck_secret(bucket: Bucket) -> str:
+def duck_secret(bucket: Bucket, name: str = "warehouse") -> str:
     """The statement that lets DuckDB read below the bucket's prefix, and not elsewhere."""
     given = bucket.properties
     if bucket.scheme == "abfss":
-        return _azure_secret(bucket)
+        return _azure_secret(bucket, name)
     target = urlsplit(bucket.endpoint)
     values: dict[str, str] = {"SCOPE": f"{bucket.root}/"}
     if bucket.scheme == "gs":
@@ -169,24 +180,24 @@ def duck_secret(bucket: Bucket) -> str:
         values["URL_STYLE"] = values.get("URL_STYLE", "path")
     kind = "gcs" if bucket.scheme == "gs" else "s3"
     plain = ", USE_SSL false" if target.scheme == "http" else ""
-    return f"CREATE SECRET warehouse (TYPE {kind}, PROVIDER config{plain}{_printed(values)})"
+    return f"CREATE SECRET {name} (TYPE {kind}, PROVIDER config{plain}{_printed(values)})"
 
 
-def _azure_secret(bucket: Bucket) -> str:
+def _azure_secret(bucket: Bucket, name: str) -> str:
     given = bucket.properties
     account = given["adls.account-name"]
     values = {"SCOPE": f"{bucket.root}/"}
     if "adls.client-secret" in given:
         values |= {"ACCOUNT_NAME": account, "TENANT_ID": given["adls.tenant-id"]}
         values |= {"CLIENT_ID": given["adls.client-id"], "CLIENT_SECRET": given["adls.client-secret"]}
-        return f"CREATE SECRET warehouse (TYPE azure, PROVIDER service_principal{_printed(values)})"
+        return f"CREATE SECRET {name} (TYPE azure, PROVIDER service_principal{_printed(values)})"
     if "adls.account-key" in given:
         key = f"AccountKey={given['adls.account-key']};EndpointSuffix={_AZURE}"
         values["CONNECTION_STRING"] = f"DefaultEndpointsProtocol=https;AccountName={account};{key}"
     else:
         signature = given["adls.sas-token"].removeprefix("?")
         values["CONNECTION_STRING"] = f"BlobEndpoint=https://{account}.blob.{_AZURE};SharedAccessSignature={signature}"
-    return f"CREATE SECRET warehouse (TYPE azure, PROVIDER config{_printed(values)})"
+    return f"CREATE SECRET {name} (TYPE azure, PROVIDER config{_printed(values)})"
 
 
 def _printed(values: Mapping[str, str]) -> str:

@@ -50,13 +50,11 @@ class Edges:
         """Gives connections whose statements run in a data plane."""
 
         def wrapped(spec: ConnectionSpec, connector: Connector) -> Connector:
-            if spec.kind == SHARE:
-                return RemoteLakehouse(spec, connector, self._link(SHARE), lake.site(spec.options[OWNER]).root)
-            if spec.kind != LAKEHOUSE:
+            if spec.kind not in (LAKEHOUSE, SHARE):
                 return RemoteConnector(spec, connector, self._link(spec.kind), "")
-            site = lake.site(spec.tenant)
+            site = lake.site(spec.options[OWNER] if spec.kind == SHARE else spec.tenant)
             if not site.is_remote:
-                return RemoteLakehouse(spec, connector, self._link(LAKEHOUSE), site.root)
+                return RemoteLakehouse(spec, connector, self._link(spec.kind), site.root)
             # Keys of the bucket, and none of the catalog, which is read here.
             keys = read_bucket(site.root, site.given).properties
             return RemoteLakehouse(replace(spec, secret=keys), connector, self._link(BUCKET), site.root)

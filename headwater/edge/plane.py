@@ -81,9 +81,10 @@ class Plane:
             await asyncio.shield(self._loading)
         key = (spec.tenant, spec.connection_id)
         if spec.kind == SHARE:
-            self._check_share(spec, place)
+            await self._check_share(spec, place)
+            spec = replace(spec, secret={})
         elif place:
-            self._sites[spec.tenant] = await self._site(spec, place)
+            self._sites[spec.tenant] = await self._site(spec.tenant, spec, place)
             spec = replace(spec, secret={})
         async with self.share.turn(key, patience_s=patience_s):
             await self.connectors.make_room(key, keep=self.share.busy, at_most=self._settings.engines)
@@ -98,22 +99,25 @@ class Plane:
             raise Unauthorized("The lakehouse is outside the folders that this data plane may read.")
         return folder
 
-    def _check_share(self, spec: ConnectionSpec, place: str) -> None:
+    async def _check_share(self, spec: ConnectionSpec, place: str) -> None:
         """Every folder lies in the owner's lakehouse, and none is all of it. Raises Unauthorized."""
         owner = spec.options.get(OWNER, "")
         if not owner.isascii() or not owner.replace("-", "").replace("_", "").isalnum():
             raise Unauthorized("A share without an owner.")
+        if is_remote(place):  # the connector narrows its keys to the tables, and refuses what is not below
+            self._sites[owner] = await self._site(owner, spec, place)
+            return
         root = self._checked(owner, place)
         for path in map(real_path, map(local_path, json.loads(spec.options.get(PATHS, "[]")))):
             if path == root or not path.is_relative_to(root):
                 raise Unauthorized("A shared table is outside its owner's lakehouse.")
 
-    async def _site(self, spec: ConnectionSpec, place: str) -> Site:
-        own = self._settings.home / "warehouse" / spec.tenant
+    async def _site(self, tenant: str, spec: ConnectionSpec, place: str) -> Site:
+        own = self._settings.home / "warehouse" / tenant
         if not is_remote(place):
-            return Site.local(self._checked(spec.tenant, place))
+            return Site.local(self._checked(tenant, place))
         site = Site(place, own, properties=tuple(sorted(spec.secret.items())))
-        if self._sites.get(spec.tenant) != site or time.monotonic() - self._checked_at > CHECK_AGAIN_S:
+        if self._sites.get(tenant) != site or time.monotonic() - self._checked_at > CHECK_AGAIN_S:
             await asyncio.to_thread(check_endpoint, site.open_storage(), self._places)
             self._checked_at = time.monotonic()
         return site

@@ -76,6 +76,55 @@ async def test_a_lakehouse_in_a_bucket_is_read_and_nothing_beside_it(tmp_path: P
             lake.close()
 
 
+def fill_more(catalog: Any) -> None:
+    for name in ("shop.items", "vault.gold"):
+        catalog.create_namespace_if_not_exists(name.split(".")[0])
+        catalog.create_table(name, schema=ORDERS.schema, properties=TABLE_DEFAULTS).append(ORDERS)
+
+
+@pytest.mark.parametrize("is_isolated", [True, False])
+async def test_a_dataset_in_a_bucket_is_shared_and_nothing_beside_it(tmp_path: Path, is_isolated: bool) -> None:
+    share = ConnectionSpec("guest", "share_1", "share", "share", {"owner": "acme", "namespace": "shop"})
+    with moto() as endpoint:
+        lakes = f"shared-{is_isolated}".lower()
+        make_bucket(endpoint, lakes)
+        httpx.put(f"{endpoint}/{lakes}/acme/secret.csv", content=b"a\n1\n").raise_for_status()
+        home, host = tmp_path / "home", endpoint.removeprefix("http://")
+        home.mkdir()
+        settings = read_settings(home, egress={"allowed_private_hosts": [host]}, query={"memory_mb": 256})
+        places = Places(home=home, roots=[], private_hosts=[host])
+        keys = tuple(sorted({**S3_KEYS, "s3.endpoint": endpoint}.items()))
+        site = Site(f"s3://{lakes}/acme", home / "warehouse" / "acme", properties=keys)
+        edges, lake = Edges(settings), Lake(home / "warehouse", site_of=lambda tenant: site, gate=places)
+        wrap = edges.wrap(lake) if is_isolated else None
+        made = Connectors(lake=lake, places=places, settings=settings.query, temp_directory=home / "tmp", wrap=wrap)
+        try:
+            await asyncio.to_thread(lake.commit_now, "acme", fill)
+            await asyncio.to_thread(lake.commit_now, "acme", fill_more)
+            found = await made.get(share)
+            assert sorted(item.name for item in await found.schema()) == ["shop.items", "shop.orders"]
+            sources = await found.sources(["shop.orders", "shop.items", "vault.gold"])
+            assert sorted(sources) == ["shop.items", "shop.orders"]
+            for source in sources.values():
+                assert await read(found, f"SELECT sum(id) AS n FROM {source}") == [{"n": 6}]
+            hidden = lake.locations("acme")["vault.gold"]
+            orders = lake.locations("acme")["shop.orders"].rpartition("/metadata/")[0]
+            for call in (
+                f"iceberg_scan('{hidden}')",
+                f"read_csv('s3://{lakes}/acme/secret.csv')",
+                f"read_csv('{orders}/../../secret.csv')",
+                f"glob('s3://{lakes}/acme/*')",
+            ):
+                with pytest.raises(PlatformError):
+                    assert await read(found, f"SELECT * FROM {call}") == []
+                    raise Unavailable("glob finds nothing: as good as a refusal")
+            assert SECRET not in str(await read(found, "SELECT * FROM duckdb_secrets()"))
+        finally:
+            await made.close()
+            await edges.close()
+            lake.close()
+
+
 async def test_the_data_plane_looks_at_the_buckets_address_itself(tmp_path: Path) -> None:
     """A serving process that was led astray cannot have it call what the operator does not allow."""
     home = tmp_path / "home"
