@@ -11,7 +11,7 @@ from a2a.server.context import ServerCallContext
 from a2a.server.events import Event
 from a2a.server.request_handlers import DefaultRequestHandler
 from a2a.types import SubscribeToTaskRequest
-from a2a.utils.errors import TaskNotFoundError, UnsupportedOperationError
+from a2a.utils.errors import A2AError, TaskNotFoundError, UnsupportedOperationError
 
 from gateway.serving.executor import OwnExecutor
 from gateway.serving.sdk import ENDED, as_a2a
@@ -30,6 +30,8 @@ def _told(method: _Method) -> _Method:
             try:
                 async for event in method(self, params, context):
                     yield event
+            except A2AError:
+                raise
             except Exception as error:  # the edge: whatever it is, the caller gets an error of the protocol
                 raise as_a2a(error) from error
 
@@ -39,6 +41,8 @@ def _told(method: _Method) -> _Method:
     async def answer(self: Any, params: Any, context: ServerCallContext) -> Any:
         try:
             return await method(self, params, context)
+        except A2AError:
+            raise
         except Exception as error:  # the edge: whatever it is, the caller gets an error of the protocol
             raise as_a2a(error) from error
 

@@ -34,7 +34,7 @@ class House:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     home: Path = tmp_path_factory.mktemp("gateway") / "home"
-    registry = Registry.walk(["tools.agents", "tools.system"])
+    registry = Registry.walk(["tools.agents", "tools.system", "tools.query"])
     async with (
         serving(gateway_settings(home), registry=registry) as (platform, ports),
         served(a2a_agent.app) as echo,
