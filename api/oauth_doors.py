@@ -9,6 +9,7 @@ from api.oauth_html import field, form, link, page, paragraph
 from api.oauth_visit import AWAY_S, Visit, signed_in
 from core.errors import PlatformError
 
+MAX_SECRET = 128
 Purpose = Literal["invitation", "password"]
 
 
@@ -88,9 +89,11 @@ async def forgot(visit: Visit) -> Response:
     return page("Look at your mail", paragraph("If somebody goes by that name, a link is on its way. It works once."))
 
 
-async def link_page(visit: Visit, purpose: Purpose, error: PlatformError | None = None) -> Response:
+async def link_page(
+    visit: Visit, purpose: Purpose, error: PlatformError | None = None, *, secret: str = ""
+) -> Response:
     """A page for the owner of a one-time link."""
-    inside = field("secret", "The code of your link") + field(
+    inside = field("secret", "The code of your link", value=secret) + field(
         "password", "New password", kind="password", complete="new-password"
     )
     body = paragraph(f"{error.message} {error.hint}", "wrong") if error else ""
@@ -101,11 +104,10 @@ async def link_page(visit: Visit, purpose: Purpose, error: PlatformError | None 
 
 async def accept(visit: Visit, purpose: Purpose) -> Response:
     said = await visit.form()
+    secret = said.get("secret", "").strip()
     try:
-        cookie = await visit.oauth.accept_link(
-            purpose, said.get("secret", "").strip(), said.get("password", ""), visit.caller
-        )
+        cookie = await visit.oauth.accept_link(purpose, secret, said.get("password", ""), visit.caller)
     except PlatformError as error:
         visit.told.code = error.code
-        return await link_page(visit, purpose, error)
+        return await link_page(visit, purpose, error, secret=secret[:MAX_SECRET])
     return signed_in(visit, cookie, "")

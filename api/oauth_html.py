@@ -12,6 +12,7 @@ STYLE = (Path(__file__).parent / "web" / "sign-in.css").read_text(encoding="utf-
 # The secret of a link stands behind `#`, where no server sees it. Without scripts a person pastes it.
 SCRIPT = (
     "var s=location.hash.slice(1);"
+    "onhashchange=function(){location.reload()};"
     "if(s){document.getElementById('secret').value=s;history.replaceState(null,'',location.pathname)}"
 )
 
@@ -72,13 +73,16 @@ def field(name: str, label: str, *, kind: str = "text", value: str = "", complet
     )
 
 
-def form(action: str, hidden: Mapping[str, str], inside: str, buttons: Sequence[tuple[str, str]]) -> str:
-    """A form; each button is a decision and its text, the first of which says yes."""
+def form(
+    action: str, hidden: Mapping[str, str], inside: str, buttons: Sequence[tuple[str, str]], *, is_quiet: bool = False
+) -> str:
+    """A form; each button is a decision and its text, the first of which says yes, loudly unless `is_quiet`."""
     kept = "".join(
         f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">' for name, value in hidden.items()
     )
     made = "".join(
-        f'<button name="decision" value="{escape(value)}"{"" if index == 0 else " class=no"}>{escape(text)}</button>'
+        f'<button name="decision" value="{escape(value)}" class="{"no" if index or is_quiet else "yes"}">'
+        f"{escape(text)}</button>"
         for index, (value, text) in enumerate(buttons)
     )
     return f'<form method="post" action="{escape(action)}">{kept}{inside}{made}</form>'

@@ -91,7 +91,7 @@ async def authorize(visit: Visit) -> Response:
     if shown.is_agreed and said.get("prompt", "") not in ("consent", "login"):
         visit.told.name(application=said["client_id"])
         return await _answered(visit, session, said, is_allowed=True, is_new=False)
-    return _consent(visit, session, shown, asked)
+    return _consent(visit, session, shown, asked, who=await visit.oauth.who(session))
 
 
 async def decide(visit: Visit) -> Response:
@@ -115,14 +115,14 @@ async def _answered(
     return Response(status_code=303 if is_new else 302, headers=headers | {"Referrer-Policy": "no-referrer"})
 
 
-def _consent(visit: Visit, session: Session, shown: Shown, asked: str) -> Response:
+def _consent(visit: Visit, session: Session, shown: Shown, asked: str, *, who: str) -> Response:
     rows = [
         _named(shown),
         ("Described at", shown.client_host),
         ("Sends you back to", shown.redirect_host),
         ("May use", shown.resource),
         ("May do", ", ".join(shown.scopes) or EVERYTHING),
-        ("You are", f"{session.subject} in {session.tenant}"),
+        ("You are", who),
     ]
     body = (
         paragraph("An application asks to act for you. Its name is its own word: look at where it sends you back to.")
@@ -133,7 +133,7 @@ def _consent(visit: Visit, session: Session, shown: Shown, asked: str) -> Respon
             "",
             [("allow", "Allow"), ("deny", "Deny")],
         )
-        + form(visit.url("/auth/sign-out"), visit.proof(), "", [("out", "Sign in as somebody else")])
+        + form(visit.url("/auth/sign-out"), visit.proof(), "", [("out", "Sign in as somebody else")], is_quiet=True)
     )
     return page("Allow access?", body, form_target=shown.form_target)
 
@@ -150,11 +150,12 @@ async def device(visit: Visit) -> Response:
         )
         return page("Sign a device in", body)
     shown, waiting = await visit.oauth.find_device(code, visit.caller)
+    who = await visit.oauth.who(session)
     rows = [
         _named(shown),
         ("Asked from", waiting.address),
         ("May do", ", ".join(shown.scopes) or EVERYTHING),
-        ("You are", f"{session.subject} in {session.tenant}"),
+        ("You are", who),
     ]
     body = (
         paragraph("Allow this only if you started it yourself just now, and your device shows this same code:")
@@ -202,7 +203,9 @@ async def applications(visit: Visit) -> Response:
             ("Last used", f"{datetime.fromtimestamp(used.last_used_at, UTC):%Y-%m-%d %H:%M} UTC"),
         ]
         hidden = {"client_id": app.client_id, **visit.proof()}
-        body += facts(rows) + form(visit.url("/auth/applications"), hidden, "", [("forget", f"Sign {app.name} out")])
+        body += facts(rows) + form(
+            visit.url("/auth/applications"), hidden, "", [("forget", f"Sign {app.name} out")], is_quiet=True
+        )
     if not found:
         body = paragraph("No application acts for you.")
     return page("Applications", body)

@@ -97,6 +97,7 @@ class Identity:
                 claims=self._claims,
                 rights=self._rights,
                 admin=self.admin,
+                directory=self.directory,
                 external_users=external_users,
                 changed=self._forget,
                 clock=clock,

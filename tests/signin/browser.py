@@ -1,20 +1,30 @@
 """A browser without scripts: cookies, forms, redirects within the server, and where it is sent on to."""
 
 import re
+import socket
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from hashlib import sha256
 from html import unescape
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 import httpx
 
+NODE = Path(__file__).parent / "node"  # programs of ours for clients of others
 PASSWORD = "four quiet wooden boats"
 VERIFIER = "v" * 64
 CALLBACK = "http://127.0.0.1:33418/callback"
 WEB_CALLBACK = "https://app.example/callback"
+
+
+def free_port() -> int:
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        port: int = opened.getsockname()[1]
+        return port
 
 
 def challenge(verifier: str = VERIFIER) -> str:

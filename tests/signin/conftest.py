@@ -1,5 +1,6 @@
 """One served platform with people who have passwords, and a browser that follows pages as a person would."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from core.settings import AuthSettings, EgressSettings, ServerSettings, Settings
 from headwater.build import Platform
 from tests.faces.served import Served, served
-from tests.signin.browser import PASSWORD, Browser
+from tests.signin.browser import NODE, PASSWORD, Browser
 from tests.signin.documents import Documents, documents
 
 
@@ -55,3 +56,12 @@ def browser(house: Served, ann: Browser) -> Iterator[Browser]:
     with Browser(house.url("mcp")) as opened:
         opened.http.cookies = ann.http.cookies
         yield opened
+
+
+@pytest.fixture(scope="session")
+def packages() -> Path:
+    """Where the clients are installed."""
+    done = subprocess.run([NODE / "packages.sh"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"the clients are not at hand: {done.stderr.strip().splitlines()[-1:]}")
+    return Path(done.stdout.strip())

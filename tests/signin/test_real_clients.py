@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -15,21 +14,11 @@ import httpx
 import pytest
 
 from tests.faces.served import Served
-from tests.signin.browser import Application, Browser
+from tests.signin.browser import NODE, Application, Browser, free_port
 from tests.signin.documents import Documents
 
 pytestmark = pytest.mark.slow
-HERE = Path(__file__).parent / "node"
 PATIENCE_S = 60.0
-
-
-@pytest.fixture(scope="session")
-def packages() -> Path:
-    """Where the clients are installed."""
-    done = subprocess.run([HERE / "packages.sh"], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"the clients are not at hand: {done.stderr.strip().splitlines()[-1:]}")
-    return Path(done.stdout.strip())
 
 
 @pytest.fixture
@@ -112,13 +101,6 @@ def person_allows(browser: Browser, url: str) -> None:
     assert httpx.get(page.url, timeout=20).status_code < 400
 
 
-def free_port() -> int:
-    with socket.socket() as opened:
-        opened.bind(("127.0.0.1", 0))
-        port: int = opened.getsockname()[1]
-        return port
-
-
 def said_at_end(line: str) -> dict[str, Any] | None:
     said: dict[str, Any] = json.loads(line) if line.startswith("{") else {}
     return said if "who" in said else None
@@ -128,7 +110,7 @@ def said_at_end(line: str) -> dict[str, Any] | None:
 def test_an_sdk_registers_signs_in_calls_and_renews(
     house: Served, browser: Browser, run: Callable[..., Client], version: str
 ) -> None:
-    client = run("node", HERE / "client.mjs", version, f"{house.url('mcp')}/mcp")
+    client = run("node", NODE / "client.mjs", version, f"{house.url('mcp')}/mcp")
     person_allows(browser, client.until(authorize_url))
     said = client.until(said_at_end)
     assert (said["who"], said["again"], said["isRenewed"]) == ("ann", "ann", True)
@@ -142,7 +124,7 @@ def test_an_sdk_names_itself_by_a_document(
 ) -> None:
     port = free_port()
     client_id = web.put(f"sdk-{version}.json", f"http://127.0.0.1:{port}/callback")
-    client = run("node", HERE / "client.mjs", version, f"{house.url('mcp')}/mcp", client_id, CALLBACK_PORT=str(port))
+    client = run("node", NODE / "client.mjs", version, f"{house.url('mcp')}/mcp", client_id, CALLBACK_PORT=str(port))
     person_allows(browser, client.until(authorize_url))
     said = client.until(said_at_end)
     assert (said["who"], said["again"], said["isRenewed"], said["client"]) == ("ann", "ann", True, client_id)

@@ -85,4 +85,6 @@ def resource_of(resource: str, base: str) -> str:
 def host_of(uri: str) -> str:
     """What a person should look at before being sent there."""
     parts = urlsplit(uri)
-    return parts.netloc if parts.scheme in ("http", "https") else f"{parts.scheme}: (an app of this device)"
+    if parts.scheme == "http":
+        return f"{parts.netloc} (a program on your own machine)"
+    return parts.netloc if parts.scheme == "https" else f"{parts.scheme}: (an app of this device)"

@@ -11,6 +11,7 @@ from engine.egress.client import EgressClient
 from engine.identity.administration import Administration
 from engine.identity.brakes import Brakes, guess_key, network_of
 from engine.identity.claims import Claims
+from engine.identity.directory import Directory
 from engine.identity.external import ExternalUsers
 from engine.identity.issuers import Issuer
 from engine.identity.oauth.apps import App, Apps
@@ -51,6 +52,7 @@ class Ground:
     claims: Claims
     rights: Rights
     admin: Administration
+    directory: Directory
     external_users: ExternalUsers
     changed: Callable[[str], None]
     clock: Callable[[], float]
@@ -107,6 +109,7 @@ class OAuth:
             clock=clock,
         )
         self._sessions = sessions
+        self._directory = ground.directory
         self._passwords = ground.admin.passwords
         self._brakes = Brakes(store=store, per_minute=guesses_per_minute * VISITS, clock=clock)
 
@@ -205,6 +208,12 @@ class OAuth:
         """What a person says to a device, and which application that is."""
         await self._brake("user-code", caller)
         return await self._devices.answer(session, user_code, is_allowed=is_allowed)
+
+    async def who(self, session: Session) -> str:
+        """The person's name, for the person."""
+        profile = await self._directory.profile(session.tenant, session.subject)
+        known = " · ".join(text for text in (profile.name, profile.email) if text)
+        return f"{known or session.subject} ({profile.tenant_name})"
 
     async def applications(self, session: Session) -> list[tuple[App, SignedInto]]:
         """What acts for a person, or may come back without asking."""
