@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -128,7 +129,7 @@ def _asked(arrived: Arrived, *, is_rpc: bool) -> Asked:
     if is_rpc:  # without a body, for the gate to refuse strangers
         return Asked(SEND, "SendMessage", is_old=False)
     is_old = arrived.path.startswith("v1/")
-    given = body_of(arrived.body) if arrived.body else {}
+    given = body_of(arrived.body) if arrived.body else dict(parse_qsl(arrived.query))
     return read_rest(arrived.method, arrived.path.removeprefix("v1/"), given, is_old=is_old)
 
 
