@@ -59,10 +59,12 @@ class _Asked:
     kinds: frozenset[Kind]
     limit: int
     connection_id: str
+    owner: str
     vector: "np.ndarray | None" = None
 
     def wants(self, entry: Entry) -> bool:
-        return entry.kind in self.kinds and self.connection_id in ("", entry.connection_id)
+        is_within = not self.owner or entry.ref.partition("\t")[0] == self.owner
+        return is_within and entry.kind in self.kinds and self.connection_id in ("", entry.connection_id)
 
 
 @dataclass(slots=True)
@@ -97,17 +99,31 @@ class Retrieval:
         self._sources[source.name] = source
 
     async def search(
-        self, principal: Principal, text: str, kinds: Iterable[Kind] = KINDS, limit: int = 20, connection_id: str = ""
+        self,
+        principal: Principal,
+        text: str,
+        kinds: Iterable[Kind] = KINDS,
+        limit: int = 20,
+        connection_id: str = "",
+        *,
+        owner: str = "",
     ) -> list[Hit]:
-        """The best hits for a question, of what the caller may see now."""
-        return list((await self.look(principal, text, kinds, limit, connection_id)).hits)
+        """The best hits for a question, of what the caller may see now; with `owner`, of the parts of that alone."""
+        return list((await self.look(principal, text, kinds, limit, connection_id, owner=owner)).hits)
 
     async def look(
-        self, principal: Principal, text: str, kinds: Iterable[Kind] = KINDS, limit: int = 20, connection_id: str = ""
+        self,
+        principal: Principal,
+        text: str,
+        kinds: Iterable[Kind] = KINDS,
+        limit: int = 20,
+        connection_id: str = "",
+        *,
+        owner: str = "",
     ) -> Found:
         """As `search`, with the names of connections that did not answer."""
         plain = " ".join(text[: 2 * MAX_QUERY_CHARS].split())[:MAX_QUERY_CHARS]
-        asked = _Asked(principal, plain, frozenset(kinds), limit, connection_id, await self._vector(plain))
+        asked = _Asked(principal, plain, frozenset(kinds), limit, connection_id, owner, await self._vector(plain))
         sources = [source for source in self._sources.values() if source.kinds & asked.kinds]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._from(source, asked)) for source in sources]
@@ -186,7 +202,7 @@ class Retrieval:
         for wanted in (count, WIDER * count):
             refs = lexicon.find(words, asked.kinds, wanted)
             shown = await source.show(asked.principal, refs)
-            if len(shown) >= asked.limit or len(refs) < wanted:
+            if sum(map(asked.wants, shown.values())) >= asked.limit or len(refs) < wanted:
                 break
         return list(shown)
 
