@@ -15,6 +15,7 @@ from engine.catalog.catalog import Catalog
 from engine.connectors.pool import Connectors
 from engine.conversations.conversations import Conversations
 from engine.datasets.datasets import Datasets
+from engine.documents.documents import Documents
 from engine.egress.client import EgressClient
 from engine.evaluations.history import Evaluations
 from engine.identity.identity import Identity
@@ -68,6 +69,7 @@ class Engine:
     catalog: Catalog
     datasets: Datasets
     uploads: Uploads
+    documents: Documents
     imports: Imports
     records: Records
     sql: SqlService

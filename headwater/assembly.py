@@ -60,7 +60,7 @@ from headwater.desk import build_desk, build_outbox
 from headwater.edge.edges import Edges
 from headwater.models import build_models, read_models
 from headwater.results import Reading, build_results, open_objects
-from headwater.retrieval import build_retrieval
+from headwater.retrieval import build_documents, build_retrieval
 
 IMPORT_MEMORY_MB = 512  # of the DuckDB that reads files, in a worker
 CARE_MEMORY_MB = 256  # of the DuckDB that rewrites files, in a worker
@@ -120,6 +120,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         catalog=catalog,
         datasets=datasets,
         uploads=uploads,
+        documents=build_documents(store, ground.seals, uploads, retrieval),
         imports=build_imports(ground, ImportGround(datasets, catalog, uploads, ground.egress, places)),
         records=build_records(settings, places, lake, catalog),
         rulebook=Rulebook(catalog),

@@ -155,6 +155,7 @@ def build_ports(engine: Engine) -> Ports:
             {
                 "agent": engine.agents.get,
                 "approval": engine.desk.approvals.get,
+                "asset": engine.documents.assets.get,
                 "notice_destination": engine.desk.destinations.get,
                 "project": engine.desk.projects.get,
                 "own_project": engine.desk.projects.own,
