@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Row, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from core.context import Principal
 from core.errors import Conflict, NotFound
 from engine.identity.names import checked_name, name_key
+from engine.projects.shares import end_shares
 from engine.store.db import Store
 from engine.store.tables import projects as table
 from engine.store.tables import shares
@@ -114,11 +115,12 @@ class Projects:
     async def delete(self, by: Principal, project_id: str) -> None:
         """Hide it. What it holds stays with the tenant; what was shared with it ends at once. Raises NotFound."""
         found, at = await self.own(by, project_id), self._clock()
-        ended = update(shares).values(revoked_at=at, revoked_by=by.subject, active_key=None)
-        ended = ended.where(shares.c.project_tenant == by.tenant, shares.c.project_id == project_id)
-        await self._write(
-            found, None, {"archived_at": at, "name_key": None}, ended.where(shares.c.revoked_at.is_(None))
-        )
+        through = (shares.c.project_tenant == by.tenant, shares.c.project_id == project_id)
+
+        def end(connection: Connection) -> None:
+            end_shares(connection, through, by.subject, at)
+
+        await self._write(found, None, {"archived_at": at, "name_key": None}, also=end)
 
     async def restore(self, by: Principal, project_id: str) -> Project:
         """Bring a deleted project back. Raises NotFound, and Conflict when its name is taken by now."""
@@ -129,7 +131,14 @@ class Projects:
         found = _project(row)
         return await self._write(found, None, {"archived_at": None, "name_key": name_key(found.name)})
 
-    async def _write(self, found: Project, expected: int | None, values: dict[str, Any], *also: Executable) -> Project:
+    async def _write(
+        self,
+        found: Project,
+        expected: int | None,
+        values: dict[str, Any],
+        *,
+        also: Callable[[Connection], None] = lambda connection: None,
+    ) -> Project:
         if expected not in (None, found.version):
             raise _stale()
         statement = (
@@ -141,8 +150,7 @@ class Projects:
         def work(connection: Connection) -> Row[Any]:
             if connection.execute(statement).rowcount == 0:
                 raise _stale()
-            for further in also:
-                connection.execute(further)
+            also(connection)
             query = select(table).where(T.tenant_id == found.tenant, T.project_id == found.project_id)
             return connection.execute(query).one()
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, and_, insert, or_, select, update
 from core.context import Principal
 from core.errors import NotFound
 from engine.store.db import Store
-from engine.store.tables import datasets, projects, tenants
+from engine.store.tables import datasets, projects, queries, tenants
 from engine.store.tables import shares as table
 
 T = table.c
@@ -104,9 +104,7 @@ class Shares:
         if not found.dataset_id:  # who leaves a project leaves what is in it
             ending = [T.guest_tenant == found.guest, T.project_tenant == found.project_tenant]
             ending.append(T.project_id == found.project_id)
-        statement = update(table).where(*ending, T.revoked_at.is_(None))
-        statement = statement.values(revoked_at=at, revoked_by=by.subject, active_key=None)
-        await self._store.write(lambda connection: connection.execute(statement))
+        await self._store.write(lambda connection: end_shares(connection, ending, by.subject, at))
         self.changed(found.guest)
 
     def grant(self, connection: Connection, grant: Grant) -> str:
@@ -129,6 +127,30 @@ class Shares:
         }
         connection.execute(insert(table).values(row))
         return str(row["share_id"])
+
+
+def end_shares(connection: Connection, which: Sequence[Any], subject: str, at: float) -> None:
+    """End shares, and what is reading through them just now: its process finds the wish within half a second."""
+    living = select(T.guest_tenant, T.share_id).where(*which, T.revoked_at.is_(None))
+    found = connection.execute(living).all()
+    ended = update(table).where(*which, T.revoked_at.is_(None))
+    connection.execute(ended.values(revoked_at=at, revoked_by=subject, active_key=None))
+    for guest, share_id in found:
+        reading = (queries.c.tenant_id == guest, queries.c.connection_id == share_id, queries.c.status == "running")
+        connection.execute(update(queries).where(*reading).values(cancel_requested=1))
+
+
+def still_shared(guest: str, share_id: str) -> Callable[[Connection], None]:
+    """To be run where the start of a statement is written: whoever revokes meanwhile waits, and then finds it."""
+
+    def check(connection: Connection) -> None:
+        living = select(T.share_id).where(T.guest_tenant == guest, T.share_id == share_id, T.revoked_at.is_(None))
+        if connection.scalar(living.with_for_update(read=True)) is None:
+            raise NotFound(
+                f"No connection {share_id[:64]!r}.", hint="list_connections shows the connections you can use."
+            )
+
+    return check
 
 
 def members(connection: Connection, project_tenant: str, project_id: str) -> list[str]:

@@ -12,6 +12,8 @@ from core.errors import Cancelled, Conflict, PlatformError
 from core.settings import QuerySettings
 from engine.catalog.views import View
 from engine.connectors.connector import ArrowStream, ConnectionSpec, Connector, QueryLimits, RunStats
+from engine.connectors.shared import SHARE
+from engine.projects.shares import still_shared
 from engine.results.kept import KeptResults, KeptTable, TableFacts
 from engine.sql.cache import SNAPSHOT_KINDS, Answers, KeptAnswer, is_steady
 from engine.sql.facts import Answer, Facts, Statement
@@ -24,6 +26,7 @@ from engine.usage.usage import QueryCost, Usage, Work
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from sqlalchemy import Connection
 
     from engine.sql.bind import Prepared
 
@@ -209,9 +212,7 @@ class SqlService:
         """A started query; its end, however it comes, is written to the list of queries and to the costs."""
         stop, stats, started = _joined(cancelled), RunStats(), time.perf_counter()
         run.facts.query_id = query_id = self.queries.new_id()
-        reserve = self._usage.reservation(
-            run.by, query_id, run.likely, timeout_s=run.limits.timeout_s, saved_query=run.statement.reader
-        )
+        reserve = self._reservation(run, query_id)
         listing = asyncio.ensure_future(self.queries.start(run.by, query_id, run.listed, stop, reserve=reserve))
         error: PlatformError | None = None
         try:
@@ -234,6 +235,21 @@ class SqlService:
         finally:
             if listing.done() and not listing.cancelled() and listing.exception() is None:
                 await _whole(asyncio.ensure_future(self._finish(run, stats, started, error)))
+
+    def _reservation(self, run: _Run, query_id: str) -> Callable[["Connection"], None]:
+        """What must hold when the start is written: the likely price is free, and what is shared still is."""
+        paid = self._usage.reservation(
+            run.by, query_id, run.likely, timeout_s=run.limits.timeout_s, saved_query=run.statement.reader
+        )
+        if run.view.spec.kind != SHARE:
+            return paid
+        shared = still_shared(run.by.tenant, run.view.spec.connection_id)
+
+        def both(connection: "Connection") -> None:
+            shared(connection)
+            paid(connection)
+
+        return both
 
     async def _charge_groupings(self, run: _Run) -> None:
         """Also for a kept answer: who asks learns from it, whoever asked first. Raises QuotaExceeded."""

@@ -1,13 +1,16 @@
 """Sharing between tenants: who decides, what a guest sees, and its end."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from core.context import Cancellation
-from core.errors import Conflict, NotFound, PlatformError, QueryUnauthorized, Unauthorized
+from core.errors import Cancelled, Conflict, NotFound, PlatformError, QueryUnauthorized, Unauthorized
 from engine.connectors.connector import QueryLimits
+from engine.store.tables import queries
 from headwater.build import build
 from tests.faces.world import settings_of
 from tests.fixtures_town import Town, town
@@ -272,3 +275,40 @@ async def test_a_share_is_read_in_a_data_plane_that_opens_its_folders_only(town:
                     pass
     finally:
         await platform.close()
+
+
+async def reading(town: Town, share: str) -> "asyncio.Task[Any]":
+    """A statement over a share that would never end, once it runs."""
+    pairs = " CROSS JOIN ".join(f"hr.staff s{number}" for number in range(16))
+    started = asyncio.create_task(town.rows(share, f"SELECT sum(s0.id + s15.id) AS n FROM {pairs}"))
+    query = select(queries.c.query_id).where(queries.c.tenant_id == "other", queries.c.status == "running")
+    async with asyncio.timeout(10):
+        while await town.platform.engine.store.read(lambda connection: connection.scalar(query)) is None:
+            await asyncio.sleep(0.02)
+    return started
+
+
+@pytest.mark.parametrize(
+    ("tool", "by", "names"),
+    [
+        ("revoke_share", "cora", "share_id"),
+        ("revoke_share", "olga", "share_id"),
+        ("delete_project", "otto", "project_id"),
+    ],
+)
+async def test_what_reads_a_share_stops_when_it_ends(town: Town, tool: str, by: str, names: str) -> None:
+    share = await town.shared()
+    running = await reading(town, share)
+    await town.call(tool, by, **{names: share if names == "share_id" else "atlas"})
+    with pytest.raises(Cancelled):
+        await asyncio.wait_for(running, timeout=2)
+
+
+async def test_a_statement_begins_only_while_it_is_shared(town: Town) -> None:
+    """Also in a process that has not heard of the end yet."""
+    share = await town.shared()
+    assert len(await town.rows(share, "SELECT * FROM hr.teams")) == 2
+    town.platform.engine.desk.shares.changed = lambda tenant: None
+    await town.call("revoke_share", share_id=share)
+    with pytest.raises(NotFound):
+        await town.rows(share, "SELECT team FROM hr.teams")
