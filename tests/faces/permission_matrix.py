@@ -47,7 +47,7 @@ NEEDS = {
     "query.export": ("download_query_result create_export list_exports get_export download_export create_export_job"),
     "queries.manage": ("create_query update_query delete_query"),
     "records.write": ("insert_records update_records delete_records create_upload get_upload create_import_job"),
-    "assets.read": ("list_assets get_asset search_documents"),
+    "assets.read": ("list_assets get_asset search_documents list_passages"),
     "assets.manage": ("create_asset update_asset delete_asset tag_asset attach_document"),
     "projects.read": ("list_shares list_projects get_project list_project_agents"),
     "projects.manage": (

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from core.context import Principal
 from core.settings import Settings
 from engine.agents.registry import Draft as AgentDraft
+from engine.documents.assets import Draft as AssetDraft
 from engine.identity.roles import BUILT_IN
 from engine.lake.warehouse import TABLE_DEFAULTS
 from engine.queries import Draft
@@ -39,6 +40,7 @@ IDS = {
     "dataset": "no-such-id",
     "managed_table": "no-such-id",
     "upload": "no-such-id",
+    "asset": "manual",
     "import_job": "no-such-id",
     "export_job": "no-such-id",
     "tenant": "default",
@@ -93,6 +95,9 @@ async def _fill(platform: Platform, data: Path) -> dict[str, str | None]:
     projects = platform.engine.desk.projects
     await projects.create(Principal("editor", "default"), "Atlas", project_id="atlas")
     await projects.create(Principal("olga", "other"), "Theirs", project_id="foreign-project")
+    for tenant, asset_id in (("default", "manual"), ("other", "foreign-asset")):
+        manual = AssetDraft(name="Manual", tags=["orders"])
+        await platform.engine.documents.assets.create(Principal("editor", tenant), manual, asset_id=asset_id)
     draft = Draft(query_text="SELECT name FROM people", connection_id="side")
     for subject, tenant, query_id in (("viewer", "default", "kept"), ("olga", "other", "foreign-saved_query")):
         await platform.engine.saved.create(Principal(subject, tenant), draft, query_id=query_id)
