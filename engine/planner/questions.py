@@ -68,6 +68,10 @@ class Questions:
         built = await self._builder.build(by, connection_id, planned.definition)
         return Asked(built, round(planned.confidence, 2), planned.doubts, planned.conventions)
 
+    async def schema(self, by: Principal, connection_id: str) -> "Schema":
+        """The tables, keys and values that the caller sees. Raises NotFound, Unavailable."""
+        return await self._schema(by, connection_id, await self._catalog.view(by, connection_id, ""))
+
     def _now(self, today: date | None) -> datetime:
         now = datetime.fromtimestamp(self._clock(), UTC).replace(tzinfo=None)
         return now if today is None else datetime(today.year, today.month, today.day, 23, 59, 59)

@@ -1,6 +1,6 @@
 """A question for metrics as a definition of a query. Every measure is aggregated on rows of its own model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import cast, get_args
@@ -56,8 +56,31 @@ def lacks_bounds(query: MetricQuery, layer: Layer) -> bool:
     _check(query)
     if query.start is not None and query.end is not None:
         return False
-    looks_back = any(_looks_back(layer, name, 0) for name in query.metrics)
-    return looks_back or (_unit(query) is not None and _is_listed(query, layer))
+    return _looks_back(layer, query.metrics) or (_unit(query) is not None and _is_listed(query, layer))
+
+
+def times_of(query: MetricQuery, layer: Layer) -> list[tuple[str, Expression]]:
+    """The tables of all measures that the query needs, with the time that each is counted by."""
+    found: dict[tuple[str, str], tuple[str, Expression]] = {}
+    for metric in _closure(layer, query.metrics):
+        for given in () if metric.kind in ("ratio", "derived") else metric.inputs:
+            model, measure = layer.measure(given.name)
+            time = model.dimension(measure.time_dimension)
+            if time is not None:
+                found[model.name, time.name] = (model.table, time.expression)
+    return list(found.values())
+
+
+def _closure(layer: Layer, names: Iterable[str]) -> list[Metric]:
+    """Metrics and all that they are made of, each once."""
+    found: dict[str, Metric] = {}
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = layer.metric(name)
+            waiting += [given.name for given in found[name].inputs if found[name].kind in ("ratio", "derived")]
+    return list(found.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +118,7 @@ class _Compiler:
             if self._start is None or self._end is None:
                 raise needs_range()
             self._frame = Frame(periods=periods_of(self._start, self._end, self._unit, query.calendar))
-        elif any(_looks_back(layer, name, 0) for name in query.metrics):
+        elif _looks_back(layer, query.metrics):
             self._frame = Frame(self._start if query.start else None, self._end)
         self._filled: set[object] = set()
 
@@ -261,28 +284,21 @@ def _is_listed(query: MetricQuery, layer: Layer) -> bool:
         return False
     is_own = unit.is_fiscal or unit.grain == "half" or (unit.grain == "week" and query.calendar.week_start != 0)
     made = is_own or query.versus is not None or query.dialect == "sqlite"
-    made = made or any(_looks_back(layer, name, 0) or _is_moved(layer, name, 0) for name in query.metrics)
+    made = made or _looks_back(layer, query.metrics) or _is_moved(layer, query.metrics)
     if made and len(names) > 1:
         raise Conflict("Such metrics are grouped by time once.", hint="Ask for one grain of metric_time at a time.")
     return made
 
 
-def _looks_back(layer: Layer, name: str, depth: int) -> bool:
-    """Whether a metric is cumulative, or made of one that is."""
-    metric = layer.metric(name)
-    if metric.kind == "cumulative":
-        return True
-    inner = metric.inputs if metric.kind in ("ratio", "derived") and depth < MAX_DEPTH else ()
-    return any(_looks_back(layer, given.name, depth + 1) for given in inner)
+def _looks_back(layer: Layer, names: Iterable[str]) -> bool:
+    """Whether some metric is cumulative, or made of one that is."""
+    return any(metric.kind == "cumulative" for metric in _closure(layer, names))
 
 
-def _is_moved(layer: Layer, name: str, depth: int) -> bool:
-    """Whether a metric is of other periods than those asked for, or also of those without rows."""
-    metric = layer.metric(name)
-    if any(given.offset or given.offset_to or given.has_every_period for given in metric.inputs):
-        return True
-    inner = metric.inputs if metric.kind in ("ratio", "derived") and depth < MAX_DEPTH else ()
-    return any(_is_moved(layer, given.name, depth + 1) for given in inner)
+def _is_moved(layer: Layer, names: Iterable[str]) -> bool:
+    """Whether some metric is of other periods than those asked for, or also of those without rows."""
+    inputs = [given for metric in _closure(layer, names) for given in metric.inputs]
+    return any(given.offset or given.offset_to or given.has_every_period for given in inputs)
 
 
 def _ends(query: MetricQuery) -> tuple[datetime | None, datetime | None]:

@@ -1,0 +1,194 @@
+"""The semantic layer behind `ctx.engine.semantic`: its parts, and what they do together."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from core.context import Principal
+from core.errors import Conflict, NotFound, PlatformError
+from engine.catalog.words import split_words
+from engine.connectors.stream import in_thread
+from engine.semantic.asking import Asked, Asking, Compiled
+from engine.semantic.definitions import Definitions, ShownMetric, status_of
+from engine.semantic.importing import Exchange
+from engine.semantic.knowledge import Knowledge
+from engine.semantic.store import Change, Stored
+from engine.semantic.verified import Verified, VerifiedQueries
+from engine.sql.builder import QueryBuilder, quote
+from engine.sql.facts import Statement
+from engine.sql.run import Catalog, SqlService
+from engine.store.db import Store
+
+if TYPE_CHECKING:
+    from engine.planner.schema import Schema
+    from engine.semantic.layer import Layer
+
+LAKEHOUSE = "lakehouse"
+MAX_PROPOSED = 60
+PROFILE_TIMEOUT_S = 3.0
+MAX_PROFILED_ROWS = 20_000_000
+
+
+class Schemas(Protocol):
+    """Shows tables, keys and values of a connection as a caller sees them."""
+
+    async def schema(self, by: Principal, connection_id: str) -> "Schema": ...
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """A proposal as it was kept, and as text."""
+
+    items: list[Stored] = field(default_factory=list)
+    yaml: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+class Semantic:
+    """Models, metrics, verified queries and knowledge of every tenant."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        catalog: Catalog,
+        builder: QueryBuilder,
+        sql: SqlService,
+        schemas: Schemas,
+        clock: Callable[[], float] = time.time,
+    ):
+        self._clock = clock
+        self._builder = builder
+        self._sql = sql
+        self._schemas = schemas
+        self.definitions = Definitions(store, catalog=catalog, clock=clock)
+        self.items = self.definitions.items
+        self.exchange = Exchange(self.definitions, builder, sql)
+        self.asking = Asking(catalog, builder, sql)
+        self.knowledge = Knowledge(self.items, catalog)
+        self.verified = VerifiedQueries(self.items, reader=builder, schemas=schemas.schema, clock=clock)
+
+    async def layer(self, by: Principal, connection_id: str = LAKEHOUSE) -> "Layer | None":
+        """What the caller can ask of a connection, or None when nothing is defined for it."""
+        return await self.definitions.layer(by, connection_id)
+
+    async def match(
+        self, by: Principal, question: str, connection_id: str, *, today: date | None = None
+    ) -> Verified | None:
+        """The verified query that a question is, word for word or with other values where they are declared."""
+        return await self.verified.match(by, question, connection_id, today=today)
+
+    async def search(self, by: Principal, text: str, limit: int = 10, subject_path: str = "") -> list[ShownMetric]:
+        """Metrics by words of their names, labels, synonyms and descriptions, the best first."""
+        found = await self.definitions.metrics(by, subject_path=subject_path)
+        wanted = split_words(text)
+        scored = [(score, shown) for shown in found if (score := _score(shown, wanted)) > 0]
+        scored.sort(key=lambda item: (-item[0], item[1].metric.name))
+        return [shown for _, shown in scored[:limit]]
+
+    async def compile(
+        self, by: Principal, asked: Asked, connection_id: str = "", *, today: date | None = None
+    ) -> Compiled:
+        """The SQL of a question for metrics; without a connection, of the one that the first metric is of.
+
+        Raises NotFound, Conflict, QueryUnauthorized."""
+        if not connection_id:
+            connection_id = await self._connection(by, asked.metrics)
+        seen = await self.definitions.layers.seen(by, connection_id)
+        return await self.asking.compile(by, seen, asked, self.now(today))
+
+    def now(self, today: date | None = None) -> datetime:
+        """The local time that phrases such as `last week` are seen from."""
+        moment = datetime.fromtimestamp(self._clock(), UTC).replace(tzinfo=None)
+        return moment if today is None else datetime(today.year, today.month, today.day, 23, 59, 59)
+
+    async def propose(self, by: Principal, connection_id: str, tables: Sequence[str]) -> Proposed:
+        """Drafts of models and metrics for tables, or for all that the caller sees. They answer nothing.
+
+        Raises NotFound, Conflict."""
+        schema = await self._schemas.schema(by, connection_id)
+        names = await in_thread(lambda: _tables(schema, tables))
+        facts = await self._profile(by, connection_id, schema, names)
+        taken = {item.name for item in await self.items.all(by.tenant, "model", "metric")}
+        made = await in_thread(lambda: _propose(schema, names, facts, taken))
+        status_of(by, "draft")
+        kinds = [("model", each) for each in made.models] + [("metric", each) for each in made.metrics]
+        changes = [Change(kind, each["name"], each, connection_id, "draft", version=0) for kind, each in kinds]  # type: ignore[arg-type]
+        items = await self.definitions.put(by, changes)
+        document = {"semantic_models": made.models, "metrics": made.metrics}
+        return Proposed(items, await in_thread(lambda: _yaml(document)), made.notes)
+
+    async def _profile(
+        self, by: Principal, connection_id: str, schema: "Schema", names: Sequence[str]
+    ) -> dict[tuple[str, str], bool]:
+        """Whether the likely keys are another in each row, as far as that is quickly found out."""
+        facts: dict[tuple[str, str], bool] = {}
+        for name in names:
+            table = schema.tables[name]
+            if len(table.key) != 1 or (table.row_count or 0) > MAX_PROFILED_ROWS:
+                continue
+            column = {"column": quote(table.key[0].name)}
+            measures = [
+                {"aggregate": "count", "alias": "rows"},
+                {"aggregate": "count", "expression": column, "distinct": True, "alias": "different"},
+            ]
+            try:
+                built = await self._builder.build(by, connection_id, {"table": name, "measures": measures})
+                answer = await self._sql.execute(by, connection_id, Statement(built.sql, timeout_s=PROFILE_TIMEOUT_S))
+            except PlatformError:
+                continue  # what cannot be looked at stays a guess
+            for row in answer.rows.records():
+                facts[name, table.key[0].name] = row["rows"] == row["different"]
+        return facts
+
+    async def _connection(self, by: Principal, metrics: Sequence[str]) -> str:
+        if not metrics:
+            raise Conflict("The query names no metric.", hint="list_metrics shows them.")
+        return (await self.items.get(by.tenant, "metric", metrics[0])).connection_id
+
+
+def _score(shown: ShownMetric, wanted: Sequence[str]) -> float:
+    """How well words fit: those of a name or synonym count more than those of a description."""
+    metric = shown.metric
+    names = [set(split_words(text)) for text in (metric.name, metric.label, *metric.synonyms) if text]
+    about = set(split_words(f"{metric.description} {metric.subject_path}"))
+    score = 0.0
+    for word in wanted:
+        if any(word in words for words in names):
+            score += 3.0
+        elif any(any(known.startswith(word) for known in words) for words in names):
+            score += 2.0
+        elif word in about:
+            score += 1.0
+    best = max((len(words & set(wanted)) / len(words) for words in names if words), default=0.0)
+    return score / max(len(wanted), 1) + best
+
+
+def _tables(schema: "Schema", wanted: Sequence[str]) -> list[str]:
+    if not wanted:
+        names = list(schema.tables)
+    else:
+        known = {name.lower(): name for name in schema.tables}
+        missing = [name for name in wanted if name.lower() not in known]
+        if missing:
+            raise NotFound(f"No table {missing[0][:80]!r}.", hint="list_tables shows the tables of a connection.")
+        names = [known[name.lower()] for name in wanted]
+    if not names or len(names) > MAX_PROPOSED:
+        raise Conflict(
+            f"A proposal is about 1 to {MAX_PROPOSED} tables; these are {len(names)}.", hint="Name the tables."
+        )
+    return names
+
+
+def _propose(schema: "Schema", names: Sequence[str], facts: dict[tuple[str, str], bool], taken: set[str]) -> Any:
+    from engine.semantic.proposing import propose
+
+    return propose(schema, names, lambda table, column: facts.get((table, column)), taken)
+
+
+def _yaml(document: Any) -> str:
+    from engine.semantic.documents import write_document
+
+    return write_document(document)
