@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from gateway.serving.own import OwnAgents
 
+RUN_S = 900.0  # of one message to an agent of ours, whose caller need not wait
+
 
 def agent_addresses(platform: Platform) -> "Sequence[BaseRoute]":
     """`/a2a/{agent_id}/` and `/mcp/agents/{agent_id}`."""
@@ -42,11 +44,14 @@ def beside_mcp(platform: Platform, own: Any) -> "Sequence[BaseRoute]":
 
 def own_agents(platform: Platform) -> "OwnAgents | None":
     """Our own agents, one for all faces of a platform; none where the tools that answer for them are not there."""
-    from gateway.serving.answers import NEEDED, ToolAnswers
+    from gateway.serving.agent_answers import AgentAnswers
+    from gateway.serving.answers import NEEDED, PlannedAnswers, ToolAnswers, Tools
     from gateway.serving.own import OwnAgents
 
     if platform.own_agents is None and all(name in platform.dispatcher.registry for name in NEEDED):
-        answers = ToolAnswers(platform.dispatcher)
+        registry = platform.dispatcher.registry
+        tools = Tools(platform.dispatcher.beside(registry, platform.engine, RUN_S))
+        answers = ToolAnswers(PlannedAnswers(tools), AgentAnswers(tools))
         platform.own_agents = OwnAgents(
             platform.dispatcher, platform.engine.agents, answers, version=platform.engine.version
         )

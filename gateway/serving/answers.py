@@ -1,7 +1,7 @@
 """Answers by calling tools as the caller: every step passes the gate, with its rights, limits and audit."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
 from pydantic import BaseModel
 
@@ -14,43 +14,23 @@ from gateway.serving.roster import AGENT_SKILL, DEFAULT_SKILL, HEADWATER, WORKFL
 FACE = "a2a"
 MAX_ROWS = 1_000
 NEEDED = ("build_query_from_nl", "execute_query")
-PLANNED = frozenset({"connection_id", "current_date"})
 SKILLS = frozenset(each.skill_id for each in WORKFLOWS)
+Emit = Callable[[BaseModel], Awaitable[None]]
 
 
-class ToolAnswers:
-    """The workflows for `headwater`, and the tenant's own agents by their ids."""
+class Tools:
+    """Calls tools for a message: as who sent it, ended with it."""
 
     def __init__(self, dispatcher: Dispatcher[Any]):
         self._dispatcher = dispatcher
 
-    def check(self, agent_id: str, skill: str, text: str, fields: Mapping[str, Any]) -> None:
-        if agent_id == HEADWATER and skill and skill not in SKILLS and not skill.startswith(AGENT_SKILL):
-            known = ", ".join(sorted(SKILLS))
-            raise NotFound(f"No skill {skill[:64]!r}.", hint=f"The card lists them: {known}.")
-        unknown = sorted(set(fields) - PLANNED)
-        if unknown:
-            hint = f"Known: {', '.join(sorted(PLANNED))}."
-            raise InvalidArgument(f"No field {unknown[0][:64]!r} is taken as data.", hint=hint)
+    def has(self, name: str) -> bool:
+        return name in self._dispatcher.registry
 
-    async def answer(self, ask: Ask, report: Report, cancelled: Cancellation) -> Outcome:
-        await report(Note("Making SQL for the question."))
-        asked = {"natural_language": ask.text, **{name: ask.fields[name] for name in PLANNED & set(ask.fields)}}
-        planned: Any = await self._call(ask, "build_query_from_nl", asked, cancelled)
-        await report(Piece("sql", text=planned.sql, media_type="application/sql"))
-        where = {"connection_id": ask.fields["connection_id"]} if "connection_id" in ask.fields else {}
-        run = {"sql": planned.sql, "max_rows": MAX_ROWS, **where}
-        found: Any = await self._call(ask, "execute_query", run, cancelled)
-        shown = found.model_dump(mode="json")
-        facts = shown["metadata"]
-        data = {"columns": facts["columns"], "rows": shown["data"], "truncated": facts["truncated"]}
-        await report(Piece("rows", data=data))
-        about = {"skill": ask.skill or DEFAULT_SKILL, "confidence": planned.confidence, "query_id": facts["query_id"]}
-        count = facts["row_count"]
-        said = [f"{count} row{'' if count == 1 else 's'}.", *planned.assumptions, *planned.date_ranges]
-        return Outcome("completed", " ".join(said), about)
-
-    async def _call(self, ask: Ask, tool: str, arguments: Mapping[str, Any], cancelled: Cancellation) -> BaseModel:
+    async def call(
+        self, ask: Ask, tool: str, arguments: Mapping[str, Any], cancelled: Cancellation, emit: Emit = discard
+    ) -> Any:
+        """A tool's result. Raises PlatformError."""
         call = Call(
             tool=tool,
             arguments=arguments,
@@ -58,7 +38,63 @@ class ToolAnswers:
             face=FACE,
             request_id=ask.visit.request_id,
             principal=ask.visit.principal,
-            emit=discard,
+            emit=emit,
             cancelled=cancelled,
         )
         return await self._dispatcher.call(call)
+
+
+class Kind(Protocol):
+    """One way to answer, and the fields that its messages may have as data."""
+
+    fields: frozenset[str]
+
+    async def answer(self, ask: Ask, report: Report, cancelled: Cancellation) -> Outcome: ...
+
+
+class ToolAnswers:
+    """The workflows for `headwater`, and the tenant's own agents by their ids."""
+
+    def __init__(self, workflows: Kind, agents: Kind):
+        self._workflows = workflows
+        self._agents = agents
+
+    def check(self, agent_id: str, skill: str, text: str, fields: Mapping[str, Any]) -> None:
+        is_agent = agent_id != HEADWATER or skill.startswith(AGENT_SKILL)
+        if not is_agent and skill and skill not in SKILLS:
+            raise NotFound(f"No skill {skill[:64]!r}.", hint=f"The card lists them: {', '.join(sorted(SKILLS))}.")
+        allowed = (self._agents if is_agent else self._workflows).fields
+        unknown = sorted(set(fields) - allowed)
+        if unknown:
+            hint = f"Known: {', '.join(sorted(allowed))}."
+            raise InvalidArgument(f"No field {unknown[0][:64]!r} is taken as data.", hint=hint)
+
+    async def answer(self, ask: Ask, report: Report, cancelled: Cancellation) -> Outcome:
+        is_agent = ask.visit.agent_id != HEADWATER or ask.skill.startswith(AGENT_SKILL)
+        return await (self._agents if is_agent else self._workflows).answer(ask, report, cancelled)
+
+
+class PlannedAnswers:
+    """Without workflows: the planner makes the SQL, and it runs."""
+
+    fields = frozenset({"connection_id", "current_date"})
+
+    def __init__(self, tools: Tools):
+        self._tools = tools
+
+    async def answer(self, ask: Ask, report: Report, cancelled: Cancellation) -> Outcome:
+        await report(Note("Making SQL for the question."))
+        asked = {"natural_language": ask.text, **{name: ask.fields[name] for name in self.fields & set(ask.fields)}}
+        planned = await self._tools.call(ask, "build_query_from_nl", asked, cancelled)
+        await report(Piece("sql", text=planned.sql, media_type="application/sql"))
+        where = {"connection_id": ask.fields["connection_id"]} if "connection_id" in ask.fields else {}
+        run = {"sql": planned.sql, "max_rows": MAX_ROWS, **where}
+        shown = (await self._tools.call(ask, "execute_query", run, cancelled)).model_dump(mode="json")
+        facts = shown["metadata"]
+        await report(
+            Piece("rows", data={name: facts[name] for name in ("columns", "truncated")} | {"rows": shown["data"]})
+        )
+        about = {"skill": ask.skill or DEFAULT_SKILL, "confidence": planned.confidence, "query_id": facts["query_id"]}
+        count = facts["row_count"]
+        said = [f"{count} row{'' if count == 1 else 's'}.", *planned.assumptions, *planned.date_ranges]
+        return Outcome("completed", " ".join(said), about)
