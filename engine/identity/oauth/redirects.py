@@ -8,6 +8,8 @@ from engine.identity.oauth.refusals import InvalidRedirect
 MAX_CHARS = 1024
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _PLAIN = re.compile(r"[!#-;=?-\[\]_a-z~]+")  # no quotes, spaces, angles, backslashes, controls
+# A host as it may stand in a header that says where a form may lead: nothing that would end a source there.
+_PLACE = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]{1,63}")
 # Schemes that run or read something in the browser itself, or lead to anybody's program.
 REFUSED_SCHEMES = frozenset(
@@ -51,10 +53,10 @@ def check_redirect(uri: object) -> str:
     if parts is None or "@" in parts.netloc or "*" in parts.netloc:
         raise InvalidRedirect("A redirect URI names one host, and no user.")
     is_web = parts.scheme in ("http", "https")
+    if is_web and not _PLACE.fullmatch(parts.netloc):
+        raise InvalidRedirect("A redirect URI names a host, and a port at most.")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise InvalidRedirect("A redirect URI over http is one of this machine.", hint="Use https.")
-    if is_web and not parts.hostname:
-        raise InvalidRedirect("A redirect URI names a host.")
     own = _SCHEME.fullmatch(parts.scheme) and parts.scheme not in REFUSED_SCHEMES and f"{parts.scheme}:/" in uri
     if not is_web and not own:
         raise InvalidRedirect("No one is sent to addresses of that scheme.")
