@@ -41,7 +41,7 @@ class CreateQuery(Model):
     """A query to keep."""
 
     query_text: str = Field(min_length=1, max_length=MAX_TEXT, description=TEXT)
-    project_id: str | None = Field(None, pattern=ID, description=PROJECT)
+    project_id: Annotated[str | None, Refers("project")] = Field(None, pattern=ID, description=PROJECT)
     name: str = Field("", max_length=255, description=NAME)
     description: str = Field("", max_length=2000, description=ABOUT)
     connection_id: Annotated[str, Refers("connection")] = Field("lakehouse", max_length=64, description=CONNECTION)
@@ -53,7 +53,7 @@ class UpdateQuery(SavedQueryRef):
     """What to change; fields left out, or null, stay as they are."""
 
     query_text: str | None = Field(None, min_length=1, max_length=MAX_TEXT, description=TEXT)
-    project_id: str | None = Field(None, pattern=ID, description=PROJECT)
+    project_id: Annotated[str | None, Refers("project")] = Field(None, pattern=ID, description=PROJECT)
     name: str | None = Field(None, max_length=255, description=NAME)
     description: str | None = Field(None, max_length=2000, description=ABOUT)
     connection_id: Annotated[str | None, Refers("connection")] = Field(None, max_length=64, description=CONNECTION)

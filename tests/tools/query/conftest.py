@@ -18,6 +18,7 @@ from core.settings import QuerySettings
 from engine.connectors.places import Places
 from engine.connectors.writers import Writers
 from engine.planner.questions import Questions
+from engine.projects.projects import Projects
 from engine.queries import SavedQueries
 from engine.quotas.ledger import SqlLedger
 from engine.quotas.quotas import Quotas
@@ -104,6 +105,7 @@ async def call(desk: Desk, store: Store, service: SqlService, usage: Usage, resu
     objects = ObjectVisibility(
         {
             "connection": lambda by, name: desk.catalog.connections.get(by.tenant, name),
+            "project": Projects(store).get,
             "query": service.queries.get,
             "saved_query": saved.get,
         }

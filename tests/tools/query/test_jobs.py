@@ -65,6 +65,7 @@ async def test_what_may_not_run_is_refused_before_there_is_a_job(shop: Shop) -> 
 
 
 async def test_a_saved_query_runs_by_its_id_as_it_was_when_asked(shop: Shop) -> None:
+    await shop.call("create_project", name="First", project_id="p1")
     saved = await shop.call(
         "create_query", query_text=ITEMS, connection_id="shop", project_id="p1", query_id="all_items"
     )
@@ -182,6 +183,7 @@ async def test_a_repeated_key_starts_no_second_job(shop: Shop) -> None:
 
 
 async def test_a_saved_query_can_be_scheduled_and_is_known_to_lineage(shop: Shop) -> None:
+    await shop.call("create_project", name="First", project_id="p1")
     await shop.call("create_query", query_text=ITEMS, connection_id="shop", project_id="p1", query_id="all_items")
     ask: dict[str, Any] = {
         "name": "n",

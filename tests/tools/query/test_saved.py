@@ -8,6 +8,8 @@ import pytest
 from core.context import Principal
 from core.errors import Conflict, InvalidArgument, NotFound, Unauthorized
 from engine.identity.roles import BUILT_IN
+from engine.projects.projects import Projects
+from engine.store.db import Store
 from tests.engine.catalog.conftest import run_sql
 from tests.fixtures_catalog import ADMIN, NO_RIGHTS, STRANGER, VIEWER, Caller, Desk
 
@@ -15,11 +17,17 @@ EDITOR = Principal("eve", "acme", frozenset({"editor"}), BUILT_IN["editor"])
 SQL = "SELECT name FROM item WHERE id = $id"
 
 
+async def project(store: Store, *names: str, tenant: str = "acme") -> None:
+    for name in names:
+        await Projects(store).create(Principal("eve", tenant), name, project_id=name)
+
+
 async def save(call: Caller, **arguments: Any) -> Any:
     return await call("create_query", **{"query_text": SQL, "connection_id": "shop", **arguments})
 
 
-async def test_a_query_is_kept_with_the_documents_fields(call: Caller, desk: Desk) -> None:
+async def test_a_query_is_kept_with_the_documents_fields(call: Caller, desk: Desk, store: Store) -> None:
+    await project(store, "p1")
     made = await save(call, by=EDITOR, project_id="p1", name="One item", parameters={"id": "1"})
     assert made == await call("get_query", by=VIEWER, query_id=made.id)
     told = made.model_dump(mode="json")
@@ -101,7 +109,25 @@ async def test_changes_are_lost_to_nobody(call: Caller) -> None:
         await save(call, query_id="q")
 
 
-async def test_listings_page_and_filter_by_project(call: Caller) -> None:
+async def test_a_query_belongs_to_a_project_that_one_sees(call: Caller, store: Store) -> None:
+    await project(store, "gone", "here")
+    await project(store, "foreign", tenant="other")
+    await Projects(store).delete(EDITOR, "gone")
+    await save(call, query_id="q", project_id="here")
+    told = []
+    for name in ("foreign", "gone", "nothere"):
+        with pytest.raises(NotFound) as made:
+            await call("create_query", project_id=name, query_text=SQL)
+        with pytest.raises(NotFound) as moved:
+            await call("update_query", project_id=name, query_id="q")
+        told += [refused.value.message.replace(name, "X") for refused in (made, moved)]
+    assert set(told) == {"No project 'X'."}
+    assert (await call("get_query", query_id="q")).project_id == "here"
+    assert (await call("list_queries", project_id="foreign")).items == []
+
+
+async def test_listings_page_and_filter_by_project(call: Caller, store: Store) -> None:
+    await project(store, "p0", "p1")
     for number in range(70):
         await save(call, query_id=f"q{number:02}", project_id=f"p{number % 2}")
     first = await call("list_queries", by=VIEWER, project_id="p1", page_size=30)
