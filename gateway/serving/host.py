@@ -60,10 +60,10 @@ class Host:
 
     def __init__(self, agents: Agents, answerer: Answerer, show_card: ShowCard, *, executor: OwnExecutor | None = None):
         self._served = agents.served
-        self._holder = uuid.uuid4().hex
+        self.holder = uuid.uuid4().hex
         self._show_card = show_card
         self.executor = executor or OwnExecutor(answerer)
-        tasks = OwnTasks(agents.served, agents.ownership, self._holder)
+        tasks = OwnTasks(agents.served, agents.ownership, self.holder)
         pushes = OwnPushes(agents.served, tasks.owners)
         self._sender = OwnSender(pushes, agents.egress)
         card = ParseDict(PLACEHOLDER, AgentCard())
@@ -107,7 +107,7 @@ class Host:
         await self.handler.aclose()
         await self._sender.close()
         with contextlib.suppress(PlatformError):
-            await self._served.release(self._holder)
+            await self._served.release(self.holder)
 
     def _begin(self) -> None:
         if self._beating is None:
@@ -117,13 +117,13 @@ class Host:
         while True:
             await asyncio.sleep(BEAT_S)
             try:
-                held = await self._served.hold(self._holder) if self.executor.running else set()
+                held = await self._served.hold(self.holder) if self.executor.running else set()
             except PlatformError as error:
                 log.warning("tasks that run here could not be held: %s", error.message)
                 continue
-            self._stop_what_ended_elsewhere(held)
+            self.stop_what_ended_elsewhere(held)
 
-    def _stop_what_ended_elsewhere(self, held: set[str]) -> None:
+    def stop_what_ended_elsewhere(self, held: set[str]) -> None:
         for task_id, running in list(self.executor.running.items()):
             running.beats += 1
             if task_id not in held and running.beats > 1 and running.task is not None:
