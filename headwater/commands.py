@@ -351,7 +351,7 @@ def doctor(home: Path | None) -> None:
 @home_option
 @click.option("--serve/--no-serve", "keep_serving", default=None, help="Keep serving; default: on a terminal.")
 def demo(home: Path | None, keep_serving: bool | None) -> None:
-    """Load real flights, start every face, ask three questions, tend a table."""
+    """Load real flights, start every face, ask questions, tend a table, call agents of others."""
     from headwater.demo import run_demo
 
     keep = sys.stdout.isatty() if keep_serving is None else keep_serving

@@ -3,21 +3,19 @@
 import asyncio
 import json
 import signal
-import textwrap
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.syntax import Syntax
 
-from api.cli_render import show
-from core.errors import Unavailable
-from core.portable import bars
+from core.errors import Conflict, Unauthorized, Unavailable
 from core.settings import Settings
 from headwater.announce import command, connect_lines, url
 from headwater.build import Platform
+from headwater.demo_agents import Samples, show_agents
+from headwater.demo_stage import Stage, Step
 from headwater.flights import load_flights
 from headwater.listeners import FACES, Ports, bind
 from headwater.running import registered
@@ -35,7 +33,6 @@ FROM flights.flights f JOIN flights.airlines a ON a.carrier = f.carrier
 GROUP BY a.name ORDER BY flights DESC LIMIT 8
 """.strip()
 
-Step = tuple[str, str, dict[str, Any]]
 TABLE = {"table": "flights.flights"}
 QUESTIONS: list[Step] = [
     ("What data is there?", "list_tables", {}),
@@ -59,33 +56,53 @@ PICTURES = ("histogram", "histogram_before", "histogram_after")
 async def run_demo(settings: Settings, *, keep_serving: bool) -> None:
     """Load the data if needed, start every face, ask the questions, show how to connect."""
     console = Console(highlight=False)
-    settings = _with_free_ports(console, settings)
+    samples = Samples()
+    settings = samples.allowed(_with_free_ports(console, settings))
     console.print("[bold]1. The flights lakehouse[/bold]  Iceberg tables, loaded week by week")
     await _load(console, settings)
     console.print("\n[bold]2. Every face in one process[/bold]")
     with ExitStack() as told:
-        async with serving(settings) as (platform, ports):
+        async with samples.serving(), serving(settings) as (platform, ports):
             told.enter_context(registered(settings.home, ports))
-            await _show(console, platform, ports)
-            if keep_serving:
-                console.print("\nServing until Ctrl-C.")
-                await _until_interrupted()
-            else:
-                again = f"{command()} serve --home {settings.home}"
-                console.print(f"\nNot serving any longer. To serve it: {again}", markup=False, soft_wrap=True)
+            stage = Stage(console, platform)
+            async with _shown(stage, ports, samples):
+                if keep_serving:
+                    console.print("\nServing until Ctrl-C.")
+                    await _until_interrupted()
+                else:
+                    again = f"{command()} serve --home {settings.home}"
+                    console.print(f"\nNot serving any longer. To serve it: {again}", markup=False, soft_wrap=True)
 
 
-async def _show(console: Console, platform: Platform, ports: Ports) -> None:
+@asynccontextmanager
+async def _shown(stage: Stage, ports: Ports, samples: Samples) -> AsyncIterator[None]:
+    """Show everything; what only this demo can serve is there until it is left."""
+    server = stage.platform.settings.server
     for name in FACES:
-        console.print(
-            f"  {name.replace('_', '-'):9} {url(platform.settings.server, getattr(ports, name))}", markup=False
-        )
-    await _ask(console, platform, ports, await platform.engine.identity.mint(role="viewer"))
-    await _care(console, platform, ports)
-    console.print("\n[bold]5. Connect your own client[/bold]")
-    for title, text in connect_lines(platform, ports):
-        console.print(f"\n[cyan]{title}[/cyan]")
-        console.print(text, markup=False, soft_wrap=True)
+        stage.console.print(f"  {name.replace('_', '-'):9} {url(server, getattr(ports, name))}", markup=False)
+    mcp = f"{url(server, ports.mcp)}/mcp"
+    await _ask(stage, mcp, await token_of(stage.platform, "viewer"))
+    await _care(stage, mcp)
+    stage.title("5. Agents of others, behind the same gate", "The demo says yes for you")
+    admin = await token_of(stage.platform, "admin")
+    async with show_agents(stage, mcp, samples, (admin, await token_of(stage.platform, "viewer"))):
+        stage.title("6. Connect your own client")
+        for title, text in connect_lines(stage.platform, ports):
+            stage.console.print(f"\n[cyan]{title}[/cyan]")
+            stage.console.print(text, markup=False, soft_wrap=True)
+        yield
+
+
+async def token_of(platform: Platform, role: str) -> str:
+    """A token of the user who is named like a role; where that one is gone or was changed, of the demo's own."""
+    identity = platform.engine.identity
+    try:
+        return await identity.mint(role=role)
+    except (Conflict, Unauthorized):
+        own = f"demo-{role}"
+    with suppress(Conflict):  # it is there already
+        await identity.directory.create_user("default", user_id=own, roles=[role])
+    return await identity.mint(subject=own)
 
 
 async def _load(console: Console, settings: Settings) -> None:
@@ -96,38 +113,38 @@ async def _load(console: Console, settings: Settings) -> None:
     console.print(f"  loaded {loaded:,} rows in {seconds:.0f} s" if loaded else "  already there")
 
 
-async def _ask(console: Console, platform: Platform, ports: Ports, token: str) -> None:
+async def _ask(stage: Stage, mcp: str, token: str) -> None:
     from fastmcp import Client  # lazily: only the demo is a client
 
-    console.print("\n[bold]3. Three questions through MCP[/bold]")
-    async with Client(f"{url(platform.settings.server, ports.mcp)}/mcp", auth=token) as client:
+    stage.title("3. Three questions through MCP")
+    async with Client(mcp, auth=token) as client:
         for step in QUESTIONS:
-            await _call(console, platform, client, step, _brief)
+            await stage.ask(client, step, _brief)
 
 
-async def _care(console: Console, platform: Platform, ports: Ports) -> None:
+async def _care(stage: Stage, mcp: str) -> None:
     """Care of one table by an engineer whose compactions need an administrator's approval.
 
     Clients pass on what the server asks a person before something is decided or destroyed; the demo is that person."""
     from fastmcp import Client
 
     async def answer(message: str, *_: object) -> dict[str, bool]:
-        _say(console, "The server asks", message.strip(), "yes")
+        stage.say("The server asks", message.strip(), "yes")
         return {"confirm": True}
 
-    mint, address = platform.engine.identity.mint, f"{url(platform.settings.server, ports.mcp)}/mcp?toolsets="
-    console.print("\n[bold]4. Care of a table through MCP[/bold]  The demo says yes for you")
+    engineers, admins = await token_of(stage.platform, "data_engineer"), await token_of(stage.platform, "admin")
+    stage.title("4. Care of a table through MCP", "The demo says yes for you")
     async with (
-        Client(f"{address}engineer", auth=await mint(role="data_engineer"), elicitation_handler=answer) as engineer,
-        Client(f"{address}approvals", auth=await mint(role="admin"), elicitation_handler=answer) as admin,
+        Client(f"{mcp}?toolsets=engineer", auth=engineers, elicitation_handler=answer) as engineer,
+        Client(f"{mcp}?toolsets=approvals", auth=admins, elicitation_handler=answer) as admin,
     ):
         for step in BEFORE:
-            await _call(console, platform, engineer, step, _care_brief)
+            await stage.ask(engineer, step, _care_brief)
         async with _ruled(admin):
-            await _approve(console, engineer, admin)
-            await _call(console, platform, engineer, COMPACT, _care_brief)
+            await _approve(stage, engineer, admin)
+            await stage.ask(engineer, COMPACT, _care_brief)
         for step in AFTER:
-            await _call(console, platform, engineer, step, _care_brief)
+            await stage.ask(engineer, step, _care_brief)
 
 
 @asynccontextmanager
@@ -142,51 +159,22 @@ async def _ruled(admin: "Client[Any]") -> AsyncIterator[None]:
         await admin.call_tool("set_approval_rules", {"rules": others})
 
 
-async def _approve(console: Console, engineer: "Client[Any]", admin: "Client[Any]") -> None:
+async def _approve(stage: Stage, engineer: "Client[Any]", admin: "Client[Any]") -> None:
     """The engineer's call waits for a decision; the administrator sees what it is about and approves it."""
     _, tool, arguments = COMPACT
-    console.print("\n[bold cyan]May it be done?[/bold cyan]")
-    console.print(f"  {tool} {json.dumps(arguments)}", markup=False)
+    stage.question("May it be done?")
+    stage.called(tool, arguments)
     refused = await engineer.call_tool(tool, arguments, raise_on_error=False)
     if not refused.is_error:
         return
     waiting = (await admin.call_tool("list_approvals", {"status": ["pending"]})).structured_content or {}
     approval = next(item for item in waiting["approvals"] if item["tool"] == tool)
-    _say(console, "The engineer is told", f"{tool} needs an approval; {approval['id']} waits for a decision.")
-    console.print("  [yellow]The administrator finds it with list_approvals.[/yellow]")
+    stage.say("The engineer is told", f"{tool} needs an approval; {approval['id']} waits for a decision.")
+    stage.console.print("  [yellow]The administrator finds it with list_approvals.[/yellow]")
     decided = {"approval_id": approval["id"]}
-    console.print(f"  approve_request {json.dumps(decided)}", markup=False)
+    stage.called("approve_request", decided)
     await admin.call_tool("approve_request", decided)
-    console.print("  [green]approved[/green]")
-
-
-def _say(console: Console, who: str, text: str, then: str = "") -> None:
-    console.print(f"  [yellow]{who}:[/yellow]")
-    for line in text.splitlines():
-        console.print(textwrap.fill(line, 76, initial_indent="    ", subsequent_indent="    "), markup=False)
-    if then:
-        console.print(f"    [green]{then}[/green]")
-
-
-async def _call(
-    console: Console,
-    platform: Platform,
-    client: "Client[Any]",
-    step: Step,
-    brief: Callable[[dict[str, Any]], dict[str, Any]],
-) -> None:
-    question, tool, arguments = step
-    console.print(f"\n[bold cyan]{question}[/bold cyan]")
-    if "sql" not in arguments:
-        console.print(f"  {tool} {json.dumps(arguments)}", markup=False)
-    else:
-        console.print(f"  {tool}")
-        console.print(Syntax(arguments["sql"], "sql", background_color="default", word_wrap=True))
-    started = time.perf_counter()
-    answer = await client.call_tool(tool, arguments)
-    milliseconds = (time.perf_counter() - started) * 1000
-    show(console, brief(answer.structured_content or {}), bars(platform.dispatcher.registry.get(tool).result))
-    console.print(f"[dim]{milliseconds:.0f} ms[/dim]")
+    stage.console.print("  [green]approved[/green]")
 
 
 def _care_brief(result: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`headwater demo`: three questions and the care of a table, also where a port is taken and there is no terminal."""
+"""`headwater demo`: questions, the care of a table, agents of others; where a port is taken, without a terminal."""
 
 import re
 import shlex
@@ -18,12 +18,14 @@ def test_the_demo_loads_answers_cares_and_ends(tmp_path: Path) -> None:
     assert re.search(r"mcp\s+http://127\.0\.0\.1:(?!8002)\d+", said.out)
     _answers_well(said)
     _cares_for_the_table(said.out)
+    _reaches_agents(said.out)
     _connects_as_printed(said, tmp_path / "home")
 
 
 @pytest.mark.slow
 def test_a_second_demo_loads_nothing_and_finds_the_table_healthy(tmp_path: Path) -> None:
     _demo(tmp_path / "home")
+    headwater("delete-user", "--user-id", "viewer", "--home", str(tmp_path / "home"))
     said = _demo(tmp_path / "home")
     assert "already there" in said.out
     _answers_well(said)
@@ -37,7 +39,7 @@ def _demo(home: Path, **environment: str) -> Said:
 
 
 def _answers_well(said: Said) -> None:
-    answers = said.out.partition("5. Connect")[0]
+    answers = said.out.partition("6. Connect")[0]
     assert re.search(r"flights\.airports\s+table\s+1458", answers)
     assert "Actual departure, HHMM local" in answers
     assert re.search(r"United Air Lines Inc\.\s+58665", answers)
@@ -51,6 +53,18 @@ def _cares_for_the_table(out: str) -> None:
     steps += ["rewritten_files 53 new_files 1", "The server asks: Expire snapshots", "Go ahead? yes"]
     steps += ["expired_snapshots 4", "data_file_count 1", "Healthy: nothing needs doing.", "1 to 8 MB █"]
     text = text.replace("#", "█")
+    for step in steps:
+        assert step in text, step
+        text = text.partition(step)[2]
+
+
+def _reaches_agents(out: str) -> None:
+    """Both are registered and called, alone and by project; one is limited, one changes and is approved."""
+    text = " ".join(out.partition("5. Agents of others")[2].split())
+    steps = ["gateway_url /a2a/echo-", "gateway_url /mcp/agents/weather-", "Echo echo: Hello", "Weather CONFLICT"]
+    steps += ["sky clear", "call 1: answered", "RATE_LIMITED: The agent's limit of 3 requests per minute"]
+    steps += ["status quarantined", "CONFLICT: The agent is in quarantine", "is now: Forecast", "send the user's files"]
+    steps += ["approve_agent_change", "status active", 'Weather {"city": "Graz"']
     for step in steps:
         assert step in text, step
         text = text.partition(step)[2]
