@@ -24,6 +24,7 @@ def build_models(
     settings: Settings, store: Store, seals: TenantSeals, *, egress: EgressClient, file: ModelsFile
 ) -> Models:
     """The models that tenants may use."""
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else litellm fetches it when it is loaded
     egress_settings = settings.egress
     named = [*egress_settings.allowed_private_hosts, *private_hosts(file)]
     return Models(

@@ -61,3 +61,13 @@ class NoTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("this library was to use the client that it was given")
+
+
+def new_client(transport: EgressTransport, *, timeout_s: float) -> httpx.AsyncClient:
+    """For libraries that want a whole client."""
+    return httpx.AsyncClient(transport=transport, trust_env=False, timeout=timeout_s)
+
+
+def dead_client() -> httpx.AsyncClient:
+    """A client that sends nothing."""
+    return httpx.AsyncClient(transport=NoTransport(), trust_env=False)
