@@ -15,7 +15,7 @@ from core.dispatch import Call, Dispatcher
 from core.errors import InvalidArgument, PlatformError, Unauthenticated
 from core.jobs import Progress
 from mcp_server.auth import SCOPE_KEY, Credentials, new_request_id, request_id_of
-from mcp_server.confirm import DECISIONS, QUESTION, Confirmation, MustAsk, resume
+from mcp_server.confirm import QUESTION, Confirmation, MustAsk, resume
 from mcp_server.results import DEFAULT_TOKENS, MAX_TOKENS, ResultsPort, error_result, tool_result
 from mcp_server.text import json_text
 
@@ -131,7 +131,7 @@ class Calls:
 
     def _confirmation(self, name: str, incoming: FastMCPRequestContext, wishes: Wishes) -> Confirmation:
         registry = self.dispatcher.registry
-        if name not in registry or (registry.get(name).effect != "destroy" and name not in DECISIONS):
+        if name not in registry or registry.get(name).effect == "read":
             return Confirmation(incoming.session, wishes.idempotency_key)
         ctx = get_context()
         answers = ctx.input_responses or {}

@@ -28,6 +28,8 @@ from engine.quotas.leases import Leases
 from engine.quotas.ledger import Ledger
 from engine.store.db import Store
 
+CHAT = "chat"  # in the place of an agent's id
+
 CheckProject = Callable[[Principal, str], Awaitable[object]]
 """Raises NotFound unless the caller can see the project."""
 SignDocument = Callable[[bytes, str], Awaitable[tuple[str, str]]]
@@ -86,6 +88,11 @@ class Agents:
     async def get(self, by: Principal, agent_id: str) -> Agent:
         """An agent of the caller's tenant. Raises NotFound."""
         return (await self.live.get(by.tenant, agent_id)).agent
+
+    async def see_own(self, by: Principal, agent_id: str) -> None:
+        """The chat that everybody has, or an agent of the caller's tenant. Raises NotFound."""
+        if agent_id != CHAT:
+            await self.get(by, agent_id)
 
     async def see_project(self, by: Principal, project_id: str) -> None:
         """Raises NotFound unless the caller can see the project."""

@@ -74,12 +74,12 @@ Scripted = Reply | str | Mapping[str, Any]
 Script = Sequence[Scripted] | Callable[[Asked], Scripted]
 
 
-def calling(name: str, **arguments: Any) -> Reply:
+def calling(name: str, /, **arguments: Any) -> Reply:
     """A reply that calls one tool."""
     return Reply(tool_calls=(ToolCall(name, arguments),))
 
 
-def endless_tool_calls(name: str = "list_tables", **arguments: Any) -> Callable[[Asked], Scripted]:
+def endless_tool_calls(name: str = "list_tables", /, **arguments: Any) -> Callable[[Asked], Scripted]:
     """A model that never stops calling a tool."""
     return lambda asked: calling(name, **arguments)
 

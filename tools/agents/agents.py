@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
+from core.errors import Conflict
 from core.pages import Listing, Paged
 from core.portable import Model, Refers
 from core.tool import Empty, tool
-from engine.agents.agents import Agents
+from engine.agents.agents import CHAT, Agents
 from engine.agents.own import check_others, check_own
 from engine.agents.registry import Agent as Stored
 from engine.agents.registry import Draft
@@ -140,6 +141,8 @@ async def create_agent(ctx: Ctx, request: CreateAgent) -> Agent:
     One of others needs protocol, endpoint_url and project_id. It is not called yet: test_agent_connection does that.
     Where the tenant wants it so, it waits in quarantine until a person has approved what it says of itself."""
     draft = _draft(request, exclude={"agent_id", "project_id", "role"})
+    if request.agent_id == CHAT:
+        raise Conflict("`chat` is the chat that everybody has.", hint="Choose another id.")
     await _check(ctx, draft, is_external=bool(request.protocol))
     made = await ctx.engine.agents.registry.create(
         ctx.principal, draft, project_id=request.project_id, role=request.role or "", agent_id=request.agent_id

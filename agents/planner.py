@@ -1,0 +1,95 @@
+"""Answers without a model: the deterministic planner, through the same tools, saying that it is one."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agents.bound import Called, Wanted
+from agents.loop import Loop
+
+NOTE = "Answered by the built-in planner, without a language model."
+MIN_CONFIDENCE = 0.5
+SHOWN_ROWS = 20
+MAX_CELL = 60
+_HEALTH = re.compile(r"\bhealth(?:y|ier|iest)?\b", re.I)
+
+
+async def plan(loop: Loop, question: str, connection_id: str) -> str:
+    """Answer a question by fixed steps. What cannot be mapped is declined in words."""
+    bound = loop.bound
+    if _HEALTH.search(question) and "get_table_health" in bound.tools:
+        told = await _health(loop, question)
+        if told:
+            return f"{told}\n\n{NOTE}"
+    if "build_query_from_nl" not in bound.tools or "execute_query" not in bound.tools:
+        return f"I cannot answer that: the planner's tools are not among mine.\n\n{NOTE}"
+    return f"{await _query(loop, question, connection_id)}\n\n{NOTE}"
+
+
+async def call(loop: Loop, name: str, **arguments: Any) -> tuple[Called, Mapping[str, Any]]:
+    """Call a tool as a step of the run; with what it answered."""
+    called = await loop.step(Wanted(f"plan_{len(loop.called)}", name, json.dumps(arguments)))
+    data = json.loads(called.result_json) if called.result_json else {}
+    return called, data if isinstance(data, dict) else {}
+
+
+async def _query(loop: Loop, question: str, connection_id: str) -> str:
+    at = {"connection_id": connection_id} if connection_id else {}
+    called, planned = await call(loop, "build_query_from_nl", natural_language=question[:4000], **at)
+    if called.is_error:
+        return _declined(planned)
+    sql, confidence = str(planned.get("sql", "")), float(planned.get("confidence", 0))
+    shown = f"```sql\n{sql}\n```"
+    doubts = [str(item) for item in (*planned.get("assumptions", ()), *planned.get("date_ranges", ()))]
+    facts = f"Confidence {confidence:.2f}." + (f" Read as: {'; '.join(doubts)}." if doubts else "")
+    if confidence < MIN_CONFIDENCE:
+        return f"I am not sure enough to run this; say it with the names of tables and columns.\n\n{shown}\n\n{facts}"
+    called, answer = await call(loop, "execute_query", sql=sql, **at)
+    if called.is_error:
+        return f"{_declined(answer)}\n\n{shown}"
+    count = (answer.get("metadata") or {}).get("row_count", 0)
+    return f"{table_text(answer.get('data') or [], count)}\n\n{shown}\n\n{facts}"
+
+
+async def _health(loop: Loop, question: str) -> str:
+    """How a table is that the question names; empty where it names none."""
+    if "search_catalog" not in loop.bound.tools:
+        return ""
+    words = [word for word in re.findall(r"[\w.]+", question) if not _HEALTH.fullmatch(word)]
+    _, found = await call(loop, "search_catalog", q=" ".join(words)[:200])
+    named = {word.lower() for word in words}
+    for hit in found.get("hits") or ():
+        table = str(hit.get("table", "")) if isinstance(hit, dict) else ""
+        if table and ({table.lower(), table.rpartition(".")[2].lower()} & named):
+            called, health = await call(loop, "get_table_health", table=table)
+            if not called.is_error:
+                facts = [f"{name}: {value}" for name, value in health.items() if name not in ("success", "table")]
+                return f"{table}: {'; '.join(facts)}."
+    return ""
+
+
+def _declined(answer: Mapping[str, Any]) -> str:
+    error = answer.get("error") or {}
+    return f"I cannot answer that. {error.get('message', '')} {error.get('hint', '')}".strip()
+
+
+def table_text(rows: Sequence[Mapping[str, Any]], count: int) -> str:
+    """Rows as a table in Markdown."""
+    if not rows:
+        return "No rows."
+    names = list(rows[0])
+    lines = [_line(names), _line(["---"] * len(names))]
+    lines += [_line([row.get(name) for name in names]) for row in rows[:SHOWN_ROWS]]
+    more = f"\n\n{min(len(rows), SHOWN_ROWS)} of {count} rows." if count > min(len(rows), SHOWN_ROWS) else ""
+    return "\n".join(lines) + more
+
+
+def _line(cells: Sequence[Any]) -> str:
+    return f"| {' | '.join(map(_cell, cells))} |"
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else value if isinstance(value, str) else json.dumps(value, default=str)
+    text = re.sub(r"([\\`*_\[\]|<>])", r"\\\1", text.replace("\n", " ")) if isinstance(value, str) else text
+    return text if len(text) <= MAX_CELL else text[:MAX_CELL] + "..."
