@@ -37,7 +37,7 @@ from headwater.settings import prepare_home
 if TYPE_CHECKING:
     from gateway.serving.own import OwnAgents
 
-TOOL_PACKAGES = ("tools", "evals")
+TOOL_PACKAGES = ("tools", "agents", "evals")
 
 
 @dataclass
@@ -154,6 +154,7 @@ def build_ports(engine: Engine) -> Ports:
         visibility=ObjectVisibility(
             {
                 "agent": engine.agents.get,
+                "own_agent": engine.agents.see_own,
                 "approval": engine.desk.approvals.get,
                 "asset": engine.documents.assets.get,
                 "notice_destination": engine.desk.destinations.get,
