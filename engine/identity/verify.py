@@ -165,6 +165,8 @@ class Verifier:
         issuer, claims = external.issuer, parsed.claims
         check_signature(parsed, _found(await external.keys.find(_kid(parsed))))
         check_claims(claims, issuer.expected, self._clock())
+        if "nonce" in claims:
+            raise TokenRefused("an ID token tells who signed in, and opens nothing")
         refuse_claims_of_power(claims, issuer.role_claim, issuer.tenant)
         external_subject = text_claim(claims, issuer.subject_claim)
         try:

@@ -178,7 +178,8 @@ class Providers:
             said.get(field) if isinstance(said, dict) else None
             for field in ("authorization_endpoint", "token_endpoint")
         ]
-        if not isinstance(said, dict) or said.get("issuer") != name or not all(isinstance(url, str) for url in found):
+        is_sound = all(isinstance(url, str) and url.startswith(("https://", "http://")) for url in found)
+        if not isinstance(said, dict) or said.get("issuer") != name or not is_sound:
             if known is not None:
                 return known
             raise Unavailable("The provider does not answer.", hint="Try again, or sign in with a password.")
