@@ -32,6 +32,7 @@ from engine.results.kept import KeptResults
 from engine.retrieval.retrieval import Retrieval
 from engine.runs.runs import Runs
 from engine.schedules.schedules import Schedules
+from engine.semantic.service import Semantic
 from engine.sql.background import QueryJobs
 from engine.sql.builder import QueryBuilder
 from engine.sql.lineage import LineageLog
@@ -77,6 +78,7 @@ class Engine:
     rulebook: Rulebook
     builder: QueryBuilder
     questions: Questions
+    semantic: Semantic
     saved: SavedQueries
     query_jobs: QueryJobs
     usage: Usage

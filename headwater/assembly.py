@@ -39,6 +39,7 @@ from engine.records.records import Means, Records
 from engine.results.kept import KeptResults
 from engine.runs.runs import Runs
 from engine.schedules.schedules import Schedules
+from engine.semantic.service import Semantic
 from engine.sql.budget import GroupingBudget
 from engine.sql.builder import QueryBuilder
 from engine.sql.lineage import LineageLog
@@ -97,6 +98,8 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
     quotas = Quotas(store, ledger, count=usage.admit)
     sql, lineage = build_sql(settings.query, store, catalog, usage, results)
     builder = QueryBuilder(catalog)
+    questions = Questions(catalog, sql, builder)
+    semantic = Semantic(store, catalog=catalog, builder=builder, sql=sql, schemas=questions)
     datasets = Datasets(store, lake=lake, catalog=catalog)
     uploads = Uploads(store, folder=settings.home / "uploads", max_bytes=settings.results.max_mb * 2**20)
     saved = SavedQueries(store, reader=builder)
@@ -128,7 +131,8 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         lineage=lineage,
         usage=usage,
         builder=builder,
-        questions=Questions(catalog, sql, builder),
+        questions=questions,
+        semantic=semantic,
         saved=saved,
         query_jobs=build_results(settings, store, vault, reading),
         results=results,

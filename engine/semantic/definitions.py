@@ -123,6 +123,12 @@ class Definitions:
             await self._check(by, connection_id, mine, gone=())
         return await self.items.put(by, changes)
 
+    async def put_seen(self, by: Principal, change: Change) -> Stored:
+        """Write one model, all of whose table and columns the caller sees. Raises as `put` does."""
+        seen = await self.layers.seen(by, change.connection_id, drafts=True)
+        await in_thread(lambda: _check_seen(change, seen))
+        return (await self.put(by, [change]))[0]
+
     async def delete(self, by: Principal, kind: Kind, name: str, version: int | None) -> None:
         """Raises NotFound, and Conflict when something else needs it, or `version` is no longer the present one."""
         stored = (await self.metric(by, name)).stored if kind == "metric" else (await self.model(by, name)).stored
@@ -258,6 +264,17 @@ def _check_together(
     if found:
         shown = " ".join(f"{metric.name}: {why}" for metric, why in found[:MAX_PROBLEMS])
         raise Conflict(f"This does not go together. {shown}", hint="Write what belongs together at once, or in order.")
+
+
+def _check_seen(change: Change, seen: Seen) -> None:
+    from engine.semantic.sight import unknown_parts
+
+    read = read_items([(change.kind, change.definition, change.connection_id)])
+    if read.errors:
+        raise Conflict(f"{read.errors[0].place}: {read.errors[0].message}", hint="Correct it, and try again.")
+    for model in read.models:
+        for problem in unknown_parts(model, seen.view):
+            raise Conflict(problem, hint="list_tables and list_columns show what you can query.")
 
 
 def _is_within(version: Stored, whole: "Layer", seen: Seen) -> bool:

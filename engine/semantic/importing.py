@@ -9,13 +9,13 @@ from core.errors import Conflict, PlatformError
 from engine.catalog.views import View
 from engine.connectors.stream import in_thread
 from engine.semantic.definitions import Definitions, ShownMetric, ShownModel
+from engine.semantic.notes import Note
 from engine.semantic.store import Change, Status, Stored
 from engine.sql.builder import QueryBuilder
 from engine.sql.facts import Statement
 from engine.sql.run import SqlService
 
 if TYPE_CHECKING:
-    from engine.semantic.items import Note
     from engine.semantic.metricflow import Imported
     from engine.semantic.models import Entity, SemanticModel
 
@@ -41,8 +41,8 @@ class Report:
 
     models: list[Stored] = field(default_factory=list)
     metrics: list[Stored] = field(default_factory=list)
-    warnings: list["Note"] = field(default_factory=list)
-    errors: list["Note"] = field(default_factory=list)
+    warnings: list[Note] = field(default_factory=list)
+    errors: list[Note] = field(default_factory=list)
 
 
 class Exchange:
@@ -82,7 +82,7 @@ class Exchange:
         metrics = await self._definitions.metrics(by, connection_id, subject_path)
         return await in_thread(lambda: _dump(models, metrics))
 
-    async def _repeated(self, by: Principal, connection_id: str, read: "Imported", view: View) -> list["Note"]:
+    async def _repeated(self, by: Principal, connection_id: str, read: "Imported", view: View) -> list[Note]:
         """The declared keys that more than one row has."""
         found = []
         keys = [
@@ -135,33 +135,23 @@ def _read(files: Mapping[str, str], connection_id: str) -> "Imported":
     return read
 
 
-def _unknown(read: "Imported", view: View) -> list["Note"]:
+def _unknown(read: "Imported", view: View) -> list[Note]:
     """Tables and columns that the caller does not see, and metrics that are not computed yet."""
     from engine.semantic.layer import Layer
-    from engine.semantic.sight import columns_of, governed_of
+    from engine.semantic.sight import unknown_parts
     from engine.semantic.soundness import obstacles
 
     notes = []
     for model in read.models:
-        source, place = read.sources["model", model.name], f"semantic_models {model.name!r}"
-        governed = governed_of(model.table, view)
-        if governed is None:
-            notes.append(source.note(place, f"There is no table {model.table!r} that you can query."))
-            continue
-        known = {column.name.lower() for column in governed.relation.columns}
-        parts = [(entity.name, entity.expression) for entity in model.entities]
-        parts += [(dimension.name, dimension.expression) for dimension in model.dimensions]
-        for name, expression in parts + [(measure.name, measure.expression) for measure in model.measures]:
-            for column in dict.fromkeys(columns_of(expression)):
-                if column.lower() not in known:
-                    notes.append(source.note(f"{place} {name!r}", f"{model.table!r} has no column {column!r}."))
+        source = read.sources["model", model.name]
+        notes += [source.note(f"semantic_models {model.name!r}", why) for why in unknown_parts(model, view)]
     if not read.errors:
         for metric, why in obstacles(Layer(read.models, read.metrics), read.metrics):
             notes.append(read.sources["metric", metric.name].note(f"metrics {metric.name!r}", f"{why}."))
     return notes
 
 
-def _foreign(read: "Imported", connection_id: str) -> list["Note"]:
+def _foreign(read: "Imported", connection_id: str) -> list[Note]:
     return [
         source.note(
             f"{kind}s {name!r}", f"It is of the connection {source.connection[:64]!r}, not of {connection_id!r}."
@@ -177,7 +167,7 @@ def _change(kind: Any, name: str, definition: Mapping[str, Any], wanted: Wanted)
     return Change(kind, name, kept, wanted.connection_id, wanted.status, str(path))
 
 
-def _refused(errors: Sequence["Note"]) -> Conflict:
+def _refused(errors: Sequence[Note]) -> Conflict:
     lines = [f"{note.file}:{note.line} {note.place}: {note.message}" for note in errors[:MAX_ERRORS]]
     more = f" And {len(errors) - MAX_ERRORS} more." if len(errors) > MAX_ERRORS else ""
     return Conflict(

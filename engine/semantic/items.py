@@ -11,22 +11,13 @@ from core.errors import Conflict
 from engine.semantic.documents import Lined
 from engine.semantic.expressions import read_expression
 from engine.semantic.models import MAX_NAME
+from engine.semantic.notes import Note
 from engine.semantic.templates import read_filter
 from engine.sql.definitions import Condition, Expression
 
 MAX_TEXT, MAX_LIST = 20_000, 1000
 _NAME = re.compile(r"(?!.*__)[A-Za-z_][A-Za-z0-9_]*")
 _JSON = TypeAdapter[dict[str, JsonValue]](dict[str, JsonValue])
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Something about a place in a file; line 0 where it has none."""
-
-    file: str
-    place: str
-    message: str
-    line: int = 0
 
 
 @dataclass(slots=True)

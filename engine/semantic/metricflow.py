@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from core.errors import Conflict, InvalidArgument
 from engine.lake.names import split_name
 from engine.semantic.documents import read_document
-from engine.semantic.items import Item, Note
+from engine.semantic.items import Item
 from engine.semantic.metric_items import read_meta, read_metric
 from engine.semantic.models import (
     Aggregation,
@@ -23,6 +23,7 @@ from engine.semantic.models import (
     Metric,
     SemanticModel,
 )
+from engine.semantic.notes import Note
 
 Kind = Literal["model", "metric"]
 MAX_FILES, MAX_TOTAL_CHARS, MAX_PARTS = 500, 2 * 1024 * 1024, 5000

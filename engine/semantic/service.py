@@ -146,7 +146,7 @@ class Semantic:
     async def _connection(self, by: Principal, metrics: Sequence[str]) -> str:
         if not metrics:
             raise Conflict("The query names no metric.", hint="list_metrics shows them.")
-        return (await self.items.get(by.tenant, "metric", metrics[0])).connection_id
+        return (await self.definitions.metric(by, metrics[0])).stored.connection_id
 
 
 def _score(shown: ShownMetric, wanted: Sequence[str]) -> float:

@@ -33,6 +33,21 @@ def governed_of(table: str, view: View) -> Governed | None:
     return governed if governed is not None and governed.relation.columns else None
 
 
+def unknown_parts(model: SemanticModel, view: View) -> Iterator[str]:
+    """The table, or the columns, that the caller does not see."""
+    governed = governed_of(model.table, view)
+    if governed is None:
+        yield f"There is no table {model.table[:200]!r} that you can query."
+        return
+    known = {column.name.lower() for column in governed.relation.columns}
+    parts = [(entity.name, entity.expression) for entity in model.entities]
+    parts += [(dimension.name, dimension.expression) for dimension in model.dimensions]
+    for name, expression in parts + [(measure.name, measure.expression) for measure in model.measures]:
+        for column in dict.fromkeys(columns_of(expression)):
+            if column.lower() not in known:
+                yield f"{name!r}: {model.table[:200]!r} has no column {column[:80]!r} that you can query."
+
+
 def columns_of(*parts: Expression | Condition | None) -> Iterator[str]:
     """The names that expressions and conditions use."""
     for part in parts:
