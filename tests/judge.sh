@@ -2,7 +2,7 @@
 # Our own long tests, then conformance suites that we did not write, on a running demo. What needs data from outside the
 # repository is skipped, and said so, where that is missing: HEADWATER_JUDGES (default ../shared/judges), HEADWATER_ATTACKS,
 # HEADWATER_EVALS. JUDGE_FUZZ_SECONDS is 600 unless told, JUDGE_TABLE_SECONDS 300.
-# usage: tests/judge.sh [attacks|differential|mutations|lives|fuzz|tables|gold|gateway|signin|signin-browser|slow|mcp|mcp-gateway|inspector|buf|grpc|grpc-web|schemathesis ...]
+# usage: tests/judge.sh [attacks|differential|mutations|lives|fuzz|tables|gold|gateway|a2a-js|tck|signin|signin-browser|slow|mcp|mcp-gateway|inspector|buf|grpc|grpc-web|schemathesis ...]
 #        all of them when none is named
 set -u
 cd "$(dirname "$0")/.."
@@ -14,7 +14,7 @@ run() { echo "== $1"; shift; "$@" || failed=1; }
 slow() { .venv/bin/pytest -q -n 2 --dist worksteal -m slow "$@"; }
 
 others=
-for name in ${*:-attacks differential mutations fuzz tables gold slow mcp mcp-gateway inspector buf grpc grpc-web schemathesis}; do
+for name in ${*:-attacks differential mutations fuzz tables gold a2a-js tck slow mcp mcp-gateway inspector buf grpc grpc-web schemathesis}; do
   case $name in
     attacks) run "Attacks through every door" .venv/bin/python -m tests.hostile.attacks "$attacks" ;;
     differential) run "Governed answers beside a filtered copy" slow tests/differential ;;
@@ -30,6 +30,15 @@ for name in ${*:-attacks differential mutations fuzz tables gold slow mcp mcp-ga
     gateway) run "Agents under fire" slow tests/gateway ;;
     signin) run "Real clients sign in" slow -rs tests/signin/test_real_clients.py ;;
     signin-browser) run "A person at a browser" slow -rs tests/signin/test_browser_walk.py ;;
+    a2a-js)
+      if client=$(bash tests/gateway/serving/node/packages.sh); then
+        run "A2A's own client for JavaScript" .venv/bin/python -W ignore -m tests.gateway.serving.judged told \
+          node tests/gateway/serving/node/clients.mjs "$client"
+      else echo "a2a-js skipped: npm does not answer, or there is none"; fi ;;
+    tck)
+      if [ -f "$judges/a2a-tck.sh" ] && [ -f "${A2A_TCK_DIR:-}/run_tck.py" ]; then
+        run "A2A's conformance suite" .venv/bin/python -W ignore -m tests.gateway.serving.judged suite bash "$judges/a2a-tck.sh"
+      else echo "tck skipped: A2A_TCK_DIR names no tree of a2aproject/a2a-tck, branch 1.0-dev"; fi ;;
     slow) run "Slow tests" slow --ignore=tests/differential ;;
     *) others="$others $name" ;;
   esac
