@@ -114,7 +114,7 @@ def _anonymous(found: Governed) -> Governed:
         return found
     filters = tuple(replace(item, policy_id=f"owner-{number}") for number, item in enumerate(found.filters, start=1))
     columns = {name: replace(rule, policies=()) for name, rule in found.columns.items()}
-    return replace(found, columns=columns, filters=filters, policies=(), printed={})
+    return replace(found, columns=columns, filters=filters, policies=())
 
 
 def narrowed(owner: Governed, own: Governed | None) -> Governed | None:
@@ -142,7 +142,6 @@ def narrowed(owner: Governed, own: Governed | None) -> Governed | None:
         facts={**owner.facts, **own.facts},
         mask_key=owner.mask_key or own.mask_key,
         policies=own.policies,
-        printed={},
     )
 
 

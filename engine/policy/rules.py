@@ -57,7 +57,8 @@ class Governed:
     facts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     mask_key: str = field(default="", repr=False, compare=False)
     policies: tuple[str, ...] = ()  # all that had a say, for those who manage them
-    printed: dict[Hashable, str] = field(default_factory=dict, repr=False, compare=False)  # kept by who prints it
+    # Kept by who prints it. No copy with changes takes it along: it is not theirs.
+    printed: dict[Hashable, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def is_open(self) -> bool:

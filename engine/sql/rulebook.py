@@ -82,10 +82,10 @@ class Rulebook:
             rule,
             table=rule.table if rule.table_identity else relation.name,
             table_identity=relation.identity,
-            columns=tuple(_bound(item.name, relation) for item in rule.columns),
+            columns=tuple(_rebound(item, rule, relation) for item in rule.columns),
         )
         _check_mask(bound, relation, connector.dialect)
-        if rule.filter:
+        if rule.filter and not rule.filter_columns:
             bound = _bind_filter(bound, relation, connector.dialect)
         await self._try(by, bound, relation)
         return bound
@@ -178,6 +178,12 @@ def _check_form(rule: Rule) -> None:
         raise Conflict("Only masked columns have a mask.", hint="Set `privacy` to masked, or leave the mask out.")
 
 
+def _rebound(item: Bound, rule: Rule, relation: RelationInfo) -> Bound:
+    """The column of a rule; what is tied to an identity stays so, whatever the column is called by now."""
+    is_tied = item.field_id is not None and rule.table_identity == relation.identity != ""
+    return item if is_tied else _bound(item.name, relation)
+
+
 def _bound(name: str, relation: RelationInfo) -> Bound:
     if name == EVERY:
         return Bound(EVERY)
@@ -195,12 +201,21 @@ def _column(name: str, relation: RelationInfo) -> ColumnInfo:
     return exact[0]
 
 
+def _columns_of(bound: Bound, relation: RelationInfo) -> list[ColumnInfo]:
+    """The column that is meant now; none where it was dropped, or where it is every one."""
+    if bound.name == EVERY:
+        return []
+    if bound.field_id is None:
+        return [_column(bound.name, relation)]
+    return [column for column in relation.columns if column.field_id == bound.field_id]
+
+
 def _check_mask(rule: Rule, relation: RelationInfo, dialect: str) -> None:
     mask = rule.mask
     if mask is None:
         return
     for bound in rule.columns:
-        if bound.name != EVERY and not fits(mask, _column(bound.name, relation).data_type):
+        if any(not fits(mask, column.data_type) for column in _columns_of(bound, relation)):
             raise Conflict(
                 f"A mask of the kind {mask.kind} does not hide values of {bound.name!r} this way.",
                 hint="date needs dates, number numbers, partial text, constant its own type; null, hash fit all.",

@@ -242,16 +242,24 @@ def rule_of(request: CreatePolicy) -> Rule:
 def changed_rule(rule: Rule, request: UpdatePolicy) -> Rule:
     privacy = request.privacy or rule.privacy
     mask = mask_of(request.mask) if request.mask else rule.mask
+    is_same = request.filter in (None, rule.filter)
     return replace(
         rule,
         privacy=privacy,
         mask=mask if privacy == "masked" or request.mask else None,
-        columns=rule.columns if request.columns is None else tuple(Bound(name) for name in request.columns),
-        filter=rule.filter if request.filter is None else request.filter,
+        columns=rule.columns if request.columns is None else tuple(_named(name, rule) for name in request.columns),
+        filter=rule.filter if is_same else request.filter or "",
+        filter_columns=rule.filter_columns if is_same else (),
+        facts=rule.facts if is_same else (),
         min_group_size=rule.min_group_size if request.min_group_size is None else request.min_group_size,
         applies_to=subjects_of(request.applies_to) if request.applies_to else rule.applies_to,
         except_for=subjects_of(request.except_for) if request.except_for else rule.except_for,
     )
+
+
+def _named(name: str, rule: Rule) -> Bound:
+    """A column by the name that it has now, or by the one under which the policy knows it."""
+    return next((item for item in rule.columns if item.name.lower() == name.lower()), Bound(name))
 
 
 def mask_of(mask: PolicyMask | None) -> Mask | None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from engine.connectors.connector import ColumnInfo, RelationInfo
 from engine.policy.decide import Caller, decide, strictness
 from engine.policy.policy import Bound, Policy, Rule, Subjects
-from engine.policy.rules import STRICTNESS, ColumnRule, Governed, Mask
+from engine.policy.rules import STRICTNESS, ColumnRule, Governed, Mask, open_to_all
 
 COLUMNS = (
     ColumnInfo("id", "bigint", False, 1, field_id=1),
@@ -200,3 +200,9 @@ def test_a_policy_for_someone_else_changes_nothing(many: list[Policy], extra: Po
     foreign = replace(extra, rule=replace(extra.rule, applies_to=Subjects(users=frozenset({"nobody"}))))
     without = rules(decide(STAFF, TAGS, many, caller, now=100.0))
     assert rules(decide(STAFF, TAGS, [*many, foreign], caller, now=100.0)) == without
+
+
+def test_a_copy_of_what_is_governed_does_not_take_its_text_along() -> None:
+    governed = open_to_all(STAFF)
+    governed.printed["sqlite"] = "SELECT *"
+    assert replace(governed, min_group=5).printed == {} and governed.printed != {}

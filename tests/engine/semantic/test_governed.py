@@ -78,9 +78,9 @@ def test_a_protected_column_is_no_dimension(salaries: Salaries) -> None:
 def test_rows_that_the_caller_may_not_see_are_in_no_figure(salaries: Salaries) -> None:
     staff = salaries.seen.relations["staff"]
     only_bern = (RowFilter("p", "city = 'bern'"),)
-    salaries.seen.relations["staff"] = replace(staff, columns={}, filters=only_bern, printed={})
+    salaries.seen.relations["staff"] = replace(staff, columns={}, filters=only_bern)
     assert rows(salaries, "payroll", "budget") == [(16089, 26)]
     dept = salaries.seen.relations["dept"]
     only_one = (RowFilter("p", "title = 'one'"),)
-    salaries.seen.relations["dept"] = replace(dept, filters=only_one, printed={})
+    salaries.seen.relations["dept"] = replace(dept, filters=only_one)
     assert rows(salaries, "payroll", groups=("dept__title",)) == [("one", 4020), (None, 12069)]

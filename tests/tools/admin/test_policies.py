@@ -178,6 +178,34 @@ async def test_renames_escape_nothing_and_re_added_names_neither(desk: PolicyDes
         await desk.rows(EVERYONE)
 
 
+async def test_a_policy_is_changed_after_its_columns_were_renamed(desk: PolicyDesk) -> None:
+    await govern_staff(desk)
+    made = {
+        item.columns[0] if item.columns else item.kind: item for item in (await desk.call("list_policies")).policies
+    }
+    assert len(await desk.rows("SELECT id FROM hr.staff")) == 3
+    for old, new in (("ssn", "nick"), ("region", "area")):
+        await desk.alter("hr.staff", lambda schema, old=old, new=new: schema.rename_column(old, new))
+    for key, change in (
+        ("ssn", {"mask": {"kind": "constant", "value": "x"}, "privacy": "masked"}),
+        ("ssn", {"columns": ["ssn"]}),
+        ("ssn", {"columns": ["NICK"]}),
+        ("row_filter", {"description": "As before."}),
+        ("row_filter", {"applies_to": {"roles": ["viewer"]}}),
+    ):
+        await desk.call("update_policy", policy_id=made[key].policy_id, **change)
+    rows = await desk.rows(EVERYONE)
+    assert {row["nick"] for row in rows} == {"x"} and len(rows) == 3
+    with pytest.raises(NotFound):
+        await desk.call("update_policy", policy_id=made["ssn"].policy_id, columns=["never_there"])
+    with pytest.raises(Conflict):
+        await desk.call("update_policy", policy_id=made["row_filter"].policy_id, filter="region = 'eu'")
+    await desk.call("update_policy", policy_id=made["row_filter"].policy_id, filter="area = 'eu'")
+    assert len(await desk.rows("SELECT id FROM hr.staff")) == 3
+    await desk.alter("hr.staff", lambda schema: schema.delete_column("nick"))
+    await desk.call("update_policy", policy_id=made["ssn"].policy_id, privacy="hidden")  # there is nothing left to mask
+
+
 async def test_a_renamed_table_takes_its_policies_along(desk: PolicyDesk) -> None:
     await govern_staff(desk)
     lake = desk.platform.engine.lake
