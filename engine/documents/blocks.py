@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-MAX_BLOCK_CHARS = 200_000
 MAX_TEXT_CHARS = 40_000_000
 MAX_PASSAGES = 10_000
 PASSAGE_CHARS = 1_200
@@ -53,7 +52,7 @@ def cut_passages(blocks: Iterable[Block]) -> Iterator[Passage]:
     held = _Growing()
     count = total = 0
     for block in blocks:
-        text = " ".join(block.text[:MAX_BLOCK_CHARS].split())
+        text = " ".join(block.text.split())
         if not text:
             continue
         total += len(text)
@@ -82,10 +81,11 @@ def cut_passages(blocks: Iterable[Block]) -> Iterator[Passage]:
 
 def _pieces(text: str) -> Iterator[str]:
     """A long text in pieces that end with a sentence, else with a word."""
-    while len(text) > PASSAGE_CHARS:
-        ends = (text.rfind(mark, LEAST_CHARS, PASSAGE_CHARS) for mark in (". ", "? ", "! ", "; ", " "))
-        end = next((place + 1 for place in ends if place > 0), PASSAGE_CHARS)
-        yield text[:end].strip()
-        text = text[end:].strip()
-    if text:
-        yield text
+    at = 0
+    while len(text) - at > PASSAGE_CHARS:
+        ends = (text.rfind(mark, at + LEAST_CHARS, at + PASSAGE_CHARS) for mark in (". ", "? ", "! ", "; ", " "))
+        end = next((place + 1 for place in ends if place > 0), at + PASSAGE_CHARS)
+        yield text[at:end].strip()
+        at = end
+    if text[at:].strip():
+        yield text[at:].strip()

@@ -29,7 +29,7 @@ def main(name: str, wanted: str) -> None:
     try:
         format_ = find_format(file, name, wanted)
         _say({"format": format_})
-        for passage in cut_passages(_reader(format_)(file)):
+        for passage in cut_passages(find_reader(format_)(file)):
             _say({"text": passage.text, "page": passage.page, "headings": passage.headings})
         _say({"done": True})
     except Unreadable as error:
@@ -38,7 +38,8 @@ def main(name: str, wanted: str) -> None:
         _say({"unreadable": "The file needs more memory than a document may"})
 
 
-def _reader(format_: Format) -> Read:
+def find_reader(format_: Format) -> Read:
+    """What reads a format; its library is imported here, in the process that needs it."""
     from engine.documents import plain
 
     if format_ == "pdf":
