@@ -2,10 +2,10 @@
 
 from core.dispatch import Dispatcher
 from core.registry import Registry
-from engine.identity.provisioning import Provisioning
+from engine.scim.provisioning import Provisioning
 from headwater.build import Platform
 
-OPERATIONS = ("engine.identity.scim_operations",)
+OPERATIONS = ("engine.scim.operations",)
 
 
 def scim_gate(platform: Platform) -> Dispatcher[Provisioning]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from core.errors import NotFound
-from engine.identity.provisioning import MAX_PAGE
+from engine.scim.provisioning import MAX_PAGE
 
 
 def about_service(base: str) -> str:
@@ -37,7 +37,7 @@ def resource_types(base: str, item_id: str = "") -> str:
     """All kinds of resources, or one, as JSON. Raises NotFound."""
     from scim2_models import Meta, ResourceType
 
-    from engine.identity.scim_models import Group, User
+    from engine.scim.models import Group, User
 
     found = []
     for shape in (User, Group):
@@ -52,7 +52,7 @@ def schemas(base: str, item_id: str = "") -> str:
     """All schemas, or one, as JSON. Raises NotFound."""
     from scim2_models import Meta, Schema
 
-    from engine.identity.scim_models import Group, User
+    from engine.scim.models import Group, User
 
     found = []
     for shape in (User, Group):

@@ -7,9 +7,9 @@ from pydantic import Field, JsonValue
 from core.context import Context
 from core.portable import Model
 from core.tool import SIGNED_IN, tool
-from engine.identity.provisioning import Provisioning, Question
-from engine.identity.scim_discovery import about_service, resource_types, schemas
-from engine.identity.scim_shapes import Shown
+from engine.scim.discovery import about_service, resource_types, schemas
+from engine.scim.provisioning import Provisioning, Question
+from engine.scim.shapes import Shown
 
 Ctx = Context[Provisioning]
 ROOT = "//scim/v2"

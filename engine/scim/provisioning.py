@@ -16,9 +16,9 @@ from engine.identity.directory import EXTERNAL_PREFIX
 from engine.identity.grants import Giver
 from engine.identity.people import People, UserDraft
 from engine.identity.rolebook import Role, RoleBook, RoleDraft, all_roles, find_role
-from engine.identity.scim_errors import refused, translated
-from engine.identity.scim_shapes import Shown, draft_of, group_of, kept_of, user_of
 from engine.identity.users import User, UserFilter, find_login, find_user, page_of_users
+from engine.scim.errors import refused, translated
+from engine.scim.shapes import Shown, draft_of, group_of, kept_of, user_of
 from engine.store.db import Store
 
 MAX_PAGE = 1000
@@ -60,7 +60,7 @@ class Provisioning:
 
     async def users(self, by: Principal, asked: Question) -> str:
         """A page of users. Raises ScimRefused."""
-        from engine.identity.scim_models import User as Shape  # SCIM's models take 20 MB and are seldom spoken
+        from engine.scim.models import User as Shape  # SCIM's models take 20 MB and are seldom spoken
 
         def work(connection: Connection) -> str:
             names = _role_names(connection, by.tenant)
@@ -84,7 +84,7 @@ class Provisioning:
 
     async def create_user(self, by: Principal, body: Mapping[str, Any], shown: Shown) -> str:
         """Raises ScimRefused, Unauthorized, Conflict."""
-        from engine.identity.scim_models import User as Shape
+        from engine.scim.models import User as Shape
 
         with translated():
             asked = shown.read(Shape, body, "creation")
@@ -111,7 +111,7 @@ class Provisioning:
 
     async def groups(self, by: Principal, asked: Question) -> str:
         """A page of groups. Raises ScimRefused."""
-        from engine.identity.scim_models import Group as Shape
+        from engine.scim.models import Group as Shape
 
         def work(connection: Connection) -> str:
             members = _members(connection, by.tenant)
@@ -132,7 +132,7 @@ class Provisioning:
         """A role without permissions, which an administrator gives it; and its members.
 
         Raises ScimRefused, Unauthorized, Conflict."""
-        from engine.identity.scim_models import Group as Shape
+        from engine.scim.models import Group as Shape
 
         with translated():
             asked = shown.read(Shape, body, "creation")
@@ -166,8 +166,8 @@ class Provisioning:
 
     async def everything(self, by: Principal, asked: Question) -> str:
         """A page of users and groups. Raises ScimRefused."""
-        from engine.identity.scim_models import Group
-        from engine.identity.scim_models import User as Person
+        from engine.scim.models import Group
+        from engine.scim.models import User as Person
 
         def work(connection: Connection) -> str:
             found, members = [], _members(connection, by.tenant)

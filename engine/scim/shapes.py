@@ -9,8 +9,8 @@ from urllib.parse import quote
 from engine.identity.names import checked_email, checked_name
 from engine.identity.people import UserDraft
 from engine.identity.rolebook import Role
-from engine.identity.scim_errors import refused
 from engine.identity.users import User
+from engine.scim.errors import refused
 
 NOT_KEPT = {"id", "meta", "schemas", "groups", "members"}
 
@@ -39,7 +39,7 @@ class Shown:
 
     def dump(self, resource: Any, kind: str) -> str:
         """A resource as JSON."""
-        from engine.identity.scim_errors import translated
+        from engine.scim.errors import translated
 
         with translated():
             text: str = resource.model_dump_json(
@@ -49,7 +49,7 @@ class Shown:
 
     def read(self, shape: Any, body: Mapping[str, Any], kind: str) -> Any:
         """A resource as a client sends it. Raises what the models refuse."""
-        from engine.identity.scim_models import POLICY
+        from engine.scim.models import POLICY
 
         return shape.model_validate(
             dict(body), scim_ctx=_context(f"RESOURCE_{kind.upper()}_REQUEST"), scim_policy=POLICY
@@ -65,7 +65,7 @@ class Shown:
         """What a PATCH makes of a resource."""
         from scim2_models import Context, PatchOp
 
-        from engine.identity.scim_models import POLICY
+        from engine.scim.models import POLICY
 
         with POLICY:
             changes: Any = PatchOp.__class_getitem__(type(was))
@@ -76,7 +76,7 @@ class Shown:
 
 def user_of(user: User, role_names: Mapping[str, str], shown: Shown) -> Any:
     """A user as SCIM shows it: what its directory said, where that still holds."""
-    from engine.identity.scim_models import User as Shape
+    from engine.scim.models import User as Shape
 
     kept = dict(user.profile)
     if _name_in(kept) != user.name:
@@ -97,7 +97,7 @@ def user_of(user: User, role_names: Mapping[str, str], shown: Shown) -> Any:
 
 def group_of(role: Role, members: Sequence[User], shown: Shown) -> Any:
     """A role as SCIM shows it."""
-    from engine.identity.scim_models import Group as Shape
+    from engine.scim.models import Group as Shape
 
     kept = dict(role.profile)
     kept["id"], kept["displayName"] = role.role, role.name
@@ -158,7 +158,7 @@ def _meta(kind: str, location: str, created_at: float | None, updated_at: float 
 
 
 def _loaded(shape: Any, kept: Mapping[str, Any]) -> Any:
-    from engine.identity.scim_models import POLICY
+    from engine.scim.models import POLICY
 
     return shape.model_validate({"schemas": [str(shape.__schema__)], **kept}, scim_policy=POLICY)
 
