@@ -20,7 +20,7 @@ from engine.agents.upstream import MAX_ANSWER_BYTES, MAX_STREAM_BYTES, Outgoing
 from engine.egress.client import Incoming
 from gateway.a2a_requests import CARD, LIST, SEND, Asked, body_of, read_rest, read_rpc
 from gateway.cards import served_card
-from gateway.door import About, Arrived, CallerLeft, Door, Reply, keep_whole, parse_envelope
+from gateway.door import About, Arrived, CallerLeft, Door, Reply, keep_whole, parse_envelope, patience
 from gateway.faults import OUTSIDE, STATUS, a2a_rest_error, a2a_rpc_error, headers_of
 from gateway.operations import Ctx, Passed
 from gateway.signing import CardSigner
@@ -162,7 +162,7 @@ class A2aExchange:
             self.arrived.method,
             self._url(where),
             self.arrived.body,
-            self._headers(where),
+            self._headers(where) | patience(ctx),
             is_safe=self.asked.is_read and not self.asked.streams,
             max_bytes=MAX_STREAM_BYTES if self.asked.streams else MAX_ANSWER_BYTES,
         )

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import re
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,9 +17,10 @@ from core.dispatch import Call, Dispatcher
 from core.errors import Cancelled, InvalidArgument, PlatformError, Timeout
 from core.registry import Registry
 from engine.agents.agents import Agents
+from engine.agents.upstream import PATIENCE
 from engine.egress.client import Incoming
 from gateway.faults import INVALID, PARSE, WrongEnvelope
-from gateway.operations import Exchange, Passed
+from gateway.operations import Ctx, Exchange, Passed
 from gateway.signing import CardSigner
 
 OPERATIONS = ("gateway.operations",)
@@ -26,7 +28,6 @@ PATIENCE_S = 30.0
 STREAM_S = 3600.0
 WATCH_AFTER_S = 0.05
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_AGENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class CallerLeft(Cancelled):
@@ -183,7 +184,7 @@ class Door:
 
 def _limit_s(arrived: Arrived, limit_s: float) -> float:
     """Our own limit, or what the caller allows where that is less."""
-    asked = arrived.headers.get("x-request-timeout", "")
+    asked = arrived.headers.get(PATIENCE, "")
     if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,3})?", asked) and float(asked) > 0:
         return min(float(asked), limit_s)
     return limit_s
@@ -195,8 +196,10 @@ def address_of(scope: Scope) -> str:
     return "/".join(parts[: 2 if parts[0] == "a2a" else 3])
 
 
-def is_agent_id(text: str) -> bool:
-    return _AGENT_ID.fullmatch(text) is not None
+def patience(ctx: Ctx) -> dict[str, str]:
+    """How long the caller still waits, for the agent to know."""
+    left = 0.0 if ctx.deadline is None else ctx.deadline - time.monotonic()
+    return {PATIENCE: f"{left:.3f}"} if left > 0 else {}
 
 
 def bearer(authorization: str) -> str | None:

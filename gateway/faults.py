@@ -48,7 +48,7 @@ GRPC_NAMES = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-DOMAIN = "headwater"
+DOMAIN, A2A_DOMAIN = "headwater", "a2a-protocol.org"
 OUTSIDE = frozenset({"UNAUTHENTICATED", "UNAUTHORIZED", "RATE_LIMITED", "QUOTA_EXCEEDED"})
 """Errors whose HTTP status tells clients what to do; all others of JSON-RPC travel with 200, as its clients expect."""
 
@@ -105,10 +105,10 @@ def _sentence(error: PlatformError) -> str:
 
 
 def _info(error: PlatformError, request_id: str) -> dict[str, Any]:
-    reason = "TASK_NOT_FOUND" if isinstance(error, TaskNotFound) else error.code
+    is_protocols = isinstance(error, TaskNotFound)
     return {
         "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-        "reason": reason,
-        "domain": DOMAIN,
+        "reason": "TASK_NOT_FOUND" if is_protocols else error.code,
+        "domain": A2A_DOMAIN if is_protocols else DOMAIN,
         "metadata": error.body(request_id),
     }

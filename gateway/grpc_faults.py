@@ -11,12 +11,12 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from core.errors import PlatformError
 from engine.agents.ownership import TaskNotFound
-from gateway.faults import DOMAIN
+from gateway.faults import A2A_DOMAIN, DOMAIN
 
 if TYPE_CHECKING:
     from a2a.utils.errors import A2AError
+    from google.protobuf.message import Message
 
-A2A_DOMAIN = "a2a-protocol.org"
 MAX_TEXT = 1_000
 DETAILS_KEY = "grpc-status-details-bin"
 _C = grpc.StatusCode
@@ -62,14 +62,20 @@ class Fault(Exception):
     reason: str
     domain: str = A2A_DOMAIN
     about: tuple[tuple[str, str], ...] = ()
+    violations: "Message | None" = None
 
     def trailers(self) -> tuple[tuple[str, bytes]]:
         """The details that stand beside the status."""
         info = ErrorInfo(reason=self.reason, domain=self.domain, metadata=dict(self.about))
-        packed = AnyMessage()
-        packed.Pack(info)
-        status = Status(code=self.code.value[0], message=self.message, details=[packed])
+        details = [_packed(info)] if self.violations is None else [_packed(info), _packed(self.violations)]
+        status = Status(code=self.code.value[0], message=self.message, details=details)
         return ((DETAILS_KEY, status.SerializeToString()),)
+
+
+def _packed(detail: "Message") -> AnyMessage:
+    packed = AnyMessage()
+    packed.Pack(detail)
+    return packed
 
 
 def platform_fault(error: PlatformError, request_id: str) -> Fault:
@@ -84,9 +90,14 @@ def platform_fault(error: PlatformError, request_id: str) -> Fault:
 def protocol_fault(error: "A2AError") -> Fault:
     """An error of the SDK's."""
     from a2a.utils.errors import JSON_RPC_ERROR_CODE_MAP
+    from a2a.utils.proto_utils import validation_errors_to_bad_request
 
     number = JSON_RPC_ERROR_CODE_MAP.get(type(error), -32603)
-    return numbered_fault({"code": number, "message": error.message})
+    fault = numbered_fault({"code": number, "message": error.message})
+    wrong = (error.data or {}).get("errors")
+    if wrong:
+        fault.violations = validation_errors_to_bad_request(wrong)
+    return fault
 
 
 def numbered_fault(error: Mapping[str, Any]) -> Fault:

@@ -18,7 +18,7 @@ from engine.agents.registry import MCP
 from engine.agents.routing import NotOffered, check_pinned
 from engine.agents.upstream import MAX_ANSWER_BYTES, MAX_STREAM_BYTES, Outgoing
 from engine.egress.client import Incoming
-from gateway.door import About, Arrived, CallerLeft, Door, Reply, keep_whole, parse_envelope
+from gateway.door import About, Arrived, CallerLeft, Door, Reply, keep_whole, parse_envelope, patience
 from gateway.faults import STATUS, headers_of, mcp_error
 from gateway.operations import Ctx, Passed
 
@@ -146,7 +146,7 @@ class McpExchange:
             self.arrived.method,
             live.agent.endpoint_url,
             self.arrived.body,
-            self._headers(ctx.principal, agent_id),
+            self._headers(ctx.principal, agent_id) | patience(ctx),
             is_safe=self.spoken.method in READS,
             max_bytes=MAX_STREAM_BYTES if self.spoken.method == "listen" else MAX_ANSWER_BYTES,
         )
