@@ -34,7 +34,7 @@ class CreateAsset(Model):
     visibility: Literal["tenant", "private"] = Field(
         "tenant", description="Seen by all of the tenant, or by its owner and those who manage the tenant."
     )
-    project_id: Annotated[str, Refers("own_project")] | None = Field(
+    project_id: Annotated[str | None, Refers("own_project")] = Field(
         None, max_length=64, description="Project that it belongs to."
     )
     asset_id: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Id to give it; default new.")
@@ -45,7 +45,7 @@ class ListAssets(Paged):
 
     kind: AssetKind | None = Field(None, description="Only those of this kind.")
     tag: str = Field("", max_length=64, pattern=r"^[^\x00-\x1f\x7f\"\\]*$", description="Only those with this tag.")
-    project_id: Annotated[str, Refers("own_project")] | None = Field(
+    project_id: Annotated[str | None, Refers("own_project")] = Field(
         None, max_length=64, description="Only those of this project."
     )
 
@@ -66,7 +66,7 @@ class UpdateAsset(AssetRef):
     metadata: dict[str, Detail] | None = Field(None, max_length=50, description="What else to say of it, in place.")
     tags: list[Tag] | None = Field(None, max_length=50, description="Tags, in place of those that it has.")
     visibility: Literal["tenant", "private"] | None = Field(None, description="Who sees it.")
-    project_id: Annotated[str, Refers("own_project")] | None = Field(
+    project_id: Annotated[str | None, Refers("own_project")] = Field(
         None, max_length=64, description="Project that it belongs to."
     )
     expected_version: int | None = Field(None, ge=1, description="Refused unless this is its version now.")

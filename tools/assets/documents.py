@@ -31,7 +31,7 @@ class SearchDocuments(Model):
     """What to look for, and where."""
 
     q: str = Field(min_length=1, max_length=2000, description="Words or a question.")
-    asset_id: Annotated[str, Refers("asset")] | None = Field(
+    asset_id: Annotated[str | None, Refers("asset")] = Field(
         None, max_length=64, description="Only in this asset's document."
     )
     tag: str = Field("", max_length=64, description="Only in documents of assets with this tag.")
