@@ -18,6 +18,7 @@ from engine.documents.assets import Draft as AssetDraft
 from engine.identity.roles import BUILT_IN
 from engine.lake.warehouse import TABLE_DEFAULTS
 from engine.queries import Draft
+from engine.semantic.store import Change
 from headwater.build import Platform, build
 from headwater.listeners import Ports
 from headwater.serve import serving
@@ -54,6 +55,10 @@ IDS = {
     "own_project": "atlas",
     "share": "no-such-id",
     "tenant_export": "no-such-id",
+    "metric": "people_count",
+    "semantic_model": "people",
+    "verified_query": "kept",
+    "knowledge": "kept",
     "eval_run": "no-such-id",
     "model": "no-such-id",
 }
@@ -104,6 +109,7 @@ async def _fill(platform: Platform, data: Path) -> dict[str, str | None]:
     for tenant, agent_id in (("default", "analyst"), ("other", "foreign-agent")):
         by, role = Principal("viewer", tenant), AgentDraft(name="Analyst", system_prompt="Answer.")
         await platform.engine.agents.registry.create(by, role, project_id=None, agent_id=agent_id)
+    await _define(platform)
     client = await identity.directory.create_client("default", name="robot", roles=["editor"])
     issued = await identity.issue_token(client.client_id, client.client_secret)
     tokens: dict[str, str | None] = {role: await identity.mint(role=role) for role in BUILT_IN}
@@ -118,6 +124,31 @@ async def _fill(platform: Platform, data: Path) -> dict[str, str | None]:
         "without_roles": await identity.mint(subject="nobody"),
         "other_tenant": await identity.mint(subject="olga", tenant="other"),
     }
+
+
+async def _define(platform: Platform) -> None:
+    """A model with a metric, a verified query and a text, of each tenant."""
+    model = {
+        "name": "people",
+        "table": "people",
+        "entities": [{"name": "person", "type": "primary", "expr": "id"}],
+        "dimensions": [{"name": "name", "type": "categorical"}],
+        "measures": [{"name": "people_count", "agg": "sum", "expr": "1"}],
+    }
+    metric = {"name": "people_count", "type": "simple", "type_params": {"measure": "people_count"}}
+    query = {"question": "Who is there?", "sql": "SELECT name FROM people", "parameters": [], "other_questions": []}
+    text = {"title": "Person", "text": "Somebody.", "tables": [], "synonyms": []}
+    for tenant, subject in (("default", "viewer"), ("other", "olga")):
+        names = {"model": "people", "metric": "people_count", "verified_query": "kept", "knowledge": "kept"}
+        if tenant == "other":
+            names = {kind: f"foreign-{kind}" for kind in names} | {"model": "foreign-semantic_model"}
+        changes = [
+            Change("model", names["model"], model, "side"),
+            Change("metric", names["metric"], metric, "side"),
+            Change("verified_query", names["verified_query"], {**query, "description": ""}, "side"),
+            Change("knowledge", names["knowledge"], text),
+        ]
+        await platform.engine.semantic.items.put(Principal(subject, tenant), changes)
 
 
 def load_shop(platform: Platform) -> None:
