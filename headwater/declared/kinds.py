@@ -2,9 +2,10 @@
 
 Which fields a kind has is what its tools take: a field that a tool gains is one that files may say."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from headwater.local import registry
 
@@ -20,6 +21,9 @@ class Kind:
     noun: str
     id: str
     shown_id: str = ""  # the id's name in listings, where it is another
+    called: str = ""  # and in changes
+    shown_in: str = "items"
+    as_given: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict  # what is listed, as the tools take it
     names: str = ID
     left_out: tuple[str, ...] = ()  # fields that files do not say
     once: tuple[str, ...] = ()  # given when it is made, and not shown by the listing
@@ -30,6 +34,11 @@ class Kind:
     @property
     def listed_id(self) -> str:
         return self.shown_id or self.id
+
+    @property
+    def ref(self) -> str:
+        """What its changes call the id."""
+        return self.called or self.id
 
     @property
     def listing(self) -> str:
@@ -68,6 +77,23 @@ def _fields(kind: Kind) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(name for name in said if name in changed), tuple(name for name in said if name not in changed)
 
 
+def _model(listed: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A semantic model's definition, which is shown as dbt writes it."""
+    definition = listed["definition"]
+    parts = {name: definition.get(name) or [] for name in ("entities", "measures")}
+    dimensions = [
+        {**part, **(part.get("type_params") or {})} | {"type_params": None}
+        for part in definition.get("dimensions") or []
+    ]
+    return {
+        **listed,
+        **parts,
+        "dimensions": [{name: value for name, value in part.items() if value is not None} for part in dimensions],
+        "primary_entity": definition.get("primary_entity", ""),
+        "agg_time_dimension": (definition.get("defaults") or {}).get("agg_time_dimension", ""),
+    }
+
+
 ALL = (
     Kind("roles", "role", "role", ours=(("built_in", None),), sets=("permissions",)),
     Kind("users", "user", "user_id", "id", left_out=("role",), ours=(("deleted_at", None),), sets=("roles",)),
@@ -76,8 +102,8 @@ ALL = (
     Kind("connections", "connection", "connection_id", ours=(("is_built_in", None),)),
     Kind("policies", "policy", "policy_id"),
     Kind("models", "model", "name", names=NAME, secrets=("api_key",), ours=(("source", "installation"),)),
-    Kind("semantic_models", "semantic_model", "semantic_model", "name", names=NAME),
-    Kind("metrics", "metric", "metric", "name", names=NAME),
+    Kind("semantic_models", "semantic_model", "name", called="model", shown_in="models", names=NAME, as_given=_model),
+    Kind("metrics", "metric", "name", called="metric", shown_in="metrics", names=NAME),
     Kind("agents", "agent", "agent_id", "id", once=("project_id", "role")),
 )
 """In the order in which they are made; what is deleted goes in the opposite one."""

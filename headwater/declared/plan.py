@@ -111,7 +111,8 @@ async def make_plan(ask: Ask, declared: Mapping[str, Any], *, prune: bool = Fals
 
 async def current(ask: Ask, kind: Kind) -> dict[str, dict[str, Any]]:
     """What is there of a kind, by id, without what nobody declares."""
-    found = {item[kind.listed_id]: item for item in await everything(ask, kind.listing) if not kind.is_ours(item)}
+    listed = await everything(ask, kind.listing, kind.shown_in)
+    found = {item[kind.listed_id]: dict(kind.as_given(item)) for item in listed if not kind.is_ours(item)}
     if kind.once and found:
         await _add_projects(ask, found)
     return found
@@ -157,12 +158,12 @@ def _plan_kind(
         plan.equal += not steps
     for name in sorted(set(found) - {item[kind.id] for item in wanted}):
         plan.drift.append(f"{kind.noun} {name}")
-        deletions.append(Step("-", f"{kind.noun} {name}", kind.delete, {kind.id: name}))
+        deletions.append(Step("-", f"{kind.noun} {name}", kind.delete, {kind.ref: name}))
 
 
 def _changes(kind: Kind, name: str, changed: dict[str, Any]) -> list[Step]:
     what = f"{kind.noun} {name}"
-    return [Step("~", what, kind.update, {kind.id: name, **changed}, tuple(changed))] if changed else []
+    return [Step("~", what, kind.update, {kind.ref: name, **changed}, tuple(changed))] if changed else []
 
 
 def _place(kind: Kind, name: str, item: Mapping[str, Any], found: Mapping[str, Any]) -> list[Step]:

@@ -42,6 +42,18 @@ FILE: dict[str, Any] = {
         {"name": "small", "model": "openai/qwen", "api_base": "https://api.openai.com/v1", "api_key": "sk-canary"}
     ],
     "default_model": "small",
+    "semantic_models": [
+        {
+            "name": "orders",
+            "table": "t",
+            "connection_id": "side",
+            "entities": [{"name": "order", "type": "primary", "expr": "id"}],
+            "dimensions": [{"name": "day", "type": "time", "expr": "at", "time_granularity": "day"}],
+            "measures": [{"name": "total", "agg": "sum", "expr": "amount"}],
+            "agg_time_dimension": "day",
+        }
+    ],
+    "metrics": [{"name": "revenue", "kind": "simple", "type_params": {"measure": "total"}, "connection_id": "side"}],
     "agents": [
         {
             "agent_id": "seller",
@@ -74,7 +86,7 @@ class Desk:
         data.mkdir()
         (self.home / "headwater.toml").write_text(f"[query]\nallowed_roots = ['{data}']\n")
         with sqlite3.connect(data / "side.sqlite") as side:
-            side.execute("CREATE TABLE t (id INTEGER)")
+            side.execute("CREATE TABLE t (id INTEGER, amount INTEGER, at DATE)")
         self.env = {"SIDE_PATH": str(data / "side.sqlite")}
         self.write(FILE)
 
@@ -180,6 +192,7 @@ def test_each_kind_follows_its_file(desk: Desk) -> None:
         "clients": [{**FILE["clients"][0], "roles": ["editor"]}],
         "projects": [*FILE["projects"], {"project_id": "lab", "name": "Lab"}],
         "models": [{**FILE["models"][0], "timeout_s": 5}],
+        "metrics": [{**FILE["metrics"][0], "label": "Revenue"}],
         "agents": [
             {**seller, "system_prompt": "You buy.", "budget": {"max_steps": 4}},
             {**theirs, "project_id": "lab"},
@@ -194,6 +207,7 @@ def test_each_kind_follows_its_file(desk: Desk) -> None:
         "~ client robot: roles",
         "+ project lab",
         "~ model small: timeout_s",
+        "~ metric revenue: label",
         "~ agent seller: system_prompt, budget",
         "~ agent theirs: project_id",
         "~ default model: name",
@@ -210,5 +224,7 @@ def test_every_section_takes_what_its_tools_take() -> None:
         made = registry().get(kind.create).request.model_fields
         assert kind.id in made and {*kind.fields, *kind.fixed} <= set(made), kind.section
         assert {*kind.left_out, *kind.once, *kind.secrets} <= set(made), kind.section
-        assert kind.id in registry().get(kind.delete).request.model_fields, kind.section
+        for tool in (kind.update, kind.delete):
+            assert kind.ref in registry().get(tool).request.model_fields, kind.section
+        assert kind.shown_in in registry().get(kind.listing).result.model_fields, kind.section
     assert "system_prompt" in next(kind for kind in kinds() if kind.section == "agents").fields
