@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from pydantic_core import PydanticUndefined
+
 from api.cli import Answer, Options
 from api.cli_live import Live
 from api.streams import ARROW, ARROW_FIELD, SSE
@@ -86,7 +88,7 @@ class _Request:
 def _request(tool: Tool, arguments: dict[str, Any], options: Options) -> _Request:
     if not tool.routes:
         raise InvalidArgument(f"{tool.name} is served over MCP only.", hint="Leave --server out to run it here.")
-    route, rest = tool.routes[0], dict(arguments)
+    route, rest = _route(tool, arguments), dict(arguments)
     path = _path(tool, route, rest)
     query: dict[str, Any] = {"wait_s": options.wait_s} if tool.job and options.wait_s is not None else {}
     is_query = route.method in ("GET", "DELETE")
@@ -108,6 +110,15 @@ def _accepted(tool: Tool) -> str:
         return "application/json"
     stream = ARROW if ARROW_FIELD in tool.emits.model_fields else SSE
     return f"application/json, {stream}"
+
+
+def _route(tool: Tool, arguments: dict[str, Any]) -> Route:
+    """The first address all of whose parameters are known: `GET /tenant` where no tenant is named."""
+
+    def is_known(name: str) -> bool:
+        return arguments.get(name, tool.request.model_fields[name].default) not in (None, PydanticUndefined)
+
+    return next((route for route in tool.routes if all(map(is_known, route.parameters))), tool.routes[0])
 
 
 def _path(tool: Tool, route: Route, arguments: dict[str, Any]) -> str:

@@ -28,6 +28,10 @@ def test_a_tool_with_path_parameters_is_found_also_by_their_defaults(remote: lis
     assert headwater("get-table", "--connection-id", "data", "--table", "orders", *remote).json()["columns"]
 
 
+def test_a_path_without_a_parameter_that_is_not_said_is_taken(remote: list[str]) -> None:
+    assert headwater("get-tenant", *remote).json()["id"] == "default"
+
+
 def test_path_values_are_escaped(remote: list[str]) -> None:
     said = headwater("get-table", "--connection-id", "data", "--table", "a/b?c d", *remote)
     assert said.json()["error"]["code"] in ("NOT_FOUND", "INVALID_ARGUMENT")
