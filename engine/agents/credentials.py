@@ -27,6 +27,7 @@ MAX_LIFE_S = 3600.0
 TOKEN_BYTES = 64 * 1024
 MAX_KEPT = 10_000
 
+TokenKey = tuple[str, str, str, float]
 Seal = Callable[[str, bytes, bytes], bytes]
 Assertion = Callable[[Principal, str], Awaitable[str]]
 """A short token that says who a principal is, for one audience alone; it opens nothing of ours."""
@@ -48,6 +49,7 @@ class Proof:
 
     headers: Mapping[str, str] = field(default_factory=dict)
     certificate: ClientCertificate | None = None
+    fetched: TokenKey | None = None  # which token it is, where one was fetched
 
     @property
     def secret(self) -> bytes:
@@ -78,8 +80,8 @@ class Credentials:
         self._assertion = assertion
         self._clock = clock
         self._known: dict[tuple[str, str, str], tuple[float, Credential | None]] = {}
-        self._tokens: dict[tuple[str, str, str, float], tuple[float, str]] = {}
-        self._locks: dict[tuple[str, str, str, float], asyncio.Lock] = {}
+        self._tokens: dict[TokenKey, tuple[float, str]] = {}
+        self._locks: dict[TokenKey, asyncio.Lock] = {}
 
     async def set(
         self, by: Principal, agent_id: str, kind: str, secret: Mapping[str, str], *, user_id: str = ""
@@ -121,7 +123,8 @@ class Credentials:
         if found.kind == MTLS:
             return Proof(certificate=ClientCertificate(secret["certificate"], secret["private_key"]))
         if found.kind in (CLIENT, EXCHANGE):
-            return Proof({"authorization": f"Bearer {await self._token(by, agent_id, found)}"})
+            key = (by.tenant, agent_id, by.subject if found.kind == EXCHANGE else found.user_id, found.updated_at)
+            return Proof({"authorization": f"Bearer {await self._token(by, key, found)}"}, fetched=key)
         raise Unavailable("The agent's credential can not be used.", hint="set_agent_credential sets another.")
 
     async def _find(self, tenant: str, agent_id: str, user_id: str) -> Credential | None:
@@ -147,10 +150,19 @@ class Credentials:
         data = self._unseal(tenant, bytes(row.secret), f"{agent_id}\0{row.user_id}".encode())
         return Credential(row.kind, json.loads(data), row.user_id, row.updated_at)
 
-    async def _token(self, by: Principal, agent_id: str, found: Credential) -> str:
+    def forget(self, proof: Proof) -> bool:
+        """Drop a fetched token that its agent has refused; false where there is none that could be fetched anew.
+
+        Tokens end early: they are revoked, or a clock was set."""
+        if proof.fetched is None:
+            return False
+        kept = self._tokens.get(proof.fetched)
+        if kept is not None and kept[1].encode("ascii") == proof.secret:
+            del self._tokens[proof.fetched]
+        return True
+
+    async def _token(self, by: Principal, key: TokenKey, found: Credential) -> str:
         """An access token, kept until shortly before its end; callers who need the same one share one request."""
-        who = by.subject if found.kind == EXCHANGE else found.user_id
-        key = (by.tenant, agent_id, who, found.updated_at)
         kept = self._tokens.get(key)
         if kept is not None and self._clock() < kept[0]:
             return kept[1]

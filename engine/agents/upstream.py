@@ -18,6 +18,8 @@ from engine.egress.client import EgressClient, Incoming
 
 LANE = "agents"
 HIDDEN = b"***"
+REFUSED = 401
+PATIENCE = "x-request-timeout"  # seconds that the agent has to answer, for those who read it
 HEAD_S = 55.0
 IDLE_S = 120.0
 MAX_ANSWER_BYTES = 32 * 2**20
@@ -66,6 +68,9 @@ class Upstream:
             watched = _Watched(self._breakers, live.key)
             with watched:
                 incoming = await self._send(stack, out, proof)
+                if incoming.status == REFUSED and self._credentials.forget(proof):  # it has done nothing: ask again
+                    proof = await self._credentials.proof(by, agent.agent_id, subject=out.subject)
+                    incoming = await self._send(stack, out, proof)
                 watched.is_fault = incoming.status >= 500
                 total_s = None if incoming.media_type == EVENTS else out.head_s
                 chunks = watched.read(incoming.chunks, out.idle_s, total_s)
@@ -94,7 +99,7 @@ class Upstream:
                     out.method,
                     out.url,
                     body=out.body,
-                    headers={**out.headers, **proof.headers},
+                    headers={PATIENCE: f"{out.head_s:g}", **out.headers, **proof.headers},
                     max_bytes=out.max_bytes,
                     lane=LANE,
                     certificate=proof.certificate,

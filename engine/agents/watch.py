@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, or_, select, update
 
 from core.context import Principal
 from core.errors import Conflict, NotFound, PlatformError, Unavailable
@@ -54,18 +54,23 @@ class AgentWatch:
         return len(mine)
 
     def _due(self, connection: Connection) -> list[tuple[str, str]]:
-        query = select(agents.c.tenant_id, agents.c.agent_id).where(agents.c.check_due_at <= self._clock())
+        query = select(agents.c.tenant_id, agents.c.agent_id).where(self._is_due(self._clock()))
         rows = connection.execute(query.order_by(agents.c.check_due_at).limit(AT_ONCE)).all()
         return [(row.tenant_id, row.agent_id) for row in rows]
 
     def _claim(self, connection: Connection, due: list[tuple[str, str]]) -> list[tuple[str, str]]:
         now, claimed = self._clock(), []
         for tenant, agent_id in due:
-            there = (agents.c.tenant_id == tenant, agents.c.agent_id == agent_id, agents.c.check_due_at <= now)
+            there = (agents.c.tenant_id == tenant, agents.c.agent_id == agent_id, self._is_due(now))
             changed = update(agents).where(*there).values(check_due_at=now + self._every_s)
             if connection.execute(changed).rowcount == 1:
                 claimed.append((tenant, agent_id))
         return claimed
+
+    def _is_due(self, now: float) -> ColumnElement[bool]:
+        """Its time has come, or is further away than any is ever set: a clock was put back meanwhile."""
+        due = agents.c.check_due_at
+        return or_(due <= now, due > now + 2 * self._every_s)
 
     async def _look(self, tenant: str, agent_id: str) -> None:
         health = "healthy"

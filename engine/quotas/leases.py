@@ -33,6 +33,10 @@ class _Block:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     timer: asyncio.TimerHandle | None = None
 
+    def is_refused(self, now: float) -> bool:
+        """Whether the last refusal still stands; one that reaches further than any is of a clock that was put back."""
+        return self.refused_until - RECHECK_S <= now < self.refused_until
+
     def spend(self, now: float) -> bool:
         if self.tokens and (now < self.expires_at or self.owed):
             self.tokens -= 1
@@ -61,7 +65,7 @@ class Leases:
         now = self._clock()
         if not block.owed and block.spend(now):
             return
-        if now < block.refused_until:
+        if block.is_refused(now):
             raise refusal(window, block.retry_at - now)
         await self._queue(tenant, purpose, block)
 
@@ -96,7 +100,7 @@ class Leases:
                     return
                 if block.failures != failures and block.failure is not None:
                     raise Unavailable(block.failure.message, hint=block.failure.hint)
-                if (now := self._clock()) < block.refused_until:
+                if block.is_refused(now := self._clock()):
                     raise refusal(block.window, block.retry_at - now)
                 await self._lease(tenant, purpose, block)
                 block.owed = min(block.tokens, block.waiting)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ class Scripted:
     url: str = ""
     behaviours: dict[str, Behave] = field(default_factory=dict)
     received: list[Received] = field(default_factory=list)
+    peers: list[str] = field(default_factory=list)  # names in the certificates of those who called
     open_calls: int = 0
 
     def agent(self, name: str, behave: Behave) -> str:
@@ -45,9 +47,11 @@ class Scripted:
             await writer.drain()
 
         self.open_calls += 1
+        subject = (writer.get_extra_info("peercert") or {}).get("subject", ())
         try:
             while not reader.at_eof():
                 found = await _read(reader)
+                self.peers += [value for part in subject for name, value in part if name == "commonName"]
                 self.received.append(found)
                 await self.behaviours[found.path.split("/")[1]](found, write)
                 if b"x-close" in found.body or "x-close" in found.headers:
@@ -69,10 +73,11 @@ async def _read(reader: asyncio.StreamReader) -> Received:
 
 
 @asynccontextmanager
-async def scripted() -> AsyncIterator[Scripted]:
+async def scripted(*, tls: ssl.SSLContext | None = None) -> AsyncIterator[Scripted]:
     made = Scripted()
-    listener = await asyncio.start_server(made.serve, "127.0.0.1", 0)
-    made.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    listener = await asyncio.start_server(made.serve, "127.0.0.1", 0, ssl=tls)
+    port = listener.sockets[0].getsockname()[1]
+    made.url = f"http://127.0.0.1:{port}" if tls is None else f"https://localhost:{port}"
     try:
         yield made
     finally:

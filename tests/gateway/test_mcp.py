@@ -155,3 +155,13 @@ async def test_a_session_of_the_agent_is_sealed_on_its_way(house: House) -> None
     async with house.client() as client:
         answer = await client.post(f"{house.mcp}/mcp/agents/sessions", json=body)
     assert answer.status_code == 200 and "theirs-123" not in answer.headers["mcp-session-id"]
+
+
+async def test_the_agent_is_told_how_long_its_caller_waits(house: House) -> None:
+    async def on_call(received: Received, write: Write) -> None:
+        await write(result(received, {"content": [], "isError": False}))
+
+    await house.desk.register(house.scripted.agent("patient", mcp_agent(on_call)), "MCP", "patient")
+    told = {"x-request-timeout": "7"}
+    await ask(house, "/mcp/agents/patient", "tools/call", headers=told, name="look", arguments={})
+    assert 5 < float(house.scripted.received[-1].headers["x-request-timeout"]) <= 7
