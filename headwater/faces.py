@@ -13,6 +13,7 @@ def rest_face(platform: Platform) -> Any:
     from api.content import content_routes
     from api.iceberg import iceberg_routes
     from api.oauth import oauth_routes
+    from api.openai_chat import openai_routes
     from api.rest import rest_app
     from api.scim import scim_routes
     from api.uploads import upload_routes
@@ -29,6 +30,7 @@ def rest_face(platform: Platform) -> Any:
             *content_routes(platform.dispatcher, platform.engine.query_jobs.contents),
             *upload_routes(platform.dispatcher, platform.engine.imports),
             *iceberg_routes(iceberg_gate(platform), platform.engine.identity),
+            *openai_routes(platform.dispatcher),
             *scim_routes(scim_gate(platform), public_url=platform.settings.server.public_url),
             *agent_addresses(platform),
             *oauth_routes(
