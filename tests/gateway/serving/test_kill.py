@@ -55,10 +55,11 @@ async def test_a_run_that_was_killed_has_failed_and_a_question_still_takes_its_a
     assert asked["status"]["state"] == "TASK_STATE_INPUT_REQUIRED"
     stream = first.web.stream("POST", f"/tasks/{running}:subscribe")
     async with stream as following:
-        await anext(following.aiter_lines())
+        lines = following.aiter_lines()
+        await anext(lines)
         await first.kill()
         with pytest.raises(httpx.HTTPError):
-            [line async for line in following.aiter_lines()]
+            [line async for line in lines]
     killed_at = time.monotonic()
     second = await stand(tmp_path / "home")
     answer = saying("EU", taskId=asked["id"])["message"]
