@@ -157,8 +157,10 @@ async def device(visit: Visit) -> Response:
         ("May do", ", ".join(shown.scopes) or EVERYTHING),
         ("You are", who),
     ]
+    warning = paragraph("Whoever sent you a code would act as you.", "wrong")
     body = (
         paragraph("Allow this only if you started it yourself just now, and your device shows this same code:")
+        + warning
         + paragraph(code)
         + facts(rows)
         + form(

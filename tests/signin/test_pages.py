@@ -181,7 +181,12 @@ def test_names_with_what_nobody_sees_are_refused(house: Served, name: str) -> No
 def test_a_device_that_a_stranger_started_is_shown_with_where_it_asks_from(house: Served, browser: Browser) -> None:
     started = httpx.post(f"{browser.origin}/oauth/device", data={"client_id": "headwater-cli"}, timeout=20).json()
     text = browser.get(f"/oauth/device?user_code={started['user_code']}").text
-    for told in ("Allow this only if you started it yourself just now", "127.0.0.1", "Everything that you may do here"):
+    for told in (
+        "Allow this only if you started it yourself just now",
+        "Whoever sent you a code would act as you",
+        "127.0.0.1",
+        "Everything that you may do here",
+    ):
         assert told in text
     app = Application(browser.origin)
     taken = app.post("/oauth/token", grant_type=DEVICE, device_code=started["device_code"])
