@@ -224,6 +224,9 @@ class ToolExchange:
             found = await self.agents.routing.call(ctx.principal, live, {"text": str(given.get("text", ""))})
             text = json.dumps(found, ensure_ascii=False)
             routed = {"content": [{"type": "text", "text": text}], "structuredContent": found, "isError": False}
+        if isinstance(routed.get("content"), list):
+            said = {"type": "text", "text": SENT_BY.format(name=json.dumps(live.agent.name)).rstrip()}
+            routed = {**routed, "content": [said, *routed["content"]]}
         if is_modern:
             routed.setdefault("resultType", "complete")
         return routed
