@@ -120,7 +120,7 @@ class Agents:
 
     def gateway_url(self, agent: Agent) -> str:
         """Where callers reach an agent through us: whole where our public address is known, else the path."""
-        return self._public_url + agent.gateway_path if agent.gateway_path else ""
+        return self._public_url + agent.gateway_path
 
     def seal_session(self, by: Principal, agent_id: str, session: str) -> str:
         """An agent's session as its caller gets it: good for this caller and agent alone."""

@@ -21,6 +21,7 @@ from engine.store.tables import agent_credentials, agent_pins, agents, project_a
 
 ACTIVE, QUARANTINED, DISABLED = "active", "quarantined", "disabled"
 A2A, MCP, OWN = "A2A", "MCP", ""
+HEADWATER = "headwater"  # the agent that every tenant has, with the workflows for skills
 MAX_AGENTS = 2_000  # of one tenant
 HOLD_NEW = "hold_new_agents"  # in a tenant's configuration
 JSON_FIELDS = ("connections", "capabilities", "agent_metadata", "budget")
@@ -57,9 +58,8 @@ class Agent:
 
     @property
     def gateway_path(self) -> str:
-        """Where callers reach it through us; agents of our own have tools and no address."""
-        paths = {A2A: f"/a2a/{self.agent_id}/", MCP: f"/mcp/agents/{self.agent_id}"}
-        return paths.get(self.protocol, "")
+        """Where callers reach it through us; agents of our own speak A2A, as the others there do."""
+        return f"/mcp/agents/{self.agent_id}" if self.protocol == MCP else f"/a2a/{self.agent_id}/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,8 @@ class AgentRegistry:
         if project_id is not None:
             await self._check_project(by, project_id)
         now, made_id = self._clock(), agent_id or self._new_id()
+        if made_id == HEADWATER:
+            raise Conflict(f"The agent id {made_id!r} is Headwater's own.", hint="Choose another.")
         row: dict[str, Any] = {
             **_BLANK,
             **draft.values(),

@@ -8,8 +8,9 @@ from pydantic import BaseModel
 from core.context import Cancellation, discard
 from core.dispatch import Call, Dispatcher
 from core.errors import InvalidArgument, NotFound
+from engine.agents.registry import HEADWATER
 from gateway.serving.asks import Ask, Note, Outcome, Piece, Report
-from gateway.serving.roster import AGENT_SKILL, DEFAULT_SKILL, HEADWATER, WORKFLOWS
+from gateway.serving.roster import AGENT_SKILL, DEFAULT_SKILL, WORKFLOWS
 
 FACE = "a2a"
 MAX_ROWS = 1_000

@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import PlatformError
+from engine.agents.registry import HEADWATER
 from gateway.a2a_requests import CARD, SEND, Asked, body_of, read_rest, read_rpc
 from gateway.door import About, Arrived, CallerLeft, Door, Reply, address_of, bearer, parse_envelope, replayed
 from gateway.faults import OUTSIDE, PARSE, STATUS, WrongEnvelope, a2a_rest_error, a2a_rpc_error, headers_of
@@ -17,7 +18,6 @@ from gateway.operations import Ctx, Passed
 from gateway.serving.asks import Visit
 from gateway.serving.cards import card_bytes
 from gateway.serving.own import OwnAgents
-from gateway.serving.roster import HEADWATER
 from gateway.signing import CardSigner
 
 FACE = "a2a"

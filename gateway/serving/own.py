@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from core.dispatch import Dispatcher
 from core.errors import PlatformError, Unavailable
 from engine.agents.agents import Agents
+from engine.agents.registry import HEADWATER
 from gateway.serving.asks import Answerer, Visit
 from gateway.serving.cards import Places, own_card
-from gateway.serving.roster import HEADWATER, Roster
+from gateway.serving.roster import Roster
 
 if TYPE_CHECKING:
     from gateway.serving.host import Host

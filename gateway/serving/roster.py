@@ -8,9 +8,8 @@ from core.context import Principal
 from core.errors import NotFound
 from core.pages import Window
 from engine.agents.agents import Agents
-from engine.agents.registry import ACTIVE, OWN, Agent
+from engine.agents.registry import ACTIVE, HEADWATER, OWN, Agent
 
-HEADWATER = "headwater"
 DEFAULT_SKILL = "nl2sql"
 AGENT_SKILL = "agent:"
 MAX_LISTED = 100

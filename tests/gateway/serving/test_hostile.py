@@ -25,6 +25,7 @@ from a2a.types import (
 )
 from a2a.utils.errors import A2AError, ContentTypeNotSupportedError, InvalidParamsError, TaskNotFoundError
 
+from core.errors import Conflict
 from tests.gateway.serving.conftest import BINDINGS, Served, asking, send
 from tests.gateway.serving.test_bindings import S
 
@@ -261,3 +262,10 @@ async def test_a_caller_that_leaves_a_stream_leaves_its_task_running(served: Ser
     assert (await client.get_task(GetTaskRequest(id=task))).status.state != S.TASK_STATE_FAILED
     await client.cancel_task(CancelTaskRequest(id=task))
     await asyncio.wait_for(served.told.stopped.wait(), 5)
+
+
+@pytest.mark.parametrize("protocol", [None, "A2A"])
+async def test_nobody_takes_headwaters_own_id(served: Served, protocol: str | None) -> None:
+    more: Any = {"protocol": protocol, "endpoint_url": "https://93.184.216.34/"} if protocol else {}
+    with pytest.raises(Conflict, match="own"):
+        await served.house.desk.call("create_agent", name="Me", agent_id="headwater", project_id="p1", **more)

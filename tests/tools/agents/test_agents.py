@@ -69,7 +69,7 @@ async def test_an_agent_of_ones_own_is_registered_as_the_document_has_it(bench: 
         connections=["lakehouse"],
         capabilities=["agents", "document_qa"],
     )
-    assert (made.protocol, made.gateway_url, made.status) == ("", "", "active")
+    assert (made.protocol, made.gateway_url, made.status) == ("", f"/a2a/{made.id}/", "active")
     assert made.capabilities == ["agents", "document_qa"] and made.connections == ["lakehouse"]
     with pytest.raises(Conflict, match="our own"):
         await bench.desk.call("test_agent_connection", agent_id=made.id)
