@@ -8,9 +8,11 @@ from engine.catalog.words import match_word, split_words
 from engine.retrieval.source import Entry
 from engine.retrieval.words import MAX_TEXT_CHARS, MAX_WORDS, language, telling_words
 
-BY_TITLE, BY_ALSO, BY_TEXT = 1.0, 0.85, 0.6
+BY_TITLE, BY_ALSO, BY_TEXT = 1.0, 0.85, 0.7
+BY_IDEA = 0.6
+"""Of a word, where an entry has another one for much the same."""
 WORDS, MEANING = 0.5, 0.5
-LEAST_NEAR = 0.15
+LEAST_NEAR = 0.3
 """Nearness without a word in common that is more than chance."""
 NAMED = 0.25
 """For what is called just as the question says."""
@@ -41,7 +43,8 @@ def rank(text: str, entries: Sequence[Entry], nearness: Mapping[tuple[str, str],
 
     Only what the caller sees of the entries counts, so that a score tells nothing of what they do not see."""
     words = list(dict.fromkeys(telling_words(text)))
-    shares = [[_share(word, held) for word in words] for held in map(_held, entries)]
+    held = list(map(_Held, entries))
+    shares = [[item.share(word) for word in words] for item in held]
     worth = [_worth(place, shares) for place in range(len(words))]
     full = sum(worth) or 1.0
     name = split_words(text)
@@ -57,22 +60,27 @@ def rank(text: str, entries: Sequence[Entry], nearness: Mapping[tuple[str, str],
     return [_hit(score, entry) for score, entry in scored[:limit]]
 
 
-def _held(entry: Entry) -> dict[str, float]:
-    """The words of an entry, and how much each of them says."""
-    known = language()
-    held: dict[str, float] = {}
-    for part, weight in ((entry.text, BY_TEXT), (" ".join(entry.also), BY_ALSO), (entry.title, BY_TITLE)):
-        for word in split_words(part[:MAX_TEXT_CHARS])[:MAX_WORDS] if part else ():
-            held[known.abbreviations.get(word, word)] = weight
-            held[word] = weight
-    return held
+class _Held:
+    """The words of an entry and its ideas, and how much each of them says."""
 
+    def __init__(self, entry: Entry):
+        known = language()
+        self._words: dict[str, float] = {}
+        self._ideas: dict[int, float] = {}
+        for part, weight in ((entry.text, BY_TEXT), (" ".join(entry.also), BY_ALSO), (entry.title, BY_TITLE)):
+            for word in split_words(part[:MAX_TEXT_CHARS])[:MAX_WORDS] if part else ():
+                full = known.abbreviations.get(word, word)
+                self._words[word] = self._words[full] = weight
+                self._ideas.update(dict.fromkeys(known.ideas.get(full, ()), weight))
 
-def _share(word: str, held: Mapping[str, float]) -> float:
-    exact = held.get(word)
-    if exact is not None:
-        return exact
-    return max((weight * fit for other, weight in held.items() if (fit := match_word(word, other))), default=0.0)
+    def share(self, word: str) -> float:
+        """How well the entry answers to a word: by it, by one that it begins, or by one of the same idea."""
+        exact = self._words.get(word)
+        if exact is not None:
+            return exact
+        begun = [weight * fit for other, weight in self._words.items() if (fit := match_word(word, other))]
+        meant = [weight for idea in language().ideas.get(word, ()) if (weight := self._ideas.get(idea))]
+        return max((*begun, *(BY_IDEA * weight for weight in meant)), default=0.0)
 
 
 def _worth(place: int, shares: Sequence[Sequence[float]]) -> float:

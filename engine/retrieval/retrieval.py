@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from core.context import Principal
-from core.errors import PlatformError
+from core.errors import PlatformError, Unavailable
 from engine.retrieval.embedding import Embedder
 from engine.retrieval.lexical import LexicalEmbedder
 from engine.retrieval.lexicon import Lexicon, make_lexicon
@@ -38,6 +38,7 @@ MAX_CANDIDATES = 4_000
 WITHIN = 8  # tables whose columns are looked at one by one
 FIRST_WAIT_S, NEXT_WAIT_S = 4.0, 1.0
 RETRY_S = 30.0
+TURNS, TURN_S = 10, 0.3
 EMBED_BATCH = 256
 MAX_LEXICONS = 64
 
@@ -137,11 +138,11 @@ class Retrieval:
         return Found(hits, sorted({name for part in found for name in part.unavailable}))
 
     async def refresh(self, tenant: str) -> None:
-        """Bring a tenant's vectors to what its sources hold now. Raises Unavailable."""
+        """Bring a tenant's vectors to what its sources hold now, if they are older. Raises Unavailable."""
         for source in self._sources.values():
             place = Place(tenant, source.name)
             self._resting.pop(place, None)
-            await self._build(place, source, await source.version(tenant))
+            await self._build(place, source, _digest(await source.version(tenant)))
 
     def forget(self, tenant: str) -> None:
         """Drop what this process remembers of a tenant."""
@@ -181,13 +182,20 @@ class Retrieval:
         """What one source has; nothing where it fails, so that the others still answer."""
         found = _Candidates()
         try:
-            version = await source.version(asked.principal.tenant)
+            version = _digest(await source.version(asked.principal.tenant))
             by_word = await self._by_word(source, version, asked, found)
             await self._show(source, asked, by_word, found)
             if self._vectors is None or asked.vector is None:
                 return found
-            if await self._is_ready(source, version, asked.principal.tenant):
-                await self._add_near(source, asked, found)
+            for is_last in (False, True):
+                if not await self._is_ready(source, version, asked.principal.tenant):
+                    break
+                try:
+                    await self._add_near(source, asked, found)
+                    break
+                except Broken:  # the store has thrown it away: it is made anew, once
+                    if is_last:
+                        raise
         except PlatformError as error:
             log.warning("%s were not searched: %s", source.name, error)
         return found
@@ -284,20 +292,24 @@ class Retrieval:
         """Write what is new, changed or gone since the vectors were made. A second run changes nothing."""
         if self._vectors is None:
             return
-        mark = await self._vectors.mark(place)
-        since = mark if mark is not None and mark.embedder == self._embedder.digest else None
-        try:
-            held = {} if since is None else await self._vectors.digests(place)
-        except Broken:
-            held, since = {}, None
-        wanted: dict[str, dict[str, Entry]] = {}
-        async for entry in source.entries(place.tenant):
-            wanted.setdefault(entry.kind, {})[entry.ref] = entry
-        changes = await self._changes(wanted, held)
         now = Mark(self._embedder.digest, version)
-        if not await self._vectors.change(place, now, changes, since=since):
-            log.info("another process brings the index of %s up to date", place.source)
-            self._resting[place] = self._clock() + 1.0
+        for _ in range(TURNS):
+            since = await self._vectors.mark(place)
+            if since == now:
+                return
+            if since is not None and since.embedder != now.embedder:
+                since = None
+            try:
+                held = {} if since is None else await self._vectors.digests(place)
+            except Broken:
+                held, since = {}, None
+            wanted: dict[str, dict[str, Entry]] = {}
+            async for entry in source.entries(place.tenant):
+                wanted.setdefault(entry.kind, {})[entry.ref] = entry
+            if await self._vectors.change(place, now, await self._changes(wanted, held), since=since):
+                return
+            await asyncio.sleep(TURN_S)  # another process is writing, or has written
+        raise Unavailable("Another process is writing the index.", hint="Retry in a moment.")
 
     async def _changes(
         self, wanted: Mapping[str, Mapping[str, Entry]], held: Mapping[str, Mapping[str, str]]

@@ -2,13 +2,16 @@
 
 import hashlib
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet, InvalidToken
 
+from core.context import Principal
 from core.errors import Unavailable
 from engine.catalog.catalog import Catalog
+from engine.identity.roles import BUILT_IN
 from engine.retrieval.folders import SealedFolders
 from engine.retrieval.retrieval import Retrieval
 from engine.retrieval.tables import TableSource
@@ -39,10 +42,26 @@ def open_folders(home: Path) -> SealedFolders:
     return SealedFolders(home / "index", home / "tmp", seal=seal, unseal=unseal)
 
 
+@dataclass
+class Shelf:
+    """An index over a shop, and what is below it."""
+
+    retrieval: Retrieval
+    catalog: Catalog
+    database: Path
+    admin: Principal
+
+
 @pytest.fixture
-async def retrieval(open_catalog: Callable[[], Catalog], home: Path) -> AsyncIterator[Retrieval]:
-    catalog = open_catalog()
+async def shelf(open_catalog: Callable[[], Catalog], home: Path, roots: Path) -> AsyncIterator[Shelf]:
+    catalog, database = open_catalog(), roots / "shop.db"
+    run_sql(
+        database,
+        "CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT, emailAddress TEXT);"
+        "CREATE TABLE order_lines (id INTEGER, customer_id INTEGER, revenue REAL);",
+    )
+    options = {"path": str(database)}
+    await catalog.connections.create("acme", connection_id="shop", name="Shop", kind="sqlite", options=options)
     opened = Retrieval([TableSource(catalog)], vectors=open_folders(home))
-    opened.catalog = catalog  # type: ignore[attr-defined]
-    yield opened
+    yield Shelf(opened, catalog, database, Principal("root", "acme", frozenset({"admin"}), BUILT_IN["admin"]))
     await opened.aclose()
