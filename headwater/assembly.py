@@ -37,6 +37,7 @@ from engine.quotas.quotas import Quotas
 from engine.quotas.redis import RedisLedger
 from engine.records.records import Means, Records
 from engine.results.kept import KeptResults
+from engine.retrieval.retrieval import Retrieval
 from engine.runs.runs import Runs
 from engine.schedules.schedules import Schedules
 from engine.semantic.service import Semantic
@@ -143,9 +144,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         runs=Runs(store, seal=partial(ground.seals.seal, "runs"), unseal=partial(ground.seals.open, "runs")),
         agents=build_agents(ground, identity, ledger),
         desk=build_desk(ground.seals, build_outbox(settings, store, ground), catalog=catalog, identity=identity),
-        tenancy=build_tenancy(
-            ground, lake, retention, forget=(sql.forget, results.forget, retrieval.forget, ground.seals.forget)
-        ),
+        tenancy=build_tenancy(ground, lake, retention, retrieval, forget=(sql.forget, results.forget)),
         pages=PageSigner(vault.purpose_key("pages")),
         checks={"store": store_check(store)} | ({} if edges is None else {"data_plane": edges.check}),
     )
@@ -207,13 +206,20 @@ def build_kept(ground: Ground, catalog: Catalog) -> KeptResults:
 
 
 def build_tenancy(
-    ground: Ground, lake: Lake, retention: Retention, *, forget: Sequence[Callable[[str], None]]
+    ground: Ground, lake: Lake, retention: Retention, retrieval: Retrieval, *, forget: Sequence[Callable[[str], None]]
 ) -> Tenancy:
     """Export and deletion of all that a tenant has."""
     folders = Folders(ground.settings.home)
     return Tenancy(
         Archive(ground.store, lake=lake, audit_log=retention.audit, folders=folders),
-        Purge(ground.store, lake=lake, objects=open_objects(ground.settings), folders=folders, forget=forget),
+        Purge(
+            ground.store,
+            lake=lake,
+            objects=open_objects(ground.settings),
+            folders=folders,
+            forget=(*forget, retrieval.forget, ground.seals.forget),
+            drop=(retrieval.drop,),
+        ),
         retention,
     )
 

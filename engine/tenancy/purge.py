@@ -46,8 +46,9 @@ Step = Callable[[str], Awaitable[Purged]]
 class Purge:
     """Deletes archived tenants. Each step finds for itself what is left to do, so all can run again from the start.
 
-    Files go first, while the store still says where they are; the key goes with the rows; then the store's own file
-    is written anew, so that nothing of what was deleted stands in its free pages or its log."""
+    `drop` deletes what other parts keep outside the store and the home's folders. Files go first, while the store still
+    says where they are; the key goes with the rows; then the store's own file is written anew, so that nothing of what
+    was deleted stands in its free pages or its log."""
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class Purge:
         objects: Objects,
         folders: Folders,
         forget: Sequence[Callable[[str], None]] = (),
+        drop: Sequence[Callable[[str], Awaitable[None]]] = (),
         clock: Callable[[], float] = time.time,
     ):
         self._store = store
@@ -64,6 +66,7 @@ class Purge:
         self._objects = objects
         self._folders = folders
         self._forget = forget
+        self._drops = drop
         self._clock = clock
 
     @property
@@ -73,6 +76,7 @@ class Purge:
             "begun": self.begin,
             "tables": self.remove_tables,
             "results": self.remove_objects,
+            "indexes": self.remove_indexes,
             "files": self.remove_files,
             "rows and key": self.remove_rows,
             "store rewritten": self.compact,
@@ -136,6 +140,12 @@ class Purge:
                 await self._objects.delete(item)
                 count += 1
         return Purged(files=count)
+
+    async def remove_indexes(self, tenant: str) -> Purged:
+        """Have other parts delete what they keep elsewhere: each can do so again."""
+        for drop in self._drops:
+            await drop(tenant)
+        return Purged()
 
     async def remove_files(self, tenant: str) -> Purged:
         """Delete uploads, kept results, rejected rows and what its jobs have left."""
