@@ -9,7 +9,7 @@ from core.context import Principal
 from core.errors import Conflict, NotFound, Unauthorized, Unavailable
 from engine.connectors.stream import in_thread
 from engine.semantic.layers import Layers, Seen, read_items
-from engine.semantic.store import Change, Kind, SemanticStore, Status, Stored, missing, stale
+from engine.semantic.store import Change, Kind, SemanticStore, Status, Stored, missing, stale, taken
 from engine.sql.run import Catalog
 from engine.store.db import Store
 
@@ -192,13 +192,12 @@ class Definitions:
                     f"The name {item.name[:80]!r} is taken by a {item.kind} of another connection.",
                     hint="Choose another name.",
                 )
-        kept = [
-            (item.kind, item.definition, connection_id)
-            for item in stored
-            if item.connection_id == connection_id and (item.kind, item.name) not in names
-        ]
-        made = [(change.kind, change.definition, connection_id) for change in changes]
-        await in_thread(lambda: _check_together(kept, made))
+        new = {(change.kind, change.name) for change in changes if change.version == 0}
+        for item in stored:
+            if (item.kind, item.name) in new:
+                raise taken(item.name)
+        kept = [item for item in stored if item.connection_id == connection_id and (item.kind, item.name) not in names]
+        await in_thread(lambda: _check_together(kept, changes))
 
 
 def status_of(by: Principal, wanted: Status | None, present: Status | None = None) -> Status:
@@ -248,19 +247,29 @@ def _model(stored: Stored, model: "SemanticModel") -> ShownModel:
     return ShownModel(stored, model, definition, is_whole)
 
 
-def _check_together(
-    kept: Sequence[tuple[str, Mapping[str, Any], str]], made: Sequence[tuple[str, Mapping[str, Any], str]]
-) -> None:
+def _check_together(kept: Sequence[Stored], changes: Sequence[Change]) -> None:
+    """Drafts go with everything that is there; what is active goes together without them."""
+    _check_parts(kept, changes, only_new=True)
+    _check_parts(
+        [item for item in kept if item.status == "active"],
+        [change for change in changes if change.status == "active"],
+        only_new=False,
+    )
+
+
+def _check_parts(kept: Sequence[Stored], changes: Sequence[Change], *, only_new: bool) -> None:
     from engine.semantic.layer import Layer
     from engine.semantic.soundness import problems
 
-    new = read_items(made)
+    new = read_items([(change.kind, change.definition, change.connection_id) for change in changes])
     if new.errors:
         raise Conflict(f"{new.errors[0].place}: {new.errors[0].message}", hint="Correct it, and try again.")
-    old = read_items(kept)
+    old = read_items([(item.kind, item.definition, item.connection_id) for item in kept])
     layer = Layer([*old.models, *new.models], [*old.metrics, *new.metrics])
-    before = {metric.name for metric, _ in problems(Layer(old.models, old.metrics), old.metrics)} if made else set()
-    found = [(m, why) for m, why in problems(layer, layer.metrics.values()) if m.name not in before]
+    looked_at = new.metrics if only_new else [*layer.metrics.values()]
+    known = [] if only_new or not changes else problems(Layer(old.models, old.metrics), old.metrics)
+    before = {metric.name for metric, _ in known}
+    found = [(metric, why) for metric, why in problems(layer, looked_at) if metric.name not in before]
     if found:
         shown = " ".join(f"{metric.name}: {why}" for metric, why in found[:MAX_PROBLEMS])
         raise Conflict(f"This does not go together. {shown}", hint="Write what belongs together at once, or in order.")

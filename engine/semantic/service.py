@@ -111,7 +111,8 @@ class Semantic:
         schema = await self._schemas.schema(by, connection_id)
         names = await in_thread(lambda: _tables(schema, tables))
         facts = await self._profile(by, connection_id, schema, names)
-        taken = {item.name for item in await self.items.all(by.tenant, "model", "metric")}
+        whole, _ = await self.definitions.layers.whole(by.tenant, connection_id, drafts=True)
+        taken = {item.name for item in await self.items.all(by.tenant, "model", "metric")} | set(whole.measures)
         made = await in_thread(lambda: _propose(schema, names, facts, taken))
         status_of(by, "draft")
         kinds = [("model", each) for each in made.models] + [("metric", each) for each in made.metrics]

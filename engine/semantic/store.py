@@ -122,6 +122,10 @@ def stale(name: str) -> Conflict:
     return Conflict(f"{name[:80]!r} was changed meanwhile.", hint="Read it again, and try again with its version.")
 
 
+def taken(name: str) -> Conflict:
+    return Conflict(f"The name {name[:80]!r} is taken.", hint="Choose another, or update what is there.")
+
+
 def missing(kind: str, name: str) -> NotFound:
     word = kind.replace("_", " ")
     tools = {"model": "list_semantic_models", "metric": "list_metrics", "verified_query": "list_verified_queries"}
@@ -132,7 +136,7 @@ def _write(connection: Connection, by: Principal, change: Change, now: float) ->
     row = connection.execute(_one(by.tenant, change.kind, change.name)).first()
     is_there = row is not None and row.deleted_at is None
     if change.version == 0 and is_there:
-        raise Conflict(f"The name {change.name[:80]!r} is taken.", hint="Choose another, or update what is there.")
+        raise taken(change.name)
     if change.version and (row is None or not is_there or row.version != change.version):
         raise stale(change.name)
     definition = json.dumps(change.definition, ensure_ascii=False, allow_nan=False)

@@ -272,11 +272,10 @@ def _alike(known: Sequence[_Known], question: str) -> list[Stored]:
     asked = set(stems(question))
     scored = []
     for each in known:
-        words = max(
-            (pattern.words for pattern in each.patterns), key=lambda words: len(words & asked), default=frozenset()
-        )
-        score = 2 * len(words & asked) / (len(words) + len(asked)) if words and asked else 0.0
-        if score >= LEAST_ALIKE:
+        definition = each.stored.definition
+        texts = [set(stems(str(text))) for text in (definition["question"], *definition["other_questions"])]
+        score = max((2 * len(words & asked) / (len(words) + len(asked)) for words in texts if words), default=0.0)
+        if asked and score >= LEAST_ALIKE:
             scored.append((score, each.stored))
     return [stored for _, stored in sorted(scored, key=lambda item: -item[0])]
 

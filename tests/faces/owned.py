@@ -81,6 +81,31 @@ MAKING: dict[str, Making] = {
         {"cases": [{"question": "How many?", "gold": ["SELECT count(*) AS n FROM {table}"]}], "workflow": "planner"},
         "run_id",
     ),
+    "semantic_model": Making(
+        "create_semantic_model",
+        {
+            "name": "{tenant}_things",
+            "table": "{table}",
+            "connection_id": "lakehouse",
+            "entities": [],
+            "measures": [{"name": "{tenant}_rows", "agg": "sum", "expr": "1"}],
+        },
+        "name",
+    ),
+    "metric": Making(
+        "create_metric",
+        {
+            "name": "{semantic_model}_count",
+            "type_params": {"measure": "{tenant}_rows"},
+            "connection_id": "lakehouse",
+        },
+        "name",
+    ),
+    "verified_query": Making(
+        "create_verified_query",
+        {"question": "What things?", "sql": "SELECT * FROM {table}", "connection_id": "lakehouse", "query_id": None},
+    ),
+    "knowledge": Making("create_knowledge", {"knowledge_id": None}),
     "approval": Making("request_access", {"connection_id": "lakehouse", "table": "{table}", "reason": "zebra"}, "id"),
     "snapshot": Making("list_snapshots", {"table": "{table}"}, "snapshots.0.snapshot_id"),
 }
