@@ -5,7 +5,7 @@ from typing import Literal
 from starlette.responses import Response
 
 from api.errors import status_of
-from api.oauth_html import field, form, link, page, paragraph
+from api.oauth_html import PASSKEY, SCRIPT, field, form, link, page, paragraph, passkey_form
 from api.oauth_visit import AWAY_S, Visit, signed_in
 from core.errors import PlatformError
 
@@ -42,12 +42,30 @@ def _sign_in(
     for name in visit.oauth.providers.names():
         chosen = {"provider": name, **hidden}
         body += form(visit.url("/auth/provider"), chosen, "", [("go", f"Sign in with {name}")])
+    passkey = visit.oauth.passkeys.ask(visit.caller.base, visit.browser)
+    if passkey is not None:
+        kept = {"sealed": passkey.sealed, **hidden}
+        body += passkey_form(visit.url("/auth/passkey"), kept, passkey.options, "", "Sign in with a passkey")
     body += link(visit.url("/auth/forgot"), "Forgot the password?")
     wrong = paragraph(f"{error.message} {error.hint}", "wrong") if error else ""
-    answer = page("Sign in", wrong + body, status=status_of(error) if error else 200)
+    script = PASSKEY if passkey is not None else ""
+    answer = page("Sign in", wrong + body, status=status_of(error) if error else 200, script=script)
     if error is not None and error.retry_after_s is not None:
         answer.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
     return answer
+
+
+async def sign_in_by_passkey(visit: Visit) -> Response:
+    """Let in whoever's device has answered."""
+    said = await visit.form()
+    next_path = said.get("next", "")
+    try:
+        sealed, answer = said.get("sealed", ""), said.get("answer", "")
+        cookie = await visit.oauth.sign_in_by_passkey(sealed, answer, visit.browser, visit.caller)
+    except PlatformError as error:
+        visit.told.code = error.code
+        return _sign_in(visit, next_path, error)
+    return signed_in(visit, cookie, next_path)
 
 
 async def sign_out(visit: Visit) -> Response:
@@ -99,7 +117,7 @@ async def link_page(
     body = paragraph(f"{error.message} {error.hint}", "wrong") if error else ""
     body += form(visit.url(f"/auth/{purpose}"), visit.proof(), inside, [("set", "Set the password")])
     title = "Welcome to Headwater" if purpose == "invitation" else "A new password"
-    return page(title, body, status=status_of(error) if error else 200, with_script=True)
+    return page(title, body, status=status_of(error) if error else 200, script=SCRIPT)
 
 
 async def accept(visit: Visit, purpose: Purpose) -> Response:

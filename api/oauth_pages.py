@@ -17,10 +17,12 @@ from api.oauth_doors import (
     leave,
     link_page,
     sign_in,
+    sign_in_by_passkey,
     sign_in_page,
     sign_out,
 )
 from api.oauth_html import facts, field, form, link, page, paragraph
+from api.oauth_passkeys import change_passkeys, passkeys_page
 from api.oauth_port import OAuthPort, Session, Shown
 from api.oauth_visit import Visit, to_sign_in, told_wrong
 from core.errors import PlatformError
@@ -32,6 +34,8 @@ TOLD = {  # what the audit calls it
     "/oauth/device/answer": "answer_device",
     "/auth/applications": "end_sign_in",
     "/auth/sign-in": "sign_in",
+    "/auth/passkey": "sign_in_by_passkey",
+    "/auth/passkeys": "change_passkeys",
     "/auth/sign-out": "sign_out",
     "/auth/provider": "leave_for_provider",
     "/auth/callback": "sign_in_at_provider",
@@ -67,6 +71,9 @@ def page_routes(oauth: OAuthPort, audit: Audit, *, public_url: str) -> list[Base
         route("/auth/applications", forget, "POST"),
         route("/auth/sign-in", sign_in_page, "GET"),
         route("/auth/sign-in", sign_in, "POST"),
+        route("/auth/passkey", sign_in_by_passkey, "POST"),
+        route("/auth/passkeys", passkeys_page, "GET"),
+        route("/auth/passkeys", change_passkeys, "POST"),
         route("/auth/sign-out", sign_out, "POST"),
         route("/auth/provider", leave, "POST"),
         route("/auth/callback", come_back, "GET"),
@@ -210,6 +217,8 @@ async def applications(visit: Visit) -> Response:
         )
     if not found:
         body = paragraph("No application acts for you.")
+    if visit.oauth.passkeys.ask(visit.caller.base, visit.browser) is not None:
+        body += link(visit.url("/auth/passkeys"), "Your passkeys")
     return page("Applications", body)
 
 

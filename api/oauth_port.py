@@ -124,6 +124,48 @@ class ProviderNames(Protocol):
     def names(self) -> list[str]: ...
 
 
+class Question(Protocol):
+    """What a browser asks a device, and a text that comes back with the answer."""
+
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+
+    @property
+    def sealed(self) -> str: ...
+
+
+class Passkey(Protocol):
+    """A passkey as its owner sees it."""
+
+    @property
+    def passkey_id(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def created_at(self) -> float: ...
+
+    @property
+    def used_at(self) -> float: ...
+
+
+class Passkeys(Protocol):
+    """The passkeys of people."""
+
+    def ask(self, base: str, browser: str) -> Question | None: ...
+
+    async def ask_new(self, session: Any, base: str, browser: str, *, name: str) -> Question | None: ...
+
+    def is_fresh(self, session: Any) -> bool: ...
+
+    async def listing(self, session: Any) -> Sequence[Passkey]: ...
+
+    async def add(self, session: Any, sealed: str, answer: str, base: str, browser: str, *, name: str) -> None: ...
+
+    async def remove(self, session: Any, passkey_id: str) -> None: ...
+
+
 class OAuthPort(Protocol):
     """Sign-in. Every method raises PlatformError; those of OAuth carry its code as `oauth`."""
 
@@ -132,6 +174,9 @@ class OAuthPort(Protocol):
 
     @property
     def providers(self) -> ProviderNames: ...
+
+    @property
+    def passkeys(self) -> Passkeys: ...
 
     async def register(self, said: Mapping[str, Any], caller: Caller) -> dict[str, Any]: ...
 
@@ -158,6 +203,8 @@ class OAuthPort(Protocol):
     async def forget(self, session: Any, client_id: str) -> None: ...
 
     async def sign_in(self, tenant: str, login: str, password: str, caller: Caller) -> str: ...
+
+    async def sign_in_by_passkey(self, sealed: str, answer: str, browser: str, caller: Caller) -> str: ...
 
     async def accept_link(
         self, purpose: Literal["invitation", "password"], secret: str, password: str, caller: Caller

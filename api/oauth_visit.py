@@ -19,7 +19,7 @@ from core.errors import PlatformError, Unauthorized
 from core.ports import AuditRecord
 
 SESSION_S, BROWSER_S, AWAY_S = 12 * 3600, 30 * 86_400, 600
-_NEXT = re.compile(r"(/oauth/(authorize|device)|/auth/applications)(\?[!-~]{0,12000})?")
+_NEXT = re.compile(r"(/oauth/(authorize|device)|/auth/(applications|passkeys))(\?[!-~]{0,12000})?")
 
 
 class Visit:

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, delete, update
 
-from engine.store.tables import oauth_consents, one_time_links, sessions, tokens, users
+from engine.store.tables import oauth_consents, one_time_links, passkeys, sessions, tokens, users
 
 
 def end_access(connection: Connection, tenant: str, subject: str, now: float) -> None:
@@ -12,10 +12,16 @@ def end_access(connection: Connection, tenant: str, subject: str, now: float) ->
     end_sessions(connection, tenant, subject, now)
     own_links = (one_time_links.c.tenant_id == tenant, one_time_links.c.user_id == subject)
     connection.execute(delete(one_time_links).where(*own_links))
+    end_passkeys(connection, tenant, subject)
     agreed = (oauth_consents.c.tenant_id == tenant, oauth_consents.c.subject == subject)
     connection.execute(delete(oauth_consents).where(*agreed))
     own = (users.c.tenant_id == tenant, users.c.user_id == subject)
     connection.execute(update(users).where(*own).values(access_ended_at=now))
+
+
+def end_passkeys(connection: Connection, tenant: str, user_id: str) -> None:
+    """No device lets somebody in any more."""
+    connection.execute(delete(passkeys).where(passkeys.c.tenant_id == tenant, passkeys.c.user_id == user_id))
 
 
 def end_sessions(connection: Connection, tenant: str, subject: str, now: float) -> None:

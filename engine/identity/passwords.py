@@ -18,7 +18,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from core.context import Principal
 from core.errors import Conflict, Unauthenticated, Unauthorized
 from engine.identity.brakes import Brakes, guess_key, network_of
-from engine.identity.departures import end_sessions
+from engine.identity.departures import end_passkeys, end_sessions
 from engine.identity.directory import touch_tenant
 from engine.identity.grants import Grants, refuse_agents
 from engine.identity.links import OneTimeLink, OneTimeLinks, Purpose
@@ -191,6 +191,7 @@ class Passwords:
                 values["name"] = checked_name(name, "a user")
             where = (users.c.tenant_id == tenant, users.c.user_id == user_id)
             connection.execute(update(users).where(*where).values(values))
+            end_passkeys(connection, tenant, user_id)  # whoever needed a link may have lost more than a password
             self._set(connection, user, secret_hash, network)
             return find_user(connection, tenant, user_id)
 

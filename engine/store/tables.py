@@ -48,6 +48,7 @@ from engine.store.identity_tables import (
 )
 from engine.store.lineage_tables import aggregate_budgets, lineage_columns, lineage_queries
 from engine.store.oauth_tables import oauth_apps, oauth_codes, oauth_consents, oauth_devices
+from engine.store.passkey_tables import passkeys
 from engine.store.project_tables import projects, shares
 from engine.store.result_tables import query_exports, query_results
 from engine.store.run_tables import model_choices, models, run_events, run_feedback, runs
@@ -67,7 +68,7 @@ from engine.store.usage_tables import (
 )
 
 __all__ = ["aggregate_budgets", "datasets", "import_results", "lineage_columns", "lineage_queries", "managed_tables"]
-__all__ += ["assets", "passages"]
+__all__ += ["assets", "passages", "passkeys"]
 __all__ += ["clients", "keys", "one_time_links", "passwords", "roles", "sessions", "tenants", "tokens", "users"]
 __all__ += ["query_costs", "query_quotas", "query_reservations", "query_spending"]
 __all__ += ["audit_starts", "audit_terms", "oauth_apps", "oauth_codes", "oauth_consents", "oauth_devices"]

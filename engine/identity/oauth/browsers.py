@@ -63,18 +63,21 @@ class Browsers:
     def is_proven(self, browser: str, cookie: str, proof: str) -> bool:
         return bool(browser) and hmac.compare_digest(self.proof(browser, cookie).encode(), proof.encode())
 
-    def seal(self, said: Mapping[str, Any], lifetime_s: float) -> str:
-        """A text that comes back unchanged or not at all, for a while."""
+    def seal(self, purpose: str, said: Mapping[str, Any], lifetime_s: float) -> str:
+        """A text that comes back unchanged, for the same purpose, or not at all, for a while."""
         body = json.dumps({**said, "until": self._clock() + lifetime_s}).encode()
         packed = urlsafe_b64encode(body).decode().rstrip("=")
-        return f"{packed}.{self._mac(packed)}"
+        return f"{packed}.{self._seal_mac(purpose, packed)}"
 
-    def unseal(self, text: str) -> dict[str, Any] | None:
+    def unseal(self, purpose: str, text: str) -> dict[str, Any] | None:
         packed, _, mac = text.partition(".")
-        if not hmac.compare_digest(self._mac(packed).encode(), mac.encode()):
+        if not hmac.compare_digest(self._seal_mac(purpose, packed).encode(), mac.encode()):
             return None
         said: dict[str, Any] = json.loads(urlsafe_b64decode(packed + "=" * (-len(packed) % 4)))
         return said if said["until"] > self._clock() else None
+
+    def _seal_mac(self, purpose: str, packed: str) -> str:
+        return self._mac(f"seal\0{purpose}\0{packed}")
 
     def _mac(self, text: str) -> str:
         return hmac.new(self._key, text.encode(), sha256).hexdigest()

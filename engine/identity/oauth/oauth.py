@@ -20,6 +20,7 @@ from engine.identity.oauth.browsers import Browsers
 from engine.identity.oauth.codes import Codes
 from engine.identity.oauth.consents import Consents, SignedInto
 from engine.identity.oauth.devices import INTERVAL_S, LIFETIME_S, Devices, Waiting
+from engine.identity.oauth.passkeys import Passkeys
 from engine.identity.oauth.providers import Providers
 from engine.identity.oauth.redirects import form_target
 from engine.identity.oauth.refusals import (
@@ -108,6 +109,7 @@ class OAuth:
             browsers=self.browsers,
             clock=clock,
         )
+        self.passkeys = Passkeys(store=store, rights=ground.rights, browsers=self.browsers, clock=clock)
         self._sessions = sessions
         self._directory = ground.directory
         self._passwords = ground.admin.passwords
@@ -232,6 +234,12 @@ class OAuth:
     async def sign_in(self, tenant: str, login: str, password: str, caller: Caller) -> str:
         """A cookie for a name and a password. Raises Unauthenticated with one text for every cause, RateLimited."""
         user_id = await self._passwords.verify(tenant, login, password, caller.address)
+        return await self.browsers.open(tenant, user_id, address=caller.address, agent=caller.agent)
+
+    async def sign_in_by_passkey(self, sealed: str, answer: str, browser: str, caller: Caller) -> str:
+        """A cookie for whoever's device answered. Raises Unauthenticated with one text for every cause, RateLimited."""
+        await self._brake("passkey", caller)
+        tenant, user_id = await self.passkeys.check(sealed, answer, caller.base, browser)
         return await self.browsers.open(tenant, user_id, address=caller.address, agent=caller.agent)
 
     async def accept_link(

@@ -95,11 +95,11 @@ class Providers:
         }
         away = {"issuer": name, "state": state, "nonce": nonce, "verifier": verifier, "next": next_path}
         joint = "&" if "?" in provider.authorize else "?"
-        return f"{provider.authorize}{joint}{urlencode(asked)}", self._browsers.seal(away, AWAY_S)
+        return f"{provider.authorize}{joint}{urlencode(asked)}", self._browsers.seal("away", away, AWAY_S)
 
     async def come_back(self, sealed: str, said: Mapping[str, str], base: str) -> Arrived:
         """Who came back. Raises Unauthenticated with one text for every cause; the log has the cause."""
-        away = self._browsers.unseal(sealed)
+        away = self._browsers.unseal("away", sealed)
         try:
             if away is None or not secrets.compare_digest(said.get("state", "").encode(), away["state"].encode()):
                 raise TokenRefused("state is none of this browser's")
