@@ -14,7 +14,7 @@ from core.tool import Tool
 OUTBOUND = frozenset({"route_to_agent", "route_to_project_agents", "test_agent_connection", "get_agent_tools"})
 """What sends something to others, whatever its effect here."""
 
-ASKED_ALWAYS = frozenset({"create_knowledge", "create_verified_query"})
+ASKED_ALWAYS = frozenset({"create_knowledge", "create_verified_query", "update_knowledge", "update_verified_query"})
 """What an agent would remember: only what a person has agreed to."""
 
 NOT_FOR_AGENTS = frozenset(
@@ -41,7 +41,8 @@ def is_for_agents(tool: Tool) -> bool:
     """Whether an agent may call it at all: agents never approve, grant, mint, or change policies and agents."""
     if tool.mcp_only or tool.delegates or tool.name in NOT_FOR_AGENTS | STARTING:
         return False
-    return tool.effect == "read" or tool.domain not in DOMAINS_OF_PEOPLE or tool.name in OUTBOUND
+    is_theirs = tool.domain in DOMAINS_OF_PEOPLE
+    return tool.effect == "read" or not is_theirs or tool.name in OUTBOUND | {"run_workflow"}
 
 
 class Waits(Unauthorized):

@@ -57,6 +57,7 @@ async def opened_desk(
     default: str = "twin",
     more: str = "strength: small",
     load: Callable[[Platform], None] | None = None,
+    **changes: Any,
 ) -> AsyncIterator[AgentDesk]:
     """A platform below `folder`, with servers that say what a test lets them `play`."""
     home = folder / "home"
@@ -64,7 +65,7 @@ async def opened_desk(
     with ModelServer() as server, ModelServer() as spare:
         text = MODELS.format(url=server.url, spare=spare.url, default=default or "none", more=more)
         (home / "models.yml").write_text(text)
-        platform = await build(settings_of(home))
+        platform = await build(settings_of(home, **changes))
         try:
             await platform.engine.identity.directory.create_tenant("Other", tenant_id="other", tier="enterprise")
             await platform.engine.identity.directory.create_user("other", user_id="olga", roles=["admin"])
