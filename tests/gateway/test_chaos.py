@@ -28,7 +28,11 @@ from tests.gateway.worlds import VIEWER, desk, gateway_settings
 pytestmark = pytest.mark.slow
 CALL = {"name": "look", "arguments": {}}
 SLOW = {"name": "slow", "arguments": {"seconds": 60}}
-NO_LIMIT = {"max_requests_per_second": 10**6, "max_requests_per_minute": 10**7, "max_requests_per_hour": 10**8}
+NO_LIMIT: dict[str, Any] = {
+    "max_requests_per_second": 10**6,
+    "max_requests_per_minute": 10**7,
+    "max_requests_per_hour": 10**8,
+}
 
 
 async def answer(received: Received, write: Write) -> None:

@@ -2,16 +2,22 @@
 
 import asyncio
 import gc
+import itertools
 import sys
 import time
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from core.errors import PlatformError
+from headwater.gateway import serving_agents
 from tests.gateway.hostile_agents import Received, Write, mcp_agent, result, scripted
-from tests.gateway.worlds import VIEWER, desk
+from tests.gateway.test_chaos import NO_LIMIT, call_tool
+from tests.gateway.worlds import ADMIN, VIEWER, desk
 
 pytestmark = pytest.mark.slow
 CALL = {"name": "look", "arguments": {}}
@@ -53,40 +59,55 @@ async def test_thirty_dead_agents_of_a_hundred_keep_nobody_waiting(tmp_path: Pat
     assert {each.error["code"] for each in found.results if each.error} == {"UNAVAILABLE"}
 
 
-async def test_ten_thousand_calls_leave_nothing_behind(tmp_path: Path) -> None:
+async def test_ten_thousand_calls_leave_nothing_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Half of them through the gateway's address, half by the tool; one in fifty is cut off by the agent."""
+
+    numbers = itertools.count()
+
     async def sometimes(received: Received, write: Write) -> None:
-        if len(agents.received) % 50 == 0:
+        agents.received.clear()  # what the test keeps is no leak of ours
+        if next(numbers) % 50 == 0:
             raise ConnectionError
         await answer(received, write)
 
-    async with scripted() as agents, desk(tmp_path / "home") as here:
+    async with scripted() as agents, desk(tmp_path / "home") as here, AsyncExitStack() as stack:
         await here.register(agents.agent("them", mcp_agent(sometimes)), "MCP", "them")
-        rates: dict[str, Any] = {
-            "max_requests_per_second": 10**6,
-            "max_requests_per_minute": 10**7,
-            "max_requests_per_hour": 10**8,
-        }
-        await here.call("update_agent_rate_limit", agent_id="them", **rates)
+        await here.call("update_agent_rate_limit", by=ADMIN, agent_id="them", **NO_LIMIT)
+        served, port = await stack.enter_async_context(serving_agents(here.platform.settings))
+        token = await here.platform.engine.identity.mint(role="viewer")
+        client = await stack.enter_async_context(httpx.AsyncClient(headers={"authorization": f"Bearer {token}"}))
 
         async def many(times: int) -> None:
             for _ in range(times):
-                try:
+                with suppress(PlatformError):
                     await here.call("route_to_agent", by=VIEWER, agent_id="them", message=CALL)
-                except PlatformError:
-                    continue
+                await call_tool(client, f"http://127.0.0.1:{port}/mcp/agents/them", CALL)
 
-        await asyncio.gather(*(many(20) for _ in range(10)))
+        await asyncio.gather(*(many(50) for _ in range(10)))
         before = await held()
-        await asyncio.gather(*(many(1_000) for _ in range(10)))
-        assert agents.open_calls <= 64
+        await asyncio.gather(*(many(500) for _ in range(10)))
+        most_open = agents.open_calls
         await asyncio.sleep(2)
         after = await held()
-        slots = here.platform.engine.agents.limits._slots._held
-    assert not any(slots.values())
-    assert after[0] <= before[0] + 5 and after[1] <= before[1] + 70
+        with capsys.disabled():
+            sys.stdout.write(f"\n10,000 calls: {before} before, {after} after; {most_open} connections to the agent\n")
+        for platform in (here.platform, served):
+            assert not any(platform.engine.agents.limits._slots._held.values())
+    assert most_open <= 2 * 64
+    assert after.tasks <= before.tasks + 5 and after.files <= before.files + 70
+    assert after.memory_mb <= before.memory_mb + 12
 
 
-async def held() -> tuple[int, int]:
-    """Tasks and open files of this process."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What this process holds."""
+
+    tasks: int
+    files: int
+    memory_mb: int
+
+
+async def held() -> Held:
     gc.collect()
-    return len(asyncio.all_tasks()), len(list(Path("/proc/self/fd").iterdir()))
+    memory = int(Path("/proc/self/statm").read_text().split()[1]) * 4096 >> 20
+    return Held(len(asyncio.all_tasks()), len(list(Path("/proc/self/fd").iterdir())), memory)
