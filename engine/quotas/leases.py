@@ -99,7 +99,8 @@ class Leases:
                 if block.spend(self._clock()):
                     return
                 if block.failures != failures and block.failure is not None:
-                    raise Unavailable(block.failure.message, hint=block.failure.hint)
+                    again_s = block.failure.retry_after_s
+                    raise Unavailable(block.failure.message, hint=block.failure.hint, retry_after_s=again_s)
                 if block.is_refused(now := self._clock()):
                     raise refusal(block.window, block.retry_at - now)
                 await self._lease(tenant, purpose, block)

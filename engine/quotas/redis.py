@@ -10,6 +10,7 @@ from typing import Any
 from core.errors import Unavailable
 from engine.quotas.windows import Ask, Lease, Window, current_slice, describe
 
+RETRY_S = 2.0
 LEASE = """
 local slice_now, span, limit = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local needed, welcome = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -93,7 +94,8 @@ class RedisLedger:
         try:
             yield
         except self._failure as error:
-            raise Unavailable("The Redis that keeps the limits does not answer.", hint="Retry later.") from error
+            message = "The Redis that keeps the limits does not answer."
+            raise Unavailable(message, hint="Retry later.", retry_after_s=RETRY_S) from error
 
 
 def _key(kind: str, tenant: str, purpose: str) -> str:

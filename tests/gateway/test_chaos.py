@@ -201,7 +201,7 @@ async def test_without_its_redis_nothing_passes_uncounted_and_what_runs_goes_on(
                     refused.append(error)
                     assert time.monotonic() - started < 6
                     break
-            assert refused and "Redis" in refused[0].message and refused[0].hint
+            assert refused and "Redis" in refused[0].message and refused[0].retry_after_s
             assert len(agents.received) - sent <= CALLS_AT_ONCE
             goes_on.set()
             assert (await running).error is None
