@@ -90,7 +90,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
     identity = build_identity(ground)
     ledger = open_ledger(store, settings.limits)
     results = build_kept(ground, catalog)
-    retrieval = build_retrieval(settings, ground.seals, catalog)
+    retrieval = build_retrieval(settings, ground.seals, catalog, read_models(settings))
     prices = Prices(settings.query.usd_per_tb, settings.query.usd_per_cpu_hour)
     usage = Usage(store, prices, warehouse=lake.tenant_folder)
     feed = build_feed(settings)

@@ -28,6 +28,9 @@ class LexicalEmbedder:
     async def embed(self, texts: Sequence[str]) -> "np.ndarray":
         return await asyncio.to_thread(embed_words, texts)
 
+    async def aclose(self) -> None:
+        """There is nothing to close."""
+
 
 def embed_words(texts: Sequence[str]) -> "np.ndarray":
     """One row of length 1 for each text; a text without words is a row of zeros. Blocking."""

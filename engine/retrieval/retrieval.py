@@ -38,6 +38,7 @@ MAX_CANDIDATES = 4_000
 WITHIN = 8  # tables whose columns are looked at one by one
 FIRST_WAIT_S, NEXT_WAIT_S = 4.0, 1.0
 RETRY_S = 30.0
+DOWN_S = 10.0  # for which a store that does not answer is not asked
 TURNS, TURN_S = 10, 0.3
 EMBED_BATCH = 256
 MAX_LEXICONS = 64
@@ -94,6 +95,7 @@ class Retrieval:
         self._reads: Flights[tuple[Place, str], Lexicon] = Flights()
         self._builds: Flights[Place, None] = Flights()
         self._resting: dict[Place, float] = {}
+        self._down_until = 0.0
 
     def register(self, source: IndexSource) -> None:
         """Let a source be searched too."""
@@ -162,6 +164,7 @@ class Retrieval:
         await self._builds.settle()
         if self._vectors is not None:
             await self._vectors.aclose()
+        await self._embedder.aclose()
 
     async def _vector(self, text: str) -> "np.ndarray | None":
         if self._vectors is None and not self._embedder.is_cheap:
@@ -268,7 +271,13 @@ class Retrieval:
         assert self._vectors is not None, "asked for with a store alone"
         place = Place(tenant, source.name)
         now = Mark(self._embedder.digest, version)
-        mark = await self._vectors.mark(place)
+        if self._down_until > self._clock():
+            return False
+        try:
+            mark = await self._vectors.mark(place)
+        except Unavailable:
+            self._down_until = self._clock() + DOWN_S
+            raise
         if mark == now:
             return True
         is_usable = mark is not None and mark.embedder == now.embedder
@@ -303,10 +312,8 @@ class Retrieval:
                 held = {} if since is None else await self._vectors.digests(place)
             except Broken:
                 held, since = {}, None
-            wanted: dict[str, dict[str, Entry]] = {}
-            async for entry in source.entries(place.tenant):
-                wanted.setdefault(entry.kind, {})[entry.ref] = entry
-            if await self._vectors.change(place, now, await self._changes(wanted, held), since=since):
+            changes = await self._changes(await _all(source, place.tenant), held)
+            if await self._vectors.change(place, now, changes, since=since):
                 return
             await asyncio.sleep(TURN_S)  # another process is writing, or has written
         raise Unavailable("Another process is writing the index.", hint="Retry in a moment.")
@@ -331,6 +338,14 @@ class Retrieval:
                     vectors[piece] = await self._embedder.embed([texts[ref] for ref in new[piece]])
                 added[kind] = (new, [_digest(texts[ref]) for ref in new], vectors)
         return Changes(added, removed)
+
+
+async def _all(source: IndexSource, tenant: str) -> dict[str, dict[str, Entry]]:
+    """A source's entries by kind and ref."""
+    found: dict[str, dict[str, Entry]] = {}
+    async for entry in source.entries(tenant):
+        found.setdefault(entry.kind, {})[entry.ref] = entry
+    return found
 
 
 def _text(entry: Entry) -> str:

@@ -237,12 +237,18 @@ class Counting:
         self.count += len(texts)
         return embed_words(texts)
 
+    async def aclose(self) -> None:
+        pass
+
 
 class Broken:
     digest, is_cheap = "broken", False
 
     async def embed(self, texts: Sequence[str]) -> np.ndarray:
         raise Unavailable("The embedder does not answer.")
+
+    async def aclose(self) -> None:
+        pass
 
 
 def test_most_questions_find_their_table_among_the_first_three() -> None:
