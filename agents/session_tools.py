@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue
 
 from agents.chat_tools import SESSION, ModelUsage, ToolCall, show_usage
-from core.errors import NotFound
 from core.pages import Listing, Paged
 from core.portable import Model, Refers
 from core.tool import Empty, tool
@@ -15,6 +14,7 @@ from engine.context import Ctx
 from engine.conversations.conversations import Conversation, Message
 from engine.runs.run import Run
 from engine.runs.runs import RunFilter
+from engine.runs.talks import find_talk
 
 AGENT = "Id of the agent; `chat` for the chat that everybody has."
 Status = Literal["pending", "running", "waiting", "completed", "failed", "cancelled"]
@@ -52,7 +52,9 @@ class ListAgentRuns(TalkPartner, Paged):
 class AgentRunRef(Model):
     """Which run."""
 
-    run_id: str = Field(min_length=1, max_length=128, description="Its id; list_agent_runs shows yours.")
+    run_id: Annotated[str, Refers("agent_run")] = Field(
+        min_length=1, max_length=128, description="Its id; list_agent_runs shows yours."
+    )
 
 
 class HistoryMessage(Model):
@@ -197,7 +199,7 @@ async def list_agent_runs(ctx: Ctx, request: ListAgentRuns) -> AgentRunList:
 @tool("GET /runs/{run_id}", needs="agents.run", effect="read")
 async def get_agent_run(ctx: Ctx, request: AgentRunRef) -> AgentRunDetails:
     """Show a run of yours: what it answered, every step with its time and tokens, and the cost."""
-    run = await _find(ctx, request.run_id)
+    run = await find_talk(ctx.engine.runs, ctx.principal, request.run_id)
     calls = [ToolCall(**item) for item in (run.answer or {}).get("tool_calls", ())]
     trace = [
         RunStep(
@@ -211,15 +213,8 @@ async def get_agent_run(ctx: Ctx, request: AgentRunRef) -> AgentRunDetails:
 @tool("POST /runs/{run_id}/cancel", needs="agents.run", effect="write")
 async def cancel_agent_run(ctx: Ctx, request: AgentRunRef) -> AgentRun:
     """Stop a run of yours, wherever it runs. One that has ended stays as it is."""
-    found = await _find(ctx, request.run_id)
+    found = await find_talk(ctx.engine.runs, ctx.principal, request.run_id)
     return AgentRun(**_facts(await ctx.engine.runs.cancel(ctx.principal, found.run_id, found.kind)))
-
-
-async def _find(ctx: Ctx, run_id: str) -> Run:
-    try:
-        return await ctx.engine.runs.get(ctx.principal, run_id, "chat")
-    except NotFound:
-        return await ctx.engine.runs.get(ctx.principal, run_id, "agent")
 
 
 def _stored(agent_id: str) -> str:

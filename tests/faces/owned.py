@@ -37,7 +37,11 @@ KIND_OF_FIELD = {
 }
 """What a field names where its name without `_id` does not say it and no `Refers` does."""
 
-KIND_OF_ARGUMENT = {("get_result", "query_id"): "result"}
+TALKS = ("chat", "run_agent", "run_agent_stream", "get_agent_history", "delete_agent_session", "list_agent_runs")
+KIND_OF_ARGUMENT = {
+    ("get_result", "query_id"): "result",
+    **{(tool, "session_id"): "agent_session" for tool in TALKS},
+}
 """The same for one tool's field alone."""
 
 NO_IDS = ("identity_provider_id", "request_id")
@@ -106,6 +110,9 @@ MAKING: dict[str, Making] = {
         {"question": "What things?", "sql": "SELECT * FROM {table}", "connection_id": "lakehouse", "query_id": None},
     ),
     "knowledge": Making("create_knowledge", {"knowledge_id": None}),
+    "own_agent": Making("create_agent", {"agent_id": None}, "id"),
+    "agent_run": Making("chat", answer="run_id"),
+    "agent_session": Making("chat", answer="session_id"),
     "approval": Making("request_access", {"connection_id": "lakehouse", "table": "{table}", "reason": "zebra"}, "id"),
     "snapshot": Making("list_snapshots", {"table": "{table}"}, "snapshots.0.snapshot_id"),
 }

@@ -73,7 +73,8 @@ NEEDS = {
     "approvals.comment": ("list_approval_comments add_approval_comment"),
     "approvals.decide": ("revoke_share list_pending_approvals"),
     "agents.read": (
-        "get_agent list_agents get_agent_tools get_agent_changes get_agent_rate_limit list_models get_model"
+        "get_agent list_agents list_agent_prompts get_agent_tools get_agent_changes get_agent_rate_limit list_models"
+        " get_model"
     ),
     "agents.run": (
         "run_workflow get_workflow_run cancel_workflow_run submit_feedback chat run_agent run_agent_stream"
@@ -83,7 +84,7 @@ NEEDS = {
     "agents.manage": (
         "create_agent update_agent delete_agent test_agent_connection approve_agent_change"
         " reject_agent_change set_agent_credential update_agent_rate_limit assign_agent_to_project"
-        " remove_agent_from_project"
+        " remove_agent_from_project rollback_agent_prompt"
     ),
     "evals.run": (
         "list_eval_suites get_eval_suite run_eval list_eval_runs get_eval_run delete_eval_run compare_eval_runs"

@@ -37,6 +37,7 @@ BACKGROUND = re.compile(r"^BEGIN|audit|\.due_at <= |\.next_at <= ")
 TRIES = 8  # what else the process does beside the call, such as looking whether rights have changed, comes and goes
 
 NARROWS_TO_NOTHING = {
+    ("list_agent_runs", "session_id"),
     ("list_queries", "project_id"),
     ("list_query_jobs_by_query", "query_id"),
     ("search_audit", "user_id"),
@@ -74,6 +75,7 @@ BY_DESIGN = {
     ("request_project_dataset", "owner_tenant_id"),
     ("request_password_reset", "tenant_id"),
     ("request_access", "table"),
+    *((tool, "session_id") for tool in ("chat", "run_agent", "run_agent_stream")),  # free to everyone: a new one
 }
 """Answer the same whether or not it exists: that somebody was asked."""
 

@@ -36,6 +36,8 @@ IDS = {
     "query": "no-such-id",
     "saved_query": "kept",
     "agent": "analyst",
+    "own_agent": "analyst",
+    "agent_run": "no-such-id",
     "query_job": "no-such-id",
     "export": "no-such-id",
     "dataset": "no-such-id",
