@@ -19,6 +19,7 @@ from engine.jobs.idempotency import IdempotencyKeys
 from engine.jobs.leases import Claim
 from engine.jobs.worker import Worker
 from engine.results.listing import EXPORT, IMPORT, RUN, TABLE_EXPORT, TENANT_EXPORT
+from engine.runs.talks import find_talk
 from engine.schedules.schedules import Schedule
 from engine.schedules.ticker import Ticker
 from engine.store.db import Store, sqlite_url
@@ -155,6 +156,7 @@ def build_ports(engine: Engine) -> Ports:
             {
                 "agent": engine.agents.get,
                 "own_agent": engine.agents.see_own,
+                "agent_run": partial(find_talk, engine.runs),
                 "approval": engine.desk.approvals.get,
                 "asset": engine.documents.assets.get,
                 "notice_destination": engine.desk.destinations.get,
