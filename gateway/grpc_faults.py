@@ -1,5 +1,6 @@
 """Errors of A2A over gRPC: statuses with the details that clients of the protocol tell them by."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -105,3 +106,8 @@ def numbered_fault(error: Mapping[str, Any]) -> Fault:
     number, message = error.get("code"), error.get("message")
     code, reason = OF_PROTOCOL.get(number if isinstance(number, int) else 0, (_C.UNKNOWN, "AGENT_ERROR"))
     return Fault(code, str(message or "The agent answered with an error.")[:MAX_TEXT], reason)
+
+
+def reason_of(name: str) -> str:
+    """The reason of an error by the SDK's name of it: `TaskNotFoundError` is TASK_NOT_FOUND."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.removesuffix("Error")).upper()[:64]

@@ -20,7 +20,7 @@ from gateway.a2a import A2aExchange, approved
 from gateway.cards import served_card
 from gateway.door import Arrived, Reply
 from gateway.grpc_faults import Fault, numbered_fault
-from gateway.grpc_service import STREAMS, RpcAsked
+from gateway.grpc_service import RpcAsked
 from gateway.operations import Ctx, Passed
 
 EVENTS = "text/event-stream"
@@ -76,8 +76,7 @@ class OtherRpc:
         params = MessageToDict(self.asked.request)
         params.pop("tenant", None)
         headers = {"content-type": "application/json", "a2a-version": "1.0"}
-        streams = self.asked.method in STREAMS
-        headers["accept"] = EVENTS if streams else "application/json"
+        headers["accept"] = EVENTS if self.asked.streams else "application/json"
         headers |= {name: self.asked.metadata[name] for name in ("a2a-extensions",) if name in self.asked.metadata}
         method, path, query, rpc_id = "POST", "", "", None
         if binding == JSONRPC:

@@ -1,9 +1,10 @@
 """Which way a request over gRPC goes: to one of our own agents, or to one of others'."""
 
+from core.errors import Conflict
 from core.registry import Registry
 from gateway.door import OPERATIONS
 from gateway.grpc_others import OtherRpc
-from gateway.grpc_service import A2aService, RpcAsked, Way
+from gateway.grpc_service import NEW, OLD, A2aService, RpcAsked, Way
 from gateway.serving.face import OPERATIONS as OWN_OPERATIONS
 from gateway.serving.own import OwnAgents
 from gateway.serving.rpc import OwnRpc
@@ -27,9 +28,14 @@ class A2aWays:
             lambda asked: OwnRpc(own, asked, own.base_url),
         )
 
-    def service(self) -> A2aService:
-        return A2aService(self._own.dispatcher, self._choose)
+    def services(self) -> list[A2aService]:
+        """In 1.0 for every agent, in 0.3 for our own."""
+        new = A2aService(self._own.dispatcher, self._choose, NEW)
+        return [new, A2aService(self._own.dispatcher, self._choose, OLD)]
 
     async def _choose(self, asked: RpcAsked) -> Way:
-        is_own = await self._own.is_own(asked.agent_id, asked.token, asked.at)
-        return self._ours if is_own else self._others
+        if await self._own.is_own(asked.agent_id, asked.token, asked.at):
+            return self._ours
+        if asked.is_old:
+            raise Conflict("Agents of others are reached over gRPC in 1.0.", hint="Use JSON-RPC or REST for 0.3.")
+        return self._others

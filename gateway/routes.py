@@ -38,11 +38,11 @@ def agent_routes(door: Door, own: OwnAgents | None = None, settings: ServerSetti
     return [*own_routes(inside, own, A2aDoor(door)), *mcp_routes(door)]
 
 
-def rpc_service(own: OwnAgents) -> "GenericRpcHandler[bytes, bytes]":
-    """A2A's gRPC service, for our own agents and for those of others."""
+def rpc_services(own: OwnAgents) -> "list[GenericRpcHandler[bytes, bytes]]":
+    """A2A's gRPC services, for our own agents and for those of others."""
     from gateway.grpc_ways import A2aWays  # lazily: gRPC has a port of its own, where it is served
 
-    return A2aWays(own).service()
+    return [*A2aWays(own).services()]
 
 
 __all__ = ["agent_routes", "open_door", "project_routes"]

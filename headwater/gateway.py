@@ -59,11 +59,11 @@ def own_agents(platform: Platform) -> "OwnAgents | None":
 
 
 def a2a_service(platform: Platform) -> "Sequence[GenericRpcHandler[bytes, bytes]]":
-    """A2A's gRPC service, where our own agents are served."""
-    from gateway.routes import rpc_service
+    """A2A's gRPC services, where our own agents are served."""
+    from gateway.routes import rpc_services
 
     own = own_agents(platform)
-    return [] if own is None else [rpc_service(own)]
+    return [] if own is None else rpc_services(own)
 
 
 @contextlib.asynccontextmanager

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from engine.agents.registry import HEADWATER
 from gateway.cards import SCHEME
 from gateway.serving.roster import Profile, Skill
 
@@ -61,10 +62,12 @@ def own_card(profile: Profile, places: Places, version: str) -> dict[str, Any]:
 
 
 def _interfaces(agent_id: str, address: str, places: Places) -> list[dict[str, str]]:
-    """1.0 first, as clients take what they know in this order. On gRPC the tenant says which agent is meant."""
+    """1.0 first, as clients take what they know in this order. On gRPC the tenant says which agent is meant, which 0.3
+    cannot."""
     found = [(f"{address}/", JSONRPC, "1.0", ""), (address, REST, "1.0", "")]
     found += [(places.grpc, GRPC, "1.0", agent_id)] if places.grpc else []
     found += [(f"{address}/", JSONRPC, "0.3", ""), (address, REST, "0.3", "")]
+    found += [(places.grpc, GRPC, "0.3", agent_id)] if places.grpc and agent_id == HEADWATER else []
     return [
         {"url": url, "protocolBinding": binding, "protocolVersion": version, **({"tenant": tenant} if tenant else {})}
         for url, binding, version, tenant in found

@@ -55,12 +55,12 @@ class Served:
     def grpc_at(self) -> str:
         return self.own.grpc_at(self.house.rest)
 
-    def web(self, who: str = "vera") -> httpx.AsyncClient:
+    def web(self, who: str = "vera", version: str = "1.0") -> httpx.AsyncClient:
         """An HTTP client with somebody's token."""
-        if who not in self.webs:
-            self.webs[who] = self.house.client(who)
-            self.webs[who].headers["a2a-version"] = "1.0"
-        return self.webs[who]
+        if who + version not in self.webs:
+            self.webs[who + version] = self.house.client(who)
+            self.webs[who + version].headers["a2a-version"] = version
+        return self.webs[who + version]
 
     def channel(self, who: str = "vera") -> grpc.aio.Channel:
         if who not in self.channels:
@@ -70,13 +70,15 @@ class Served:
         return self.channels[who]
 
     async def client(
-        self, binding: str, who: str = "vera", agent: str = "headwater", *, streams: bool = True
+        self, binding: str, who: str = "vera", agent: str = "headwater", *, streams: bool = True, version: str = "1.0"
     ) -> Client:
         """The SDK's client, which goes by the card."""
         shown = (await self.web().get(f"/a2a/{agent}/.well-known/agent-card.json")).json()
+        listed = shown["supportedInterfaces"]
+        shown["supportedInterfaces"] = [each for each in listed if each["protocolVersion"] == version]
         card = ParseDict(shown, AgentCard(), ignore_unknown_fields=True)
         config = ClientConfig(
-            httpx_client=self.web(who),
+            httpx_client=self.web(who, version),
             supported_protocol_bindings=[binding],
             streaming=streams,
             grpc_channel_factory=lambda url: self.channel(who),

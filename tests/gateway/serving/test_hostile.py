@@ -269,3 +269,20 @@ async def test_nobody_takes_headwaters_own_id(served: Served, protocol: str | No
     more: Any = {"protocol": protocol, "endpoint_url": "https://93.184.216.34/"} if protocol else {}
     with pytest.raises(Conflict, match="own"):
         await served.house.desk.call("create_agent", name="Me", agent_id="headwater", project_id="p1", **more)
+
+
+@pytest.mark.parametrize("binding", BINDINGS)
+async def test_a_list_of_an_agent_of_others_shows_ones_own_tasks_alone(served: Served, binding: str) -> None:
+    task = (await send(await served.client(binding, agent="echo", streams=False), asking("task mine")))[0].task
+    mine = await (await served.client(binding, agent="echo")).list_tasks(ListTasksRequest())
+    other = await (await served.client(binding, "viewer", "echo")).list_tasks(ListTasksRequest())
+    assert task.id in [each.id for each in mine.tasks] and task.id not in [each.id for each in other.tasks]
+
+
+@pytest.mark.parametrize("binding", BINDINGS)
+async def test_a_body_beyond_the_limit_is_refused(served: Served, binding: str) -> None:
+    request = SendMessageRequest(
+        message={"message_id": "m", "role": Role.ROLE_USER, "parts": [{"raw": b"x" * 17 * 2**20}]}
+    )
+    with pytest.raises(A2AClientError):
+        await send(await served.client(binding, streams=False), request)
