@@ -117,7 +117,7 @@ def error_responses(tool: Tool, *, has_body: bool) -> Schema:
     """The refusals that an operation can answer with."""
     statuses = {400, 404, 409, 429, 499, 500, 503, 504, STATUS[Unauthorized]}
     if tool.needs == ANYONE:
-        statuses -= {STATUS[Unauthorized], 409}
+        statuses -= {STATUS[Unauthorized]} if tool.effect != "read" else {STATUS[Unauthorized], 409}
     else:
         statuses.add(STATUS[Unauthenticated])
     if has_body:

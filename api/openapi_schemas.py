@@ -13,7 +13,7 @@ from core.tool import Route, Tool
 
 REF = "#/components/schemas/"
 NO_NUL = r"^[^\u0000]*$"
-DECIMAL = r"^-?[0-9]{1,40}(\.[0-9]{1,40})?$"
+BOUNDS = (("ge", "minimum"), ("le", "maximum"), ("gt", "exclusiveMinimum"), ("lt", "exclusiveMaximum"))
 Schema = dict[str, Any]
 
 BY_SKIP, BY_TOKEN = ("skip", "limit"), ("page_size", "page_token")
@@ -50,8 +50,11 @@ class PortableSchemas(GenerateJsonSchema):
         return {"type": "string", "format": "byte", "contentEncoding": "base64"}
 
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
-        text = {"type": "string", "pattern": DECIMAL}
-        return {"anyOf": [{"type": "number"}, text]} if self.mode == "validation" else {"type": "string"}
+        if self.mode != "validation":
+            return {"type": "string"}
+        number: Schema = {"type": "number"}
+        number |= {said: float(schema[name]) for name, said in BOUNDS if name in schema}  # type: ignore[literal-required]
+        return {"anyOf": [number, {"type": "string", "pattern": _digits(schema)}]}
 
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
         made = super().dict_schema(schema)
@@ -61,6 +64,16 @@ class PortableSchemas(GenerateJsonSchema):
 
     def generate(self, schema: CoreSchema, mode: JsonSchemaMode = "validation") -> JsonSchemaValue:
         return cast(JsonSchemaValue, _without_titles(super().generate(schema, mode)))
+
+
+def _digits(schema: core_schema.DecimalSchema) -> str:
+    """A pattern of the texts that are taken: as many digits as there may be, and no more than the most."""
+    most, least = schema.get("le"), schema.get("ge", schema.get("gt"))
+    places = rf"(\.[0-9]{{1,{schema.get('decimal_places') or 40}}})?"
+    sign = "" if least is not None and least >= 0 else "-?"
+    whole = f"[0-9]{{1,{len(str(int(most))) - 1 if most is not None and most >= 10 else 40}}}"
+    also = f"|{int(most)}" if most is not None and most >= 10 else ""
+    return f"^({sign}{whole}{places}{also})$"
 
 
 class Schemas:

@@ -6,13 +6,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 import annotated_types
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, JsonValue, PlainSerializer
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    JsonValue,
+    PlainSerializer,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+EXACT_BELOW = 1e15  # numbers beyond have no digits after the point
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 SCALARS: tuple[type, ...] = (str, int, float, bool, bytes, datetime, Decimal)
 
@@ -33,9 +43,18 @@ class Model(BaseModel):
                 changed |= _bound_int(info.metadata)
             if info.annotation in (Decimal, Decimal | None):
                 info.metadata.append(PlainSerializer(plain_digits, return_type=str, when_used="json-unless-none"))
+                places = next((item.decimal_places for item in info.metadata if hasattr(item, "decimal_places")), None)
+                if places is not None:
+                    info.metadata.append(BeforeValidator(partial(_rounded, places)))
                 changed = True
         if changed:
             cls.model_rebuild(force=True)
+
+
+def _rounded(places: int, value: Any) -> Any:
+    """A number that is none of ours exactly, in as many places as are kept; texts are exact, and checked."""
+    is_rounded = isinstance(value, float) and 0 <= value < EXACT_BELOW
+    return round(Decimal(repr(value)), places) if is_rounded else value
 
 
 def plain_digits(value: Decimal) -> str:

@@ -234,3 +234,12 @@ async def test_a_change_waits_among_the_approvals_and_is_decided_there(bench: Be
     await approvals.decide(ADMIN, mine[0].approval_id, approve=True)
     assert (await bench.desk.call("get_agent", agent_id=them)).status == "active"
     assert (await bench.desk.call("route_to_agent", agent_id=them, message=CALL)).error is None
+
+
+async def test_a_rate_with_more_digits_is_rounded_as_a_number_and_refused_as_a_text(bench: Bench, them: str) -> None:
+    rates: dict[str, Any] = {"max_requests_per_minute": 10, "max_requests_per_hour": 10}
+    kept = await bench.desk.call("update_agent_rate_limit", agent_id=them, max_requests_per_second=0.1 + 0.2, **rates)
+    assert kept.max_requests_per_second == Decimal("0.3")
+    for wrong in ("0.30001", 1e300, -1e-9, float("inf")):
+        with pytest.raises(InvalidArgument):
+            await bench.desk.call("update_agent_rate_limit", agent_id=them, max_requests_per_second=wrong, **rates)
