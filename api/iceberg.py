@@ -10,7 +10,8 @@ from starlette.routing import BaseRoute, Route
 
 from api.auth import AuthPort, auth_routes
 from api.errors import MethodNotAllowed, error_headers, request_id_of, status_of
-from api.rest_calls import bearer, read_all
+from api.rest_calls import read_all
+from core.callers import bearer
 from core.dispatch import Call, Dispatcher
 from core.errors import (
     Conflict,

@@ -15,7 +15,8 @@ from starlette.routing import BaseRoute, Route
 from api.errors import MethodNotAllowed, error_headers, request_id_of, status_of
 from api.openai_streams import completion_stream
 from api.openai_wire import completion, error_document
-from api.rest_calls import bearer, read_all, watched
+from api.rest_calls import read_all
+from core.callers import bearer, watched
 from core.context import Principal
 from core.dispatch import Call, Dispatcher
 from core.errors import InvalidArgument, NotFound, PlatformError

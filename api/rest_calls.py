@@ -1,9 +1,6 @@
 """One HTTP request as one call of the gate: reads it, runs it, answers with JSON or a stream."""
 
-import asyncio
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -17,13 +14,13 @@ from api.preconditions import expected_of, tag_of
 from api.rest_arguments import Arguments, Sent, read_query
 from api.rest_streams import stream
 from api.streams import ARROW, ARROW_FIELD, SSE
+from core.callers import CallerLeft, bearer, read_body, watched
 from core.dispatch import Call, Dispatcher
-from core.errors import Cancelled, Conflict, InvalidArgument, PlatformError
+from core.errors import Conflict, InvalidArgument, PlatformError
 from core.jobs import Job
 from core.portable import pictures
 from core.tool import ANYONE, Tool
 
-WATCH_AFTER_S = 0.05
 MAX_WAIT_S = 300.0
 CURSOR = "after_seq"  # where a reconnecting EventSource goes on, by Last-Event-ID
 _EVENT_ID = re.compile(r"[0-9]{1,18}")
@@ -32,12 +29,7 @@ _NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,400})?([eE][-+]?[0-9]{1,3})?")
 _WAIT = frozenset({"wait_s"})
 
 
-class ClientLeft(Cancelled):
-    """The client went away before it was answered."""
-
-
 OPERATE = "platform.operate"
-PATIENCE_S = 30.0  # for a body; a client that never sends it would hold its connection
 
 
 class ToolCalls:
@@ -70,7 +62,7 @@ class ToolCalls:
                     )
                 else:
                     await _answer(send, tool, result, preferences)
-        except ClientLeft:
+        except CallerLeft:
             return
         except PlatformError as error:
             await send_error(scope, send, error)
@@ -156,57 +148,9 @@ def _internal(tool: Tool, headers: dict[bytes, str]) -> str | None:
     return headers.get(b"x-internal-token", "").strip() or None if tool.needs == OPERATE else None
 
 
-def bearer(authorization: str) -> str | None:
-    scheme, _, token = authorization.partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None
-
-
-async def read_all(receive: Receive, *, patience_s: float = PATIENCE_S) -> bytes | None:
+async def read_all(receive: Receive) -> bytes | None:
     """The whole body, or None when the client went away while sending it. Raises BodyTooLate."""
-    parts = []
-    try:
-        async with asyncio.timeout(patience_s):
-            while (message := await receive())["type"] == "http.request":
-                parts.append(message.get("body", b""))
-                if not message.get("more_body"):
-                    return b"".join(parts)
-    except TimeoutError:
-        raise BodyTooLate(f"The body did not arrive within {patience_s:g} s.", hint="Send it again.") from None
-    return None
-
-
-@asynccontextmanager
-async def watched(receive: Receive, call: Call) -> AsyncIterator[None]:
-    """Cancels what runs inside when the client goes away. Short calls never pay for the watching."""
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
-    watcher: asyncio.Task[None] | None = None
-    has_left = False
-    assert task is not None
-
-    async def watch() -> None:
-        nonlocal has_left
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        has_left = True
-        call.cancelled.set()
-        task.cancel()
-
-    def start() -> None:
-        nonlocal watcher
-        watcher = loop.create_task(watch())
-
-    timer = loop.call_later(WATCH_AFTER_S, start)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not has_left:
-            raise
-        task.uncancel()
-        raise ClientLeft from None
-    finally:
-        timer.cancel()
-        if watcher is not None:
-            watcher.cancel()
+    return await read_body(receive, too_late=BodyTooLate)
 
 
 async def _answer(send: Send, tool: Tool, result: BaseModel, headers: list[tuple[bytes, bytes]]) -> None:

@@ -9,7 +9,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from api.errors import MethodNotAllowed, UnsupportedMediaType, error_headers, request_id_of, status_of
-from api.rest_calls import bearer, read_all
+from api.rest_calls import read_all
+from core.callers import bearer
 from core.dispatch import Call, Dispatcher
 from core.errors import Conflict, InvalidArgument, NotFound, PlatformError
 from core.tool import Route as ToolRoute

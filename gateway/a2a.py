@@ -8,6 +8,7 @@ from urllib.parse import quote
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
+from core.callers import CallerLeft
 from core.context import Principal
 from core.errors import Conflict, InvalidArgument, NotFound, PlatformError, Unauthorized, Unavailable
 from engine.agents.a2a_client import JSONRPC, REST, Interface, interfaces
@@ -20,7 +21,7 @@ from engine.agents.upstream import MAX_ANSWER_BYTES, MAX_STREAM_BYTES, Outgoing
 from engine.egress.client import Incoming
 from gateway.a2a_requests import CARD, LIST, SEND, Asked, body_of, read_rest, read_rpc
 from gateway.cards import served_card
-from gateway.door import About, Arrived, CallerLeft, Door, Reply, keep_whole, parse_envelope, patience
+from gateway.door import About, Arrived, Door, Reply, keep_whole, parse_envelope, patience
 from gateway.faults import OUTSIDE, STATUS, a2a_rest_error, a2a_rpc_error, headers_of
 from gateway.operations import Ctx, Passed
 from gateway.signing import CardSigner

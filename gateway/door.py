@@ -1,20 +1,19 @@
 """The HTTP side of the gateway: bodies and tokens in, bytes and streams out, callers who leave noticed."""
 
-import asyncio
 import hashlib
 import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic_core import from_json
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
+from core.callers import bearer, read_body, watched
 from core.dispatch import Call, Dispatcher
-from core.errors import Cancelled, InvalidArgument, PlatformError, Timeout
+from core.errors import PlatformError
 from core.registry import Registry
 from engine.agents.agents import Agents
 from engine.agents.upstream import PATIENCE
@@ -24,14 +23,8 @@ from gateway.operations import Ctx, Exchange, Passed
 from gateway.signing import CardSigner
 
 OPERATIONS = ("gateway.operations",)
-PATIENCE_S = 30.0
 STREAM_S = 3600.0
-WATCH_AFTER_S = 0.05
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-
-
-class CallerLeft(Cancelled):
-    """The caller went away before it was answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +137,7 @@ class Door:
         scope["headwater.base"] = base
         body = b""
         if scope["method"] in ("POST", "PUT", "PATCH", "DELETE") and await self._is_known(headers, scope):
-            read = await read_body(receive, self._max_body_bytes)
+            read = await read_body(receive, limit_bytes=self._max_body_bytes)
             if read is None:
                 return None
             body = read
@@ -202,11 +195,6 @@ def patience(ctx: Ctx) -> dict[str, str]:
     return {PATIENCE: f"{left:.3f}"} if left > 0 else {}
 
 
-def bearer(authorization: str) -> str | None:
-    scheme, _, token = authorization.partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None
-
-
 def parse_envelope(body: bytes) -> dict[str, Any]:
     """A JSON-RPC message. Raises WrongEnvelope."""
     try:
@@ -225,67 +213,6 @@ def parse_envelope(body: bytes) -> dict[str, Any]:
     if not isinstance(params, dict):
         raise WrongEnvelope(INVALID, "params is not an object.")
     return message
-
-
-async def read_body(receive: Receive, limit: int) -> bytes | None:
-    """The whole body, or None when the caller left. Raises InvalidArgument beyond the limit, Timeout when slow."""
-    chunks, size = [], 0
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            while (message := await receive())["type"] == "http.request":
-                chunks.append(message.get("body", b""))
-                size += len(chunks[-1])
-                if size > limit:
-                    raise InvalidArgument(f"The request is larger than {limit} bytes.", hint="Send less at a time.")
-                if not message.get("more_body"):
-                    return b"".join(chunks)
-    except TimeoutError:
-        raise Timeout(f"The body did not arrive within {PATIENCE_S:g} s.", hint="Send it again.") from None
-    return None
-
-
-@asynccontextmanager
-async def watched(receive: Receive, call: Call) -> AsyncIterator[None]:
-    """Cancels what runs inside when the caller goes away, and with it the call at the agent."""
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
-    watcher: asyncio.Task[None] | None = None
-    has_left = False
-    assert task is not None
-
-    async def watch() -> None:
-        nonlocal has_left
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        has_left = True
-        call.cancelled.set()
-        task.cancel()
-
-    def start() -> None:
-        nonlocal watcher
-        watcher = loop.create_task(watch())
-
-    timer = loop.call_later(WATCH_AFTER_S, start)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not has_left:
-            raise
-        task.uncancel()
-        raise CallerLeft from None
-    finally:
-        timer.cancel()
-        if watcher is not None:
-            watcher.cancel()
-
-
-def replayed(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives a body again, and then what really comes."""
-    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def next_message() -> Message:
-        return pending.pop() if pending else await receive()
-
-    return next_message
 
 
 async def keep_whole(reply: Reply, incoming: Incoming, body: bytes, *names: str) -> Passed:

@@ -15,11 +15,12 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
+from core.callers import bearer
 from core.dispatch import Call, Dispatcher
 from core.errors import InvalidArgument, NotFound, PlatformError
 from core.registry import Registry
 from gateway.a2a_requests import READS, RPC, Asked
-from gateway.door import STREAM_S, bearer
+from gateway.door import STREAM_S
 from gateway.grpc_faults import Fault, platform_fault
 from gateway.operations import Exchange
 

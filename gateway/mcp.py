@@ -7,6 +7,7 @@ from typing import Any
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
+from core.callers import CallerLeft
 from core.context import Principal
 from core.errors import Conflict, InvalidArgument, NotFound, PlatformError, Unavailable
 from engine.agents.agents import Agents
@@ -18,7 +19,7 @@ from engine.agents.registry import MCP
 from engine.agents.routing import NotOffered, check_pinned
 from engine.agents.upstream import MAX_ANSWER_BYTES, MAX_STREAM_BYTES, Outgoing
 from engine.egress.client import Incoming
-from gateway.door import About, Arrived, CallerLeft, Door, Reply, keep_whole, parse_envelope, patience
+from gateway.door import About, Arrived, Door, Reply, keep_whole, parse_envelope, patience
 from gateway.faults import STATUS, headers_of, mcp_error
 from gateway.operations import Ctx, Passed
 

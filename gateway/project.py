@@ -13,6 +13,7 @@ from typing import Any
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from core.callers import CallerLeft, replayed
 from core.context import Principal
 from core.errors import InvalidArgument, PlatformError
 from core.pages import Window
@@ -22,7 +23,7 @@ from engine.agents.live import Live
 from engine.agents.mcp_client import AgentFault
 from engine.agents.places import MAX_IN_PROJECT
 from engine.agents.registry import MCP, read_agent
-from gateway.door import About, Arrived, CallerLeft, Door, Reply, parse_envelope, replayed
+from gateway.door import About, Arrived, Door, Reply, parse_envelope
 from gateway.mcp import FACE, refuse
 from gateway.operations import Ctx, Passed
 

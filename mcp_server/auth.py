@@ -1,6 +1,5 @@
 """Who is calling over HTTP: one check per request, before MCP; the raw token goes on to the gate."""
 
-import asyncio
 import json
 import re
 import secrets
@@ -11,6 +10,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from core.callers import bearer, read_body, replayed
 from core.context import Principal
 from core.dispatch import NOBODY, Call, Dispatcher
 from core.errors import InvalidArgument, PlatformError, Timeout, Unauthenticated
@@ -20,7 +20,6 @@ SCOPE_KEY = "headwater.credentials"
 BODY_KEY = "headwater.body"
 ID_KEY = "headwater.request_id"
 BASE_KEY = "headwater.base"  # the public URL, where there is one
-PATIENCE_S = 30.0  # for a body; a client that never sends it would hold its connection
 STATUS = {"UNAUTHENTICATED": 401, "INVALID_ARGUMENT": 400, "RATE_LIMITED": 429}
 
 
@@ -62,11 +61,6 @@ def marked(request_id: str, send: Send) -> Send:
     return send_marked
 
 
-def bearer_token(headers: Headers) -> str | None:
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None
-
-
 class Admission:
     """ASGI: reads the body within its limit, verifies the token, and lets the request on to MCP."""
 
@@ -81,7 +75,7 @@ class Admission:
             await self._app(scope, receive, send)
             return
         scope[BASE_KEY] = self._public_url
-        token, send = bearer_token(Headers(scope=scope)), marked(request_id_of(scope), send)
+        token, send = bearer(Headers(scope=scope).get("authorization", "")), marked(request_id_of(scope), send)
         try:
             by = await self._dispatcher.authenticate(token, _at(scope))
             credentials = Credentials(by, token, at=_at(scope))
@@ -89,7 +83,7 @@ class Admission:
             await self._stop(error, token, scope, receive, send)
             return
         try:
-            body = await read_body(receive, self._max_body_bytes)
+            body = await read_body(receive, limit_bytes=self._max_body_bytes)
         except InvalidArgument as error:
             await refuse(error, scope, receive, send, status=413)
             return
@@ -107,7 +101,7 @@ class Admission:
     async def _stop(self, error: PlatformError, token: str | None, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse; a call of a tool passes the gate first, so that it is audited, or let in if it is for anyone."""
         try:
-            body = await read_body(receive, min(self._max_body_bytes, 1 << 20))
+            body = await read_body(receive, limit_bytes=min(self._max_body_bytes, 1 << 20))
         except (InvalidArgument, Timeout):
             body = b""
         if body is None:
@@ -129,34 +123,6 @@ class Admission:
         except PlatformError as refused:
             return refused
         return error
-
-
-async def read_body(receive: Receive, limit: int, *, patience_s: float = PATIENCE_S) -> bytes | None:
-    """The whole body, or None when the client left. Raises InvalidArgument beyond the limit, Timeout when slow."""
-    chunks, size = [], 0
-    try:
-        async with asyncio.timeout(patience_s):
-            while (message := await receive())["type"] == "http.request":
-                chunk = message.get("body", b"")
-                size += len(chunk)
-                if size > limit:
-                    raise InvalidArgument(f"The request is larger than {limit} bytes.", hint="Send less at a time.")
-                chunks.append(chunk)
-                if not message.get("more_body"):
-                    return b"".join(chunks)
-    except TimeoutError:
-        raise Timeout(f"The body did not arrive within {patience_s:g} s.", hint="Send it again.") from None
-    return None
-
-
-def replayed(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives the body again, and then what really comes."""
-    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def next_message() -> Message:
-        return pending.pop() if pending else await receive()
-
-    return next_message
 
 
 def called_tool(body: bytes) -> tuple[str, dict[str, Any]] | None:

@@ -26,6 +26,7 @@ class AgentAnswers:
     """One turn of a conversation for each message; tasks of one context go on with the same one."""
 
     fields = frozenset({"approval_id", "decision"})
+    max_text = 20_000
 
     def __init__(self, tools: Tools):
         self._tools = tools

@@ -1,5 +1,6 @@
 """Answers by calling tools as the caller: every step passes the gate, with its rights, limits and audit."""
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ from gateway.serving.asks import Ask, Note, Outcome, Piece, Report
 from gateway.serving.roster import AGENT_SKILL, DEFAULT_SKILL, WORKFLOWS
 
 FACE = "a2a"
-MAX_ROWS = 1_000
+MAX_ROWS, MAX_ROW_CHARS = 1_000, 3_000_000
 NEEDED = ("build_query_from_nl", "execute_query")
 SKILLS = frozenset(each.skill_id for each in WORKFLOWS)
 Emit = Callable[[BaseModel], Awaitable[None]]
@@ -46,9 +47,10 @@ class Tools:
 
 
 class Kind(Protocol):
-    """One way to answer, and the fields that its messages may have as data."""
+    """One way to answer, the fields that its messages may have as data, and how long their text may be."""
 
     fields: frozenset[str]
+    max_text: int
 
     async def answer(self, ask: Ask, report: Report, cancelled: Cancellation) -> Outcome: ...
 
@@ -64,7 +66,10 @@ class ToolAnswers:
         is_agent = agent_id != HEADWATER or skill.startswith(AGENT_SKILL)
         if not is_agent and skill and skill not in SKILLS:
             raise NotFound(f"No skill {skill[:64]!r}.", hint=f"The card lists them: {', '.join(sorted(SKILLS))}.")
-        allowed = (self._agents if is_agent else self._workflows).fields
+        kind = self._agents if is_agent else self._workflows
+        allowed = kind.fields
+        if len(text) > kind.max_text or not (text or is_agent):
+            raise InvalidArgument(f"The question has no text, or more than {kind.max_text:,} characters.")
         unknown = sorted(set(fields) - allowed)
         if unknown:
             hint = f"Known: {', '.join(sorted(allowed))}."
@@ -79,6 +84,7 @@ class PlannedAnswers:
     """Without workflows: the planner makes the SQL, and it runs."""
 
     fields = frozenset({"connection_id", "current_date"})
+    max_text = 4_000
 
     def __init__(self, tools: Tools):
         self._tools = tools
@@ -92,10 +98,17 @@ class PlannedAnswers:
         run = {"sql": planned.sql, "max_rows": MAX_ROWS, **where}
         shown = (await self._tools.call(ask, "execute_query", run, cancelled)).model_dump(mode="json")
         facts = shown["metadata"]
-        await report(
-            Piece("rows", data={name: facts[name] for name in ("columns", "truncated")} | {"rows": shown["data"]})
-        )
+        about_rows = {name: facts[name] for name in ("columns", "row_count", "truncated")}
+        await report(Piece("rows", data=fitting(about_rows | {"rows": shown["data"]})))
         about = {"skill": ask.skill or DEFAULT_SKILL, "confidence": planned.confidence, "query_id": facts["query_id"]}
         count = facts["row_count"]
         said = [f"{count} row{'' if count == 1 else 's'}.", *planned.assumptions, *planned.date_ranges]
         return Outcome("completed", " ".join(said), about)
+
+
+def fitting(data: dict[str, Any]) -> dict[str, Any]:
+    """Rows cut to what a task may hold; `truncated` says so."""
+    rows = data["rows"]
+    while rows and len(json.dumps(rows)) > MAX_ROW_CHARS:
+        rows, data = rows[: len(rows) // 2], {**data, "truncated": True}
+    return {**data, "rows": rows}

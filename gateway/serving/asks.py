@@ -42,13 +42,14 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of the result. Pieces of one name are put together, in their order."""
+    """A part of the result. Pieces of one name are put together in their order, unless one takes their place."""
 
     name: str
     text: str = ""
     media_type: str = "text/plain"
     data: Any = None
     is_last: bool = True
+    replaces: bool = False
 
 
 @dataclass(frozen=True, slots=True)

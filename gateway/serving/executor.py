@@ -178,7 +178,7 @@ class Telling:
                 task_id=self.task_id,
                 context_id=self.context_id,
                 artifact=artifact_of(told),
-                append=told.name in self.begun,
+                append=told.name in self.begun and not told.replaces,
                 last_chunk=told.is_last,
             )
         )

@@ -9,10 +9,11 @@ from urllib.parse import parse_qsl
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from core.callers import CallerLeft, bearer, replayed
 from core.errors import PlatformError
 from engine.agents.registry import HEADWATER
 from gateway.a2a_requests import CARD, SEND, Asked, body_of, read_rest, read_rpc
-from gateway.door import About, Arrived, CallerLeft, Door, Reply, address_of, bearer, parse_envelope, replayed
+from gateway.door import About, Arrived, Door, Reply, address_of, parse_envelope
 from gateway.faults import OUTSIDE, PARSE, STATUS, WrongEnvelope, a2a_rest_error, a2a_rpc_error, headers_of
 from gateway.operations import Ctx, Passed
 from gateway.serving.asks import Visit
