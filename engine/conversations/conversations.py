@@ -191,8 +191,9 @@ class Conversations:
         count = row.message_count + len(turn.messages)
         if count > MAX_MESSAGES:
             raise Conflict(f"A session holds {MAX_MESSAGES:,} messages.", hint="Begin a new one.")
-        for seq, message in enumerate(turn.messages, row.message_count + 1):
-            connection.execute(insert(conversation_messages).values(self._row(row, seq, message, now)))
+        rows = [self._row(row, seq, message, now) for seq, message in enumerate(turn.messages, row.message_count + 1)]
+        if rows:
+            connection.execute(insert(conversation_messages), rows)
         pending = turn.pending
         values = {
             "message_count": count,
