@@ -17,7 +17,10 @@ from engine.retrieval.remote import RemoteEmbedder
 from engine.retrieval.retrieval import Retrieval
 from engine.retrieval.server import ServedVectors
 from engine.retrieval.tables import TableSource
+from engine.retrieval.values import ValueSource
 from engine.retrieval.vectors import VectorStore
+from engine.sql.builder import QueryBuilder
+from engine.sql.run import SqlService
 from engine.store.db import Store
 from engine.transfer.uploads import Uploads
 
@@ -27,6 +30,11 @@ def build_retrieval(settings: Settings, seals: TenantSeals, catalog: Catalog, fi
     return Retrieval(
         [TableSource(catalog)], vectors=_open_vectors(settings, seals, file), embedder=_open_embedder(settings, file)
     )
+
+
+def add_values(retrieval: Retrieval, catalog: Catalog, sql: SqlService, builder: QueryBuilder) -> None:
+    """Values of columns are searched too."""
+    retrieval.register(ValueSource(catalog, TableSource(catalog), sql, builder))
 
 
 def build_documents(store: Store, seals: TenantSeals, uploads: Uploads, retrieval: Retrieval) -> Documents:

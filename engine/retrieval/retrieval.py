@@ -161,6 +161,7 @@ class Retrieval:
 
     async def aclose(self) -> None:
         """Wait for what is being written, and give back memory and files."""
+        await self._reads.settle()
         await self._builds.settle()
         if self._vectors is not None:
             await self._vectors.aclose()
@@ -209,7 +210,11 @@ class Retrieval:
         if isinstance(source, WordSource):
             refs, found.unavailable = await source.find(asked.principal, words, asked.kinds, count)
             return refs
-        lexicon = await self._lexicon(source, Place(asked.principal.tenant, source.name), version)
+        try:
+            async with asyncio.timeout(FIRST_WAIT_S):  # reading goes on for those who come later
+                lexicon = await self._lexicon(source, Place(asked.principal.tenant, source.name), version)
+        except TimeoutError:
+            return ()
         for wanted in (count, WIDER * count):
             refs = lexicon.find(words, asked.kinds, wanted)
             shown = await source.show(asked.principal, refs)

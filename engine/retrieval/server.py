@@ -1,6 +1,7 @@
 """Vectors in a ChromaDB server, spoken to over its HTTP interface through the gate for outbound calls.
 
-Its own client is not used: it would bring its own way out. Refs and digests go there, never a text."""
+Its own client is not used: it would bring its own way out. Names of tables and columns, ids and digests go there with
+the vectors, never a text."""
 
 import json
 from collections.abc import Mapping, Sequence

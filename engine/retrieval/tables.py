@@ -52,7 +52,7 @@ class TableSource:
             is_whole = snapshot.spec.kind != SHARE  # what of a share is seen, its owner decides
             for number, key in enumerate(snapshot.names):
                 relation, said = snapshot.relations[key], noted.get(key, NO_NOTES)
-                names = is_whole and uncovered(rules, relation, said)
+                names = is_whole and is_uncovered(rules, relation, said)
                 yield _table(snapshot.spec.connection_id, key, relation, said, with_names=names)
                 for column in relation.columns if has_columns else ():
                     yield _column(snapshot.spec.connection_id, key, relation, column, said)
@@ -96,6 +96,10 @@ class TableSource:
             columns: Iterable[ColumnInfo] = () if table is None else table.relation.columns
             found += [_ref(connection_id, key, column.name) for column in islice(columns, MAX_NAMES)]
         return found
+
+    async def own(self, tenant: str) -> list[Snapshot]:
+        """The schemas of the tenant's own connections, as far as they can be read now."""
+        return [snapshot for snapshot in await self._snapshots(tenant) if snapshot.spec.kind != SHARE]
 
     async def _snapshots(self, tenant: str) -> list[Snapshot]:
         """The schemas that can be read now."""
@@ -150,7 +154,7 @@ class _Eyes:
         return view, (await self._catalog.annotations.notes(self._principal.tenant)).at(view.snapshot)
 
 
-def uncovered(rules: ConnectionPolicies, relation: RelationInfo, notes: TableNotes) -> bool:
+def is_uncovered(rules: ConnectionPolicies, relation: RelationInfo, notes: TableNotes) -> bool:
     """Whether no policy at all is about a relation: what it holds, all see alike."""
     return not rules.about(relation, notes.column_tags)
 
