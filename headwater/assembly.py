@@ -62,7 +62,7 @@ from headwater.desk import build_desk, build_outbox
 from headwater.edge.edges import Edges
 from headwater.models import build_models, read_models
 from headwater.results import Reading, build_results, open_objects
-from headwater.retrieval import build_documents, build_retrieval
+from headwater.retrieval import add_values, build_documents, build_retrieval
 
 IMPORT_MEMORY_MB = 512  # of the DuckDB that reads files, in a worker
 CARE_MEMORY_MB = 256  # of the DuckDB that rewrites files, in a worker
@@ -99,6 +99,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
     quotas = Quotas(store, ledger, count=usage.admit)
     sql, lineage = build_sql(settings.query, store, catalog, usage, results)
     builder = QueryBuilder(catalog)
+    add_values(retrieval, catalog, sql, builder)
     questions = Questions(catalog, sql, builder)
     semantic = Semantic(store, catalog=catalog, builder=builder, sql=sql, schemas=questions)
     datasets = Datasets(store, lake=lake, catalog=catalog)

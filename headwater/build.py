@@ -74,10 +74,10 @@ class Platform:
         if self.own_agents is not None:
             await self.own_agents.close()
         engine = self.engine
+        await engine.retrieval.aclose()
         await engine.sql.close()
         await engine.lineage.close()
         await engine.results.close()
-        await engine.retrieval.aclose()
         await engine.connectors.close()
         if self.edges is not None:
             await self.edges.close()
