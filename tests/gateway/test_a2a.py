@@ -8,7 +8,7 @@ import pytest
 from a2a.client import ClientConfig
 from a2a.client.card_resolver import A2ACardResolver
 from a2a.client.client_factory import ClientFactory
-from a2a.types import Message, Part, Role, SendMessageRequest
+from a2a.types import GetTaskRequest, Message, Part, Role, SendMessageRequest, StreamResponse, TaskState
 
 from tests.gateway.conftest import House
 
@@ -38,6 +38,25 @@ async def test_the_sdks_client_streams_a_task_through_the_gateway(house: House, 
         chosen = ClientFactory(config).create(card)
         events = [event.WhichOneof("payload") async for event in chosen.send_message(SendMessageRequest(message=sent))]
     assert events == ["task", "status_update", "artifact_update", "status_update"]
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_the_sdks_client_of_the_older_version_is_served_too(house: House, streaming: bool) -> None:
+    async with house.client() as client:
+        card = await A2ACardResolver(client, f"{house.rest}/a2a/echo").get_agent_card()
+        older = [each for each in card.supported_interfaces if each.protocol_version.startswith("0.3")]
+        del card.supported_interfaces[:]
+        card.supported_interfaces.extend(older)
+        chosen = ClientFactory(ClientConfig(httpx_client=client, streaming=streaming)).create(card)
+        sent = Message(message_id="m", role=Role.ROLE_USER, parts=[Part(text="task two")])
+        events = [event async for event in chosen.send_message(SendMessageRequest(message=sent))]
+        task = await chosen.get_task(GetTaskRequest(id=_task_of(events)))
+    assert task.status.state == TaskState.TASK_STATE_COMPLETED
+    assert task.artifacts[0].parts[0].text == "echo: task two"
+
+
+def _task_of(events: list[StreamResponse]) -> str:
+    return next(event.task.id or event.status_update.task_id for event in events)
 
 
 async def test_messages_of_both_versions_reach_the_agent(house: House) -> None:
