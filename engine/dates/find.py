@@ -32,12 +32,16 @@ class _Finder:
         self._grain: Unit | None = None
         self._grain_at = (0, 0)
         self._compares: Unit | None = None
+        self._compares_at = (0, 0)
 
     def find(self) -> Found:
         at = 0
         while at < len(self._tokens):
-            at = self._comparison(at) or self._grouping(at) or self._mention(at) or at + 1
-        return Found(tuple(self._mentions), self._grain, self._grain_at, self._compares)
+            compared = self._comparison(at)
+            if compared is not None:
+                self._compares_at = (self._tokens[at].start, self._tokens[compared - 1].end)
+            at = compared or self._grouping(at) or self._mention(at) or at + 1
+        return Found(tuple(self._mentions), self._grain, self._grain_at, self._compares, self._compares_at)
 
     def _comparison(self, at: int) -> int | None:
         """`YoY`; and `vs last year`, `compared to the same period last year` after a range."""

@@ -50,12 +50,13 @@ class Found:
     """Everything that a text says about time.
 
     grain: what it groups by (`by month`), said at `grain_at`. compares: the unit of a comparison without ranges of its
-    own (`YoY`)."""
+    own (`YoY`), said at `compares_at`."""
 
     mentions: tuple[Mention, ...] = ()
     grain: Unit | None = None
     grain_at: tuple[int, int] = (0, 0)
     compares: Unit | None = None
+    compares_at: tuple[int, int] = (0, 0)
 
 
 def _moved_end(end: datetime, unit: Unit, count: int) -> datetime:

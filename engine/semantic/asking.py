@@ -133,9 +133,8 @@ def read_range(text: str, now: datetime, calendar: Calendar) -> tuple[Range | No
             raise _unread(text) from None
         return Range(start, end, Unit("day"), "as given"), None
     found = find_dates(text, now, calendar)
-    rest = text
-    for mention in reversed(found.mentions):
-        rest = rest[: mention.start] + rest[mention.end :]
+    spans = [(mention.start, mention.end) for mention in found.mentions] + [found.compares_at]
+    rest = "".join(" " if any(start <= n < end for start, end in spans) else sign for n, sign in enumerate(text))
     if len(found.mentions) != 1 or re.search(r"\w", re.sub(r"(?i)\b(in|during|for|the|from|over|on)\b", "", rest)):
         raise _unread(text)
     return found.mentions[0].range, found.mentions[0].versus

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,10 +10,12 @@ from core.context import Principal
 from core.errors import Conflict, NotFound, PlatformError
 from engine.catalog.words import split_words
 from engine.connectors.stream import in_thread
+from engine.dates.calendar import Calendar
 from engine.semantic.asking import Asked, Asking, Compiled
 from engine.semantic.definitions import Definitions, ShownMetric, status_of
 from engine.semantic.importing import Exchange
 from engine.semantic.knowledge import Knowledge
+from engine.semantic.layers import Seen
 from engine.semantic.store import Change, Stored
 from engine.semantic.verified import Verified, VerifiedQueries
 from engine.sql.builder import QueryBuilder, quote
@@ -24,6 +26,7 @@ from engine.store.db import Store
 if TYPE_CHECKING:
     from engine.planner.schema import Schema
     from engine.semantic.layer import Layer
+    from engine.semantic.reading import FindValue, MetricReading
 
 LAKEHOUSE = "lakehouse"
 MAX_PROPOSED = 60
@@ -60,6 +63,7 @@ class Semantic:
         clock: Callable[[], float] = time.time,
     ):
         self._clock = clock
+        self._catalog = catalog
         self._builder = builder
         self._sql = sql
         self._schemas = schemas
@@ -98,6 +102,42 @@ class Semantic:
             connection_id = await self._connection(by, asked.metrics)
         seen = await self.definitions.layers.seen(by, connection_id)
         return await self.asking.compile(by, seen, asked, self.now(today))
+
+    async def read_question(
+        self,
+        by: Principal,
+        question: str,
+        connection_id: str = LAKEHOUSE,
+        *,
+        today: date | None = None,
+        calendar: Calendar | None = None,
+    ) -> "MetricReading":
+        """A question in words as a question for metrics, without a model; with what it leaves open.
+
+        Raises NotFound, Unavailable."""
+        from engine.semantic.reading import MetricReading, checked, read_question
+
+        seen = await self.definitions.layers.seen(by, connection_id)
+        if not seen.layer.metrics:
+            return MetricReading(None, 0.0)
+        schema = await self._schemas.schema(by, connection_id)
+        now, counted = self.now(today), calendar or Calendar()
+
+        def read() -> MetricReading:
+            reading = read_question(question, seen.layer, _values(seen, schema), now, counted)
+            return checked(reading, seen.layer)
+
+        return await in_thread(read)
+
+    async def compile_reading(self, by: Principal, connection_id: str, reading: "MetricReading") -> Compiled:
+        """The SQL of what was read. Raises Conflict where nothing was, and as `compile` does."""
+        if reading.query is None:
+            near = f"Near to it: {', '.join(reading.nearest)}." if reading.nearest else "list_metrics shows all."
+            raise Conflict("No metric covers the question.", hint=near)
+        seen = await self.definitions.layers.seen(by, connection_id)
+        connector = await self._catalog.connectors.get(seen.view.spec)
+        query = replace(reading.query, dialect=connector.dialect)
+        return await self.asking.finish(by, seen, query, reading.range, reading.versus)
 
     def now(self, today: date | None = None) -> datetime:
         """The local time that phrases such as `last week` are seen from."""
@@ -148,6 +188,24 @@ class Semantic:
         if not metrics:
             raise Conflict("The query names no metric.", hint="list_metrics shows them.")
         return (await self.definitions.metric(by, metrics[0])).stored.connection_id
+
+
+def _values(seen: Seen, schema: "Schema") -> "FindValue":
+    """The values of the models' tables, as far as the caller sees them."""
+    from engine.planner.schema import values_of
+    from engine.semantic.sight import governed_of
+
+    models: dict[str, list[str]] = {}
+    for model in seen.layer.models.values():
+        governed = governed_of(model.table, seen.view)
+        if governed is not None:
+            models.setdefault(governed.relation.name, []).append(model.name)
+
+    def find(text: str) -> list[tuple[str, str, str]]:
+        held = values_of(schema, text)
+        return [(model, column.name, value) for column, value in held for model in models.get(column.table, ())]
+
+    return find
 
 
 def _score(shown: ShownMetric, wanted: Sequence[str]) -> float:

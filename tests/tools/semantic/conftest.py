@@ -126,7 +126,7 @@ async def load(desk: PolicyDesk, text: str, **arguments: Any) -> Any:
     return await desk.call("import_semantic_model", files={"models.yml": text}, **arguments)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def office(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PolicyDesk]:
     async with opened_desk(Path(tmp_path_factory.mktemp("office")) / "home") as desk:
         await asyncio.to_thread(load_shop, desk.platform)

@@ -1,0 +1,134 @@
+"""Which metrics a question names: their words, close together, whatever stands between them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from engine.semantic.layer import Layer
+from engine.semantic.lexicon import Words, metric_names
+from engine.semantic.models import Metric
+from engine.semantic.sentence import Sentence
+
+GENERIC = frozenset(["total", "amount", "number", "value", "count", "sum", "average"])
+COUNTING = (("how", "many"), ("number", "of"), ("count", "of"), ("the", "number", "of"))
+LEAST_METRIC, ELSEWHERE, LEFT_OUT = 0.7, 0.9, 0.8
+
+
+@dataclass(slots=True)
+class Named:
+    """The metrics of a question in its order, and what may be meant otherwise."""
+
+    metrics: list[Metric] = field(default_factory=list)
+    doubts: list[tuple[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    score: float
+    metric: Metric
+    places: tuple[int, ...]
+    elsewhere: tuple[int, ...] = ()
+    left_out: int = 0
+
+
+def read_metrics(sentence: Sentence, layer: Layer) -> Named:
+    """The metrics that are named; their words are used then."""
+    return _Finder(sentence, layer).read()
+
+
+def is_count(metric: Metric, layer: Layer) -> bool:
+    """Whether a metric says how many rows or things there are."""
+    if metric.kind != "simple" or metric.inputs[0].name not in layer.measures:
+        return False
+    _, measure = layer.measure(metric.inputs[0].name)
+    is_one = measure.aggregation == "sum" and measure.expression.value == 1
+    return is_one or measure.aggregation in ("count", "count_distinct")
+
+
+class _Finder:
+    def __init__(self, sentence: Sentence, layer: Layer):
+        self._sentence = sentence
+        self._words = sentence.words
+        self._layer = layer
+        self._found: list[tuple[int, Metric]] = []
+
+    def read(self) -> Named:
+        named = Named()
+        names = [(metric, words) for metric in self._layer.metrics.values() for words in metric_names(metric)]
+        while True:
+            chosen = {metric.name for _, metric in self._found}
+            fits = [fit for metric, words in names if metric.name not in chosen for fit in self._fits(metric, words)]
+            best = max(fits, key=lambda fit: (fit.score, -len(fit.elsewhere), fit.metric.name), default=None)
+            if best is None:
+                named.metrics = [metric for _, metric in sorted(self._found, key=lambda item: item[0])]
+                return named
+            self._sentence.use(best.places, "metric")
+            self._found.append((min(best.places), best.metric))
+            if best.left_out:
+                named.doubts.append((f"this is read as {best.metric.name}", LEFT_OUT))
+            if best.elsewhere:
+                named.doubts.append((f"{best.metric.name} is meant by words that stand apart", 0.95))
+
+    def _fits(self, metric: Metric, wanted: Words) -> Iterator[_Fit]:
+        """Places where the words of a metric's name stand close together."""
+        is_first = not self._found
+        counts = is_count(metric, self._layer)
+        is_begun = counts and len(wanted) > 1 and wanted[0] in ("number", "count", "total")
+        if is_begun:  # `policy number` does not ask for the number of policies
+            wanted = wanted[1:]
+        for start in range(len(self._words)):
+            if self._words[start].use or self._words[start].word not in wanted:
+                continue
+            places = self._window(start, wanted)
+            found = {self._words[place].word for place in places}
+            missing = [word for word in wanted if word not in found]
+            score = 1.0 + 0.05 * len(wanted)
+            elsewhere: list[int] = []
+            left_out = 0
+            for word in missing:
+                apart = self._apart(word, places) if is_first else None
+                if apart is not None:
+                    score *= ELSEWHERE
+                    elsewhere.append(apart)
+                elif word in GENERIC and word != "average" and not left_out:
+                    score *= LEFT_OUT
+                    left_out += 1
+                else:
+                    score = 0.0
+            is_named = any(self._words[place].word not in GENERIC for place in [*places, *elsewhere])
+            is_whole = len(wanted) > 1 and not missing and not is_begun
+            is_meant = not counts or is_whole or self._is_meant(places, is_first=is_first)
+            if score >= LEAST_METRIC and is_named and is_meant:
+                yield _Fit(score, metric, (*places, *self._counting(places)), tuple(elsewhere), left_out)
+
+    def _window(self, start: int, wanted: Words) -> list[int]:
+        """The places of as many wanted words as stand within a few words, or lists of them, from here on."""
+        places: list[int] = []
+        left = list(wanted)
+        for place in range(start, min(len(self._words), start + len(wanted) + 3)):
+            word = self._words[place]
+            if word.token.kind == "sign" and places:
+                break
+            if not word.use and word.word in left:
+                left.remove(word.word)
+                places.append(place)
+        return places
+
+    def _apart(self, word: str, places: Sequence[int]) -> int | None:
+        return next((n for n, each in enumerate(self._words) if n not in places and each.word == word), None)
+
+    def _is_meant(self, places: Sequence[int], *, is_first: bool) -> bool:
+        """Whether `claims` asks how many: after `how many`, at the beginning, or in a list with other metrics."""
+        if self._counting(places):
+            return True
+        before = self._words[places[0] - 1] if places[0] else None
+        is_listed = before is not None and (before.word == "and" or before.token.text == ",") and places[0] > 1
+        return (is_first and places[0] <= 1) or (is_listed and self._words[places[0] - 2].use == "metric")
+
+    def _counting(self, places: Sequence[int]) -> list[int]:
+        """The places of `how many` right before a metric's words."""
+        first = places[0]
+        for phrase in COUNTING:
+            at = first - len(phrase)
+            if at >= 0 and tuple(word.token.text.lower() for word in self._words[at:first]) == phrase:
+                return list(range(at, first))
+        return []

@@ -1,0 +1,363 @@
+"""Questions in words as questions for metrics, without a model: what is understood, how surely, what is left over."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from difflib import get_close_matches
+
+from core.errors import Conflict
+from engine.dates.calendar import Calendar
+from engine.dates.find import find_dates
+from engine.dates.ranges import Found, Range
+from engine.planner.words import cues, stem_of
+from engine.semantic.compile import MetricQuery
+from engine.semantic.layer import Layer, Place
+from engine.semantic.lexicon import Role, flags, holders, ignored, metric_names, phrases, roles, words_of
+from engine.semantic.metric_fits import read_metrics
+from engine.semantic.models import Metric, SemanticModel, Window
+from engine.semantic.sentence import UNEXPLAINED, Sentence, weight
+from engine.sql.definitions import Condition
+
+GROUPING = ("by", "per", "each", "every")
+MAX_VALUE_WORDS = 5
+SURE = 0.95
+MAX_NEAREST = 5
+
+FindValue = Callable[[str], Sequence[tuple[str, str, str]]]
+"""For a text, the models and columns that hold it as a value, and how they spell it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricReading:
+    """A query for metrics, or none and why. uncovered: words that nothing stands for; nearest: metrics like them."""
+
+    query: MetricQuery | None
+    confidence: float
+    uncovered: tuple[str, ...] = ()
+    nearest: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+    conventions: tuple[str, ...] = ()
+    range: Range | None = None
+    versus: Range | None = None
+
+
+@dataclass(slots=True)
+class _Sense:
+    """What was understood so far."""
+
+    metrics: list[Metric] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+    where: list[Condition] = field(default_factory=list)
+    order: list[tuple[str, bool]] = field(default_factory=list)
+    limit: int | None = None
+    doubts: list[tuple[str, float]] = field(default_factory=list)
+
+
+def read_question(question: str, layer: Layer, find: FindValue, now: datetime, calendar: Calendar) -> MetricReading:
+    """The metrics that a question asks for, by what, when and where."""
+    return _Reader(question, layer, find, now, calendar).read()
+
+
+class _Reader:
+    def __init__(self, question: str, layer: Layer, find: FindValue, now: datetime, calendar: Calendar):
+        self._question = question
+        self._layer = layer
+        self._find = find
+        self._calendar = calendar
+        self._dates = find_dates(question, now, calendar)
+        self._sentence = Sentence(question, self._dates)
+        self._words = self._sentence.words
+        self._sense = _Sense()
+
+    def read(self) -> MetricReading:
+        named = read_metrics(self._sentence, self._layer)
+        self._sense.metrics, self._sense.doubts = named.metrics, named.doubts
+        if not self._sense.metrics:
+            return MetricReading(None, 0.0, self._sentence.left(), self._nearest())
+        bases = [self._base(metric) for metric in self._sense.metrics]
+        places = self._shared(bases)
+        self._phrases = phrases(places, bases[0], self._layer)
+        self._roles = roles(places)
+        self._read_top()
+        self._read_groups()
+        self._read_roles()
+        self._read_flags(flags(places))
+        self._read_values(holders(places, bases[0], self._layer))
+        self._name_rows(bases, places)
+        return self._result()
+
+    # Places
+
+    def _base(self, metric: Metric) -> SemanticModel:
+        """The model whose rows a metric measures; of several its first."""
+        at, seen = metric, {metric.name}
+        while at.kind in ("ratio", "derived") and at.inputs and at.inputs[0].name not in seen:
+            seen.add(at.inputs[0].name)
+            at = self._layer.metric(at.inputs[0].name)
+        return self._layer.measure(at.inputs[0].name)[0]
+
+    def _shared(self, bases: Sequence[SemanticModel]) -> dict[str, Place]:
+        """What all of the metrics can be grouped by."""
+        found = self._layer.paths(bases[0])
+        for base in bases[1:]:
+            others = self._layer.paths(base) if base.name != bases[0].name else found
+            found = {path: place for path, place in found.items() if path in others}
+        return found
+
+    # Groups
+
+    def _read_groups(self) -> None:
+        """`by region and month`, `for each customer`."""
+        at = 0
+        while at < len(self._words):
+            if self._words[at].word in GROUPING and not self._words[at].use:
+                end = self._list(at + 1)
+                if end > at + 1:
+                    self._words[at].use = "group"
+                at = max(end, at + 1)
+            else:
+                at += 1
+
+    def _list(self, at: int) -> int:
+        """Dimensions one after the other, with commas and `and` between them."""
+        end = at
+        while True:
+            place = self._skip(at)
+            found = self._dimension(place)
+            if found is None:
+                return end
+            path, end = found
+            self._group(path)
+            self._sentence.use(range(place, end), "dimension")
+            at = end
+            while at < len(self._words) and self._words[at].token.text in (",", "and", "&"):
+                at += 1
+            if at == end:
+                return end
+
+    def _skip(self, at: int) -> int:
+        """Past words such as `the`, `each`, `corresponding`."""
+        while at < len(self._words) and (self._words[at].word in (*GROUPING, "the", "a", "an", "corresponding", "of")):
+            at += 1
+        return at
+
+    def _dimension(self, at: int) -> tuple[str, int] | None:
+        """The longest phrase from here on that stands for a dimension, or for what a role identifies."""
+        best: tuple[int, float, int, str] | None = None
+        for phrase in self._phrases:
+            if self._sentence.stands(phrase.words, at):
+                key = (len(phrase.words), phrase.score, -phrase.steps, phrase.path)
+                best = key if best is None or key[:3] > best[:3] else best
+        role = self._role_at(at)
+        if role is not None and role.carrier is not None and (best is None or len(role.words) >= best[0]):
+            self._take(role)
+            return role.carrier, at + len(role.words)
+        return (best[3], at + best[0]) if best is not None else None
+
+    def _group(self, path: str) -> None:
+        if path not in self._sense.groups:
+            self._sense.groups.append(path)
+
+    def _read_top(self) -> None:
+        """`top 5 countries by revenue`, `which country has the highest revenue`."""
+        table = cues().phrases
+        for at, word in enumerate(self._words):
+            kinds = table.get((word.token.text.lower(),), {})
+            number = self._sentence.number(at + 1)
+            if "top" in kinds and number is not None:
+                found = self._dimension(at + 2)
+                if found is not None:
+                    self._rank(found[0], is_descending=kinds["top"] != "bottom", limit=number)
+                    self._sentence.use(range(at, found[1]), "dimension")
+                    self._release_by(found[1])
+                    return
+            if "superlatives" in kinds and not word.use and self._follows_metric(at):
+                subject = self._subject(at)
+                if subject is not None:
+                    path, start, end, is_singular = subject
+                    self._rank(path, is_descending=kinds["superlatives"] == "desc", limit=1 if is_singular else None)
+                    self._sentence.use([at, *range(start, end)], "dimension")
+                    return
+
+    def _release_by(self, at: int) -> None:
+        """The `by` of `top 5 countries by revenue` ranks."""
+        if at < len(self._words) and self._words[at].word in ("by", "in", "for", "with"):
+            self._words[at].use = "group"
+
+    def _follows_metric(self, at: int) -> bool:
+        """Whether a metric stands right after a word such as `highest`."""
+        return any(word.use == "metric" for word in self._words[at + 1 : at + 4])
+
+    def _subject(self, at: int) -> tuple[str, int, int, bool] | None:
+        """The dimension that is asked for before `has the highest`."""
+        for start in range(min(at, 6)):
+            found = self._dimension(start) if not self._words[start].use else None
+            if found is not None and found[1] <= at:
+                text = self._words[found[1] - 1].token.text
+                return found[0], start, found[1], stem_of(text) == text.lower()
+        return None
+
+    def _rank(self, path: str, *, is_descending: bool, limit: int | None) -> None:
+        self._group(path)
+        self._sense.order = [(self._sense.metrics[0].name, is_descending)]
+        self._sense.limit = limit
+
+    # Conditions
+
+    def _read_roles(self) -> None:
+        """`agents`: the rows where the role is theirs; `a policy holder`: for each of them."""
+        for at in range(len(self._words)):
+            role = self._role_at(at)
+            if role is None:
+                continue
+            self._take(role)
+            is_one = at > 0 and self._words[at - 1].token.text.lower() in ("a", "an", "each", "every", "per")
+            if is_one and role.carrier is not None:
+                self._group(role.carrier)
+            self._sentence.use(range(at, at + len(role.words)), "role")
+
+    def _role_at(self, at: int) -> Role | None:
+        there = [role for role in self._roles if self._sentence.stands(role.words, at)]
+        return max(there, key=lambda role: (len(role.words), -role.steps), default=None)
+
+    def _take(self, role: Role) -> None:
+        if role.condition not in self._sense.where:
+            self._sense.where.append(role.condition)
+
+    def _read_flags(self, known: Sequence[Role]) -> None:
+        for role in sorted(known, key=lambda role: (-len(role.words), role.steps)):
+            for at in range(len(self._words)):
+                end = at + len(role.words)
+                is_free = self._sentence.stands(role.words, at) and self._sentence.is_free(at, end)
+                if is_free and not self._is_listed(at, end):
+                    self._take(role)
+                    self._sentence.use(range(at, end), "flag")
+
+    def _is_listed(self, start: int, end: int) -> bool:
+        """Whether words are one of several things that are asked for: then they are no condition on the others."""
+        around = [self._words[place].token.text for place in (start - 1, end) if 0 <= place < len(self._words)]
+        return "," in around
+
+    def _read_values(self, known: dict[tuple[str, str], list[str]]) -> None:
+        """Texts that a dimension holds as values."""
+        at = 0
+        while at < len(self._words):
+            at = self._value(at, known) or at + 1
+
+    def _value(self, at: int, known: dict[tuple[str, str], list[str]]) -> int | None:
+        for end in range(min(len(self._words), at + MAX_VALUE_WORDS), at, -1):
+            span = self._words[at:end]
+            if any(word.use or word.token.kind == "sign" for word in span):
+                continue
+            token = span[0].token
+            text = token.quoted if token.kind == "quoted" else self._question[token.start : span[-1].token.end]
+            is_plain = end == at + 1 and (span[0].word in ignored() and not text.isupper())
+            if is_plain or (len(text) < 2 and token.kind != "quoted"):
+                continue
+            for model, column, value in self._find(text):
+                paths = known.get((model, column.lower()))
+                if paths:
+                    condition = {"column": paths[0], "operator": "eq", "value": value}
+                    self._sense.where.append(Condition.model_validate(condition))
+                    self._sentence.use(range(at, end), "value")
+                    return end
+        return None
+
+    # What is left
+
+    def _name_rows(self, bases: Sequence[SemanticModel], places: dict[str, Place]) -> None:
+        """`of all claims`, `of customers`: the rows that are measured anyway, and things that they belong to."""
+        things = {words_of(model.name) for model in bases}
+        things |= {words_of(text) for model in bases for text in model.synonyms}
+        things |= {words_of(entity.name) for model in bases for entity in model.entities}
+        near = {place.steps[-1].model for place in places.values() if place.steps}
+        for model in (self._layer.models[name] for name in near):
+            things |= {words_of(model.name), *(words_of(text) for text in model.synonyms)}
+        things |= {words[:-1] for words in list(things) if len(words) > 1 and words[-1] in ("id", "identifier", "key")}
+        used = {word.word for word in self._words if word.use in ("metric", "dimension")}
+        for at in range(len(self._words)):
+            for words in things:
+                if words and self._sentence.stands(words, at):
+                    self._sentence.use(range(at, at + len(words)), "rows")
+            if not self._words[at].use and self._words[at].word in used:
+                self._words[at].use = "again"
+
+    def _nearest(self) -> tuple[str, ...]:
+        """Metrics that share words with the question, or are spelled alike."""
+        asked = {word.word for word in self._words} - ignored()
+        scored = []
+        for metric in self._layer.metrics.values():
+            words = {word for name in metric_names(metric) for word in name}
+            if common := words & asked:
+                scored.append((-len(common) / len(words), metric.name))
+        close = [name for _, name in sorted(scored)]
+        close += get_close_matches("_".join(sorted(asked))[:200], list(self._layer.metrics), n=3, cutoff=0.5)
+        return tuple(dict.fromkeys(close))[:MAX_NEAREST]
+
+    def _result(self) -> MetricReading:
+        sense, dates = self._sense, self._dates
+        left = self._sentence.left()
+        confidence = SURE
+        for text in left:
+            confidence *= weight(text)
+        for _, factor in sense.doubts:
+            confidence *= factor
+        mentions = dates.mentions
+        if len(mentions) > 1:
+            confidence *= UNEXPLAINED
+        meant = mentions[0].range if mentions else None
+        groups = [f"metric_time__{_grain(dates)}"] if dates.grain is not None else []
+        versus: tuple[datetime, datetime] | Window | None = None
+        other = mentions[0].versus if mentions else None
+        if other is not None and other.start is not None and other.end is not None:
+            versus = (other.start, other.end)
+        elif dates.compares is not None and dates.compares.grain != "half":
+            versus = Window(1, dates.compares.grain)
+        query = MetricQuery(
+            metrics=tuple(metric.name for metric in sense.metrics),
+            group_by=(*groups, *sense.groups),
+            where=tuple(sense.where),
+            start=meant.start if meant else None,
+            end=meant.end if meant else None,
+            order=tuple(sense.order),
+            limit=sense.limit,
+            versus=versus,
+            calendar=self._calendar,
+        )
+        return MetricReading(
+            query,
+            round(confidence, 3),
+            left,
+            self._nearest() if left else (),
+            tuple(why for why, _ in sense.doubts),
+            tuple(_as_read(self._question, mention.start, mention.end, mention.range) for mention in mentions),
+            meant,
+            other,
+        )
+
+
+def _grain(dates: Found) -> str:
+    assert dates.grain is not None, "asked for where there is one"
+    return f"fiscal_{dates.grain.grain}" if dates.grain.is_fiscal else dates.grain.grain
+
+
+def _as_read(question: str, start: int, end: int, meant: Range) -> str:
+    ends = [
+        moment.isoformat(sep=" ").removesuffix(" 00:00:00") if moment else "" for moment in (meant.start, meant.end)
+    ]
+    convention = f" ({meant.convention})" if meant.convention else ""
+    return f"{question[start:end]}: [{ends[0]}, {ends[1]}){convention}"
+
+
+def checked(reading: MetricReading, layer: Layer) -> MetricReading:
+    """The reading, declined where it cannot be compiled."""
+    from engine.semantic.compile import compile_metrics, lacks_bounds
+
+    if reading.query is None:
+        return reading
+    try:
+        if not lacks_bounds(reading.query, layer):
+            compile_metrics(reading.query, layer)
+    except Conflict as error:
+        return MetricReading(None, 0.0, reading.uncovered, reading.nearest, (error.message,), reading.conventions)
+    return reading

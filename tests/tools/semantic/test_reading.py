@@ -1,0 +1,95 @@
+"""Questions in words as questions for metrics, without a model."""
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from core.errors import Conflict
+from tests.tools.admin.policy_desk import ADMIN, STRANGER, VIC, PolicyDesk
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+TODAY = date(2026, 2, 10)
+
+
+async def read(office: PolicyDesk, question: str, by: Any = ADMIN) -> Any:
+    return await office.platform.engine.semantic.read_question(by, question, today=TODAY)
+
+
+async def rows(office: PolicyDesk, question: str) -> list[list[Any]]:
+    semantic, reading = office.platform.engine.semantic, await read(office, question)
+    assert reading.confidence > 0.75, reading
+    compiled = await semantic.compile_reading(ADMIN, "lakehouse", reading)
+    answer = await office.call("execute_query", sql=compiled.built.sql)
+    return [[str(cell)[:10] if "-" in str(cell) else cell for cell in row.values()] for row in answer.data.records()]
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("What is the revenue?", [[100]]),
+        ("turnover of clients", [[100]]),
+        ("How many orders do we have?", [[4]]),
+        ("revenue by country", [["DE", 30], ["FR", 70]]),
+        ("What were the takings per country last month?", [["DE", 30], ["FR", 20]]),
+        ("revenue and order count by customer country", [["DE", 30, 1], ["FR", 70, 3]]),
+        ("total revenue in FR", [[70]]),
+        ("What is the turnover of customer 'C'?", [[40]]),
+        ("revenue by month", [["2025-12-01", 10], ["2026-01-01", 50], ["2026-02-01", 40]]),
+        ("monthly revenue in DE in 2026", [["2026-01-01", 30]]),
+        ("top 1 customer name by revenue", [["C", 40]]),
+        ("Which country has the highest revenue?", [["FR", 70]]),
+        ("Which land has the lowest turnover?", [["DE", 30]]),
+        ("french revenue this year", [[60]]),
+        ("running revenue by month", [["2025-12-01", 10], ["2026-01-01", 60], ["2026-02-01", 100]]),
+        ("revenue this month vs last month", [[40, 50, "-10", "-0.2"]]),
+    ],
+)
+async def test_a_question_that_metrics_cover_is_answered(office: PolicyDesk, question: str, expected: Any) -> None:
+    found = await rows(office, question)
+    assert sorted(found) == expected
+
+
+@pytest.mark.parametrize(
+    ("question", "word"),
+    [
+        ("What is the profit by country?", "profit"),
+        ("revenue by salesperson", "salesperson"),
+        ("revenue outside of FR", "outside"),
+        ("revenue without FR", "without"),
+        ("median revenue", "median"),
+        ("revenue in Atlantis", "Atlantis"),
+        ("What is the weather?", "weather"),
+        ("who are the customers?", ""),
+        ("", ""),
+        ("x" * 9000, ""),
+        ("'; DROP TABLE orders; --", ""),
+    ],
+)
+async def test_what_metrics_do_not_cover_is_not_answered(office: PolicyDesk, question: str, word: str) -> None:
+    reading = await read(office, question)
+    assert reading.confidence <= 0.55
+    assert word in "".join(reading.uncovered)
+
+
+async def test_the_nearest_metrics_are_named_when_none_covers_the_question(office: PolicyDesk) -> None:
+    reading = await read(office, "What is the average basket of an order?")
+    assert "average_order" in reading.nearest
+    nothing = await read(office, "What is the weather?")
+    with pytest.raises(Conflict, match="No metric covers"):
+        await office.platform.engine.semantic.compile_reading(ADMIN, "lakehouse", nothing)
+
+
+async def test_what_a_caller_does_not_see_is_not_read(office: PolicyDesk) -> None:
+    seen = await read(office, "What is the pay per number?")
+    hidden = await read(office, "What is the pay per number?", VIC)
+    assert "pay_per_number" in seen.query.metrics
+    assert hidden.query is None or "pay_per_number" not in hidden.query.metrics
+    assert "vaulted" not in (await read(office, "vaulted", VIC)).nearest
+    assert (await read(office, "revenue", STRANGER)).query is None
+
+
+async def test_how_times_were_read_is_said(office: PolicyDesk) -> None:
+    reading = await read(office, "revenue last quarter")
+    assert reading.conventions == ("last quarter: [2025-10-01, 2026-01-01)",)
+    assert str(reading.range.start.date()) == "2025-10-01"
