@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.types import Send
 
 from api.errors import error_body, send_body
-from api.streams import ARROW, ARROW_FIELD, KEEP_ALIVE, SSE, ArrowJoin, event_name, sse_event
+from api.streams import ARROW, ARROW_FIELD, KEEP_ALIVE, SSE, ArrowJoin, event_data, event_name, sse_event
 from core.dispatch import Call, Dispatcher
 from core.errors import PlatformError
 from core.jobs import Job
@@ -79,6 +79,7 @@ class _Response:
 
 async def _send_events(parts: Parts, send: Send, *, request_id: str, keep_alive_s: float) -> None:
     response, number = _Response(send, f"{SSE}; charset=utf-8"), 0
+    has_ended = False
     while True:
         try:
             async with asyncio.timeout(keep_alive_s):
@@ -93,7 +94,9 @@ async def _send_events(parts: Parts, send: Send, *, request_id: str, keep_alive_
             await response.write(sse_event("error", error_body(part, request_id).decode(), number))
             break
         is_result = kind == "result" and not isinstance(part, Job)
-        await response.write(sse_event("result" if is_result else event_name(part), part.model_dump_json(), number))
+        if not (is_result and has_ended):  # a stream whose parts tell of its end has no further event
+            await response.write(sse_event("result" if is_result else event_name(part), event_data(part), number))
+        has_ended = bool(getattr(part, "is_last", False))
         if kind == "result":
             break
     await response.end()

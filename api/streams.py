@@ -27,6 +27,11 @@ def event_name(part: BaseModel) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(part).__name__).lower()
 
 
+def event_data(part: BaseModel) -> str:
+    """The part as JSON; a part with a name of its own has data of its own too, under `sse_data`."""
+    return getattr(part, "sse_data", None) or part.model_dump_json()
+
+
 def error_data(body: dict[str, str]) -> str:
     return json.dumps({"error": body})
 

@@ -30,6 +30,7 @@ from engine.quotas.quotas import Quotas
 from engine.records.records import Records
 from engine.results.kept import KeptResults
 from engine.retrieval.retrieval import Retrieval
+from engine.runs.feedback import FeedbackBook
 from engine.runs.runs import Runs
 from engine.schedules.schedules import Schedules
 from engine.semantic.service import Semantic
@@ -85,6 +86,7 @@ class Engine:
     results: KeptResults
     retrieval: Retrieval
     runs: Runs
+    feedback: FeedbackBook
     conversations: Conversations
     evaluations: Evaluations
     agents: Agents

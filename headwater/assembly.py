@@ -38,6 +38,7 @@ from engine.quotas.redis import RedisLedger
 from engine.records.records import Means, Records
 from engine.results.kept import KeptResults
 from engine.retrieval.retrieval import Retrieval
+from engine.runs.feedback import FeedbackBook
 from engine.runs.runs import Runs
 from engine.schedules.schedules import Schedules
 from engine.semantic.service import Semantic
@@ -143,6 +144,9 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         models=build_models(settings, store, ground.seals, egress=ground.egress, file=read_models(settings)),
         conversations=build_conversations(ground),
         runs=Runs(store, seal=partial(ground.seals.seal, "runs"), unseal=partial(ground.seals.open, "runs")),
+        feedback=FeedbackBook(
+            store, seal=partial(ground.seals.seal, "feedback"), unseal=partial(ground.seals.open, "feedback")
+        ),
         agents=build_agents(ground, identity, ledger),
         desk=build_desk(ground.seals, build_outbox(settings, store, ground), catalog=catalog, identity=identity),
         tenancy=build_tenancy(ground, lake, retention, retrieval, forget=(sql.forget, results.forget)),

@@ -82,6 +82,7 @@ class Platform:
         if self.edges is not None:
             await self.edges.close()
         await engine.agents.close()
+        await engine.models.close()
         await engine.quotas.close()
         await engine.usage.requests.close()
         await engine.egress.aclose()
@@ -90,7 +91,6 @@ class Platform:
             await engine.audit_feed.close()
         engine.identity.close()
         engine.lake.close()
-        await engine.models.close()
         engine.store.close()
         await asyncio.to_thread(self.tracing.close)
 
@@ -157,6 +157,9 @@ def build_ports(engine: Engine) -> Ports:
                 "agent": engine.agents.get,
                 "own_agent": engine.agents.see_own,
                 "agent_run": partial(find_talk, engine.runs),
+                "model": engine.models.get,
+                "workflow_run": engine.runs.get,
+                "feedback": engine.feedback.get,
                 "approval": engine.desk.approvals.get,
                 "asset": engine.documents.assets.get,
                 "notice_destination": engine.desk.destinations.get,
@@ -166,7 +169,6 @@ def build_ports(engine: Engine) -> Ports:
                 "tenant": admin.tenants.get,
                 "user": admin.people.get,
                 "role": admin.roles.get,
-                "model": engine.models.get,
                 "client": admin.clients.get,
                 "session": admin.sessions.get,
                 "connection": engine.catalog.connections.see,

@@ -39,7 +39,7 @@ def plan(question: str, schema: Schema, now: datetime, calendar: Calendar | None
     table = cues()
     elements, dates = elements_of(question, Linker(schema, table), table, now, calendar or Calendar())
     intent = read_intent(elements, dates, schema, table)
-    unexplained = tuple(element.text for element in elements if _is_unexplained(element, table))
+    unexplained = tuple(element.text for element in elements if is_unexplained(element, table))
     conventions = tuple(_as_read(question, item) for item in dates.mentions)
     try:
         written = write(intent, schema)
@@ -71,7 +71,8 @@ def _is_verb(word: str, table: Cues) -> bool:
     return word.islower() and (word.endswith(("ed", "en", "ing")) or stem_of(word) in table.verbs)
 
 
-def _is_unexplained(element: Element, table: Cues) -> bool:
+def is_unexplained(element: Element, table: Cues) -> bool:
+    """Whether a word that matters was not used by anything."""
     if element.is_used or not element.is_content:
         return False
     return not set(element.cues) & {"group", "distinct", "names", "ids", "text"}

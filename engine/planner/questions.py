@@ -16,6 +16,7 @@ from engine.sql.facts import Statement
 from engine.sql.run import Catalog, SqlService
 
 if TYPE_CHECKING:
+    from engine.planner.context import Linked, Samples
     from engine.planner.planner import Planned
     from engine.planner.schema import Column, Schema
     from engine.sql.build import Built
@@ -55,6 +56,7 @@ class Questions:
         self._builder = builder
         self._clock = clock
         self._schemas: OrderedDict[Hashable, tuple[float, Schema]] = OrderedDict()
+        self._samples: tuple[Schema, Samples] | None = None  # of the schema that was asked about last
 
     async def ask(self, by: Principal, connection_id: str, question: str, *, today: date | None = None) -> Asked:
         """The SQL that answers a question. Raises NotFound, Unavailable, Conflict where it is declined."""
@@ -67,6 +69,18 @@ class Questions:
             raise _declined(planned)
         built = await self._builder.build(by, connection_id, planned.definition)
         return Asked(built, round(planned.confidence, 2), planned.doubts, planned.conventions)
+
+    async def link(
+        self, by: Principal, connection_id: str, question: str, *, today: date | None = None, limit: int = 8
+    ) -> "tuple[Linked, Samples]":
+        """What of a connection a question is about, as the caller sees it. Raises NotFound, Unavailable."""
+        from engine.planner.context import link, samples_of
+
+        schema = await self.schema(by, connection_id)
+        kept = self._samples
+        if kept is None or kept[0] is not schema:
+            kept = self._samples = (schema, await in_thread(lambda: samples_of(schema)))
+        return await in_thread(lambda: link(question, schema, self._now(today), limit=limit)), kept[1]
 
     async def schema(self, by: Principal, connection_id: str) -> "Schema":
         """The tables, keys and values that the caller sees. Raises NotFound, Unavailable."""

@@ -69,8 +69,8 @@ class Runs:
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ):
         self._store = store
-        self._seal = seal
-        self._unseal = unseal
+        self.seal = seal
+        self.unseal = unseal
         self._clock = clock
         self._new_id = new_id
         self._bell = Bell()
@@ -173,6 +173,13 @@ class Runs:
         row = await self._store.write(work)
         self._bell.ring(run.uid)
         return self._run(row)
+
+    async def release(self, run: Run) -> None:
+        """Let go of a run that has not ended: whoever asks for it next goes on with it."""
+        held = (runs.c.tenant_id == run.tenant, runs.c.uid == run.uid, runs.c.fence == run.fence)
+        statement = update(runs).where(*held, runs.c.finished_at.is_(None)).values(held_until=None)
+        await self._store.write(lambda connection: connection.execute(statement))
+        self._bell.ring(run.uid)
 
     async def cancel(self, by: Principal, run_id: str, kind: Kind = "workflow") -> Run:
         """Ask whoever works on a run to stop; where nobody does, it ends here. Raises NotFound."""
@@ -293,10 +300,10 @@ class Runs:
                     cancelled.set()
 
     def _sealed(self, tenant: str, value: Any) -> bytes:
-        return self._seal(tenant, json.dumps(value, separators=(",", ":"), default=str).encode())
+        return self.seal(tenant, json.dumps(value, separators=(",", ":"), default=str).encode())
 
     def _opened(self, tenant: str, sealed: bytes | None) -> Any:
-        return None if sealed is None else json.loads(self._unseal(tenant, sealed))
+        return None if sealed is None else json.loads(self.unseal(tenant, sealed))
 
     def _run(self, row: Any) -> Run:
         steps = self._opened(row.tenant_id, row.steps) or []

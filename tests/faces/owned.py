@@ -41,6 +41,7 @@ TALKS = ("chat", "run_agent", "run_agent_stream", "get_agent_history", "delete_a
 KIND_OF_ARGUMENT = {
     ("get_result", "query_id"): "result",
     **{(tool, "session_id"): "agent_session" for tool in TALKS},
+    ("run_workflow", "task_id"): "workflow_run",
 }
 """The same for one tool's field alone."""
 
@@ -111,6 +112,9 @@ MAKING: dict[str, Making] = {
     ),
     "knowledge": Making("create_knowledge", {"knowledge_id": None}),
     "own_agent": Making("create_agent", {"agent_id": None}, "id"),
+    "model": Making("create_model", answer="name"),
+    "workflow_run": Making("run_workflow", {"task": "How many?"}, "task_id"),
+    "feedback": Making("submit_feedback", {"task_id": "{workflow_run}", "corrected_sql": "SELECT 1"}),
     "agent_run": Making("chat", answer="run_id"),
     "agent_session": Making("chat", answer="session_id"),
     "approval": Making("request_access", {"connection_id": "lakehouse", "table": "{table}", "reason": "zebra"}, "id"),

@@ -42,7 +42,7 @@ NEEDS = {
         "get_records get_record_by_id execute_query execute_query_stream cancel_query get_query_status"
         " build_query build_query_from_nl validate_query explain_query list_queries get_query run_query"
         " cancel_query_job list_query_jobs get_query_job list_query_jobs_by_query get_query_job_results"
-        " chart_result query_metric"
+        " chart_result query_metric link_question"
     ),
     "query.export": ("download_query_result create_export list_exports get_export download_export create_export_job"),
     "queries.manage": ("create_query update_query delete_query"),
@@ -72,6 +72,7 @@ NEEDS = {
     ),
     "approvals.comment": ("list_approval_comments add_approval_comment"),
     "approvals.decide": ("revoke_share list_pending_approvals"),
+    "semantic.edit": ("list_feedback review_feedback"),
     "agents.read": (
         "get_agent list_agents list_agent_prompts get_agent_tools get_agent_changes get_agent_rate_limit list_models"
         " get_model"

@@ -63,6 +63,8 @@ IDS = {
     "knowledge": "kept",
     "eval_run": "no-such-id",
     "model": "no-such-id",
+    "workflow_run": "no-such-id",
+    "feedback": "no-such-id",
 }
 
 

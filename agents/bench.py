@@ -1,0 +1,102 @@
+"""What nodes work with beside the state: the caller's tools, a model within a budget, and the log of the run."""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agents.events import EventName, WorkflowEvent
+from agents.models import Ask, Budget, Reply, complete
+from agents.state import State
+from core.errors import Cancelled, PlatformError
+from engine.context import Ctx
+from engine.models.model import Model
+from engine.runs.run import Run, Step
+from prompts.library import load
+
+Node = Callable[["Bench", State], Awaitable[dict[str, Any]]]
+DETAIL = "detail"  # what a node says of itself, which is no part of the state
+
+
+@dataclass(slots=True)
+class Bench:
+    """One run's. It lives as long as a process works on the run, and is in no checkpoint."""
+
+    ctx: Ctx
+    run: Run
+    model: Model | None
+    budget: Budget
+    steps: list[Step] = field(default_factory=list)
+
+    async def call(self, tool: str, **arguments: Any) -> Any:
+        """Call a tool as the caller, through the gate."""
+        return await self.ctx.call(tool, arguments)
+
+    def may(self, tool: str) -> bool:
+        """Whether the caller may call a tool at all."""
+        return any(item.name == tool for item in self.ctx.call.tools())
+
+    async def ask(self, prompt: str, shape: Mapping[str, Any], temperature: float = 0.0, /, **slots: str) -> Reply:
+        """One structured answer of the model to a prompt."""
+        assert self.model is not None
+        return await complete(
+            self.ctx,
+            Ask(
+                load(prompt).messages(**slots),
+                model=self.model.name,
+                schema=shape,
+                temperature=temperature,
+                budget=self.budget,
+            ),
+        )
+
+    async def tell(self, event: EventName, **data: Any) -> None:
+        """Write an event to the run's log, and give it to whoever follows."""
+        written = await self.ctx.engine.runs.append(self.run, event, data)
+        await self.ctx.emit(WorkflowEvent(event=event, seq=written.seq, task_id=self.run.run_id, data=data))
+
+    def node(self, name: str, work: Node, share: int) -> Any:
+        """A node that says when it begins and what it found; `share` is how far the run is then, in per cent."""
+
+        async def run(state: State) -> dict[str, Any]:
+            if self.ctx.cancelled:
+                raise Cancelled("The run was cancelled.")
+            began, used = time.perf_counter(), self.budget.cost
+            await self.tell("node_progress", node=name, status="processing", progress=share)
+            try:
+                update = dict(await work(self, state))
+            except PlatformError as error:
+                self._note(name, "failed", began, used.tokens_in + used.tokens_out, error.message)
+                raise
+            details = update.pop(DETAIL, {})
+            self._note(name, "completed", began, used.tokens_in + used.tokens_out, str(details.get("said", "")))
+            await self.tell("node_detail", node=name, description=DESCRIPTIONS[name], details=details)
+            return update
+
+        return run
+
+    def _note(self, name: str, status: str, began: float, tokens: int, detail: str) -> None:
+        cost = self.budget.cost
+        taken = int((time.perf_counter() - began) * 1000)
+        self.steps.append(Step(name, status, taken, cost.tokens_in + cost.tokens_out - tokens, detail[:500]))
+
+
+DESCRIPTIONS = {
+    "verified_match": "Looking for a verified query that is this question",
+    "date_parser": "Reading what the question says about time",
+    "schema_linking": "Analyzing user query and finding relevant tables",
+    "plan_query": "Planning the query",
+    "generate_sql": "Writing SQL for what the planner is not sure of",
+    "validate_sql": "Checking names, types and rights",
+    "repair_sql": "Correcting SQL that was refused",
+    "execute_sql": "Running the query",
+    "search_metrics": "Looking for metrics that cover the question",
+    "query_metric": "Choosing metrics, dimensions and filters",
+    "compile_metric": "Compiling the metrics to SQL",
+    "reflect": "Looking for signs that the answer is wrong",
+    "retry": "Trying another way to the answer",
+    "compare": "Comparing the new answer with the one before",
+    "clarify": "Asking back",
+    "route": "Choosing the way to the answer",
+    "output": "Putting the answer together",
+}
