@@ -88,9 +88,9 @@ class Engine:
     runs: Runs
     feedback: FeedbackBook
     conversations: Conversations
+    models: Models
     evaluations: Evaluations
     agents: Agents
-    models: Models
     desk: Desk
     tenancy: Tenancy
     pages: PageSigner
