@@ -24,6 +24,7 @@ log = logging.getLogger("headwater.egress")
 
 MAX_REDIRECTS = 3
 OWN_CONNECTIONS, LANE_CONNECTIONS = 64, 1024
+MAX_WIRES = 256  # one for each certificate in use
 ANY_TYPE = "*"  # in `sinks`
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 KEPT_ACROSS_ORIGINS = frozenset({"accept", "content-type", "user-agent"})
@@ -88,12 +89,14 @@ class EgressClient:
     There are no cookies, no proxies from the environment and no stored credentials. Addresses that may
     not be called are refused with one text for every cause; the log has the cause."""
 
-    def __init__(self, settings: EgressSettings, *, resolver: Resolve = resolve):
+    def __init__(self, settings: EgressSettings, *, resolver: Resolve = resolve, max_wires: int = MAX_WIRES):
         self._settings = settings
         self._rules = AddressRules(settings.allowed_private_hosts)
         self._resolve = resolver
         self._tls: ssl.SSLContext | None = None
         self._wires: dict[tuple[str, ClientCertificate | None], Wire] = {}
+        self._max_wires = max_wires
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def get(
         self,
@@ -129,6 +132,7 @@ class EgressClient:
         wires, self._wires = list(self._wires.values()), {}
         for wire in wires:
             await wire.aclose()
+        await asyncio.gather(*self._closing)
 
     async def request(
         self,
@@ -236,7 +240,7 @@ class EgressClient:
 
     def _open_wire(self, request: _Request) -> "Wire":
         key = (request.lane, request.certificate)
-        wire = self._wires.get(key)
+        wire = self._wires.pop(key, None)
         if wire is None:
             from engine.egress.pinned import Wire  # lazily: httpcore costs 60 ms
 
@@ -244,8 +248,17 @@ class EgressClient:
                 self._tls = _tls(self._settings)  # one for all: making it costs more than a call
             tls = self._tls if request.certificate is None else _tls(self._settings, request.certificate)
             size = LANE_CONNECTIONS if request.lane else OWN_CONNECTIONS
-            wire = self._wires[key] = Wire(self._rules, self._resolve, tls, max_connections=size)
+            wire = Wire(self._rules, self._resolve, tls, max_connections=size)
+        self._wires[key] = wire  # behind all others: the first is the one that was used longest ago
+        if len(self._wires) > self._max_wires:
+            self._close_later(self._wires.pop(next(iter(self._wires))))
         return wire
+
+    def _close_later(self, wire: "Wire") -> None:
+        """Certificates are replaced; what was open with old ones is not kept for ever."""
+        closing = asyncio.create_task(wire.aclose(), name="close unused connections")
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
 
 def _refusal(refused: Refused) -> InvalidArgument:

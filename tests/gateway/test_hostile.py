@@ -148,6 +148,27 @@ async def test_a_caller_who_leaves_ends_the_call_at_the_agent(house: House) -> N
     assert began.is_set()
 
 
+async def test_a_caller_who_reads_slowly_holds_the_agent_back(house: House) -> None:
+    sent = 0
+
+    async def on_call(received: Received, write: Write) -> None:
+        nonlocal sent
+        await write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+        while True:
+            await write(b": " + b"x" * 65_534)
+            sent += 65_536
+
+    await house.desk.register(house.scripted.agent("floods", mcp_agent(on_call)), "MCP", "floods")
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": CALL}
+    url = f"{house.mcp}/mcp/agents/floods"
+    async with house.client() as client, client.stream("POST", url, json=body) as answer:
+        assert answer.status_code == 200
+        await asyncio.sleep(0.5)
+        early = sent
+        await asyncio.sleep(0.5)
+        assert sent == early and sent < 24 * 2**20  # what fits into the sockets between
+
+
 async def test_a_changed_description_is_quarantined_before_anybody_reads_it(house: House) -> None:
     tools = [dict(TOOL)]
 

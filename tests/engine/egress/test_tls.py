@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 
 from core.errors import Unavailable
 from core.settings import EgressSettings
-from engine.egress.client import EgressClient
+from engine.egress.client import ClientCertificate, EgressClient
 from tests.engine.egress.servers import Server, Write, reply, serving
 
 
@@ -74,4 +74,20 @@ async def test_another_name_or_an_unknown_authority_is_refused(
     with pytest.raises(Unavailable):
         await client.get(f"https://{name}:{server.port}/")
     assert server.requests == []
+    await client.aclose()
+
+
+async def test_connections_of_certificates_that_were_replaced_are_not_kept_for_ever(
+    server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "ours").mkdir()
+    cert, key = (path.read_text() for path in make_certificate("us.example", tmp_path / "ours"))
+    settings = EgressSettings(allowed_private_hosts=["good.example"], ca_file=tmp_path / "cert.pem")
+    client = EgressClient(settings, resolver=loopback, max_wires=3)
+    for number in range(6):
+        mine = ClientCertificate(cert + "\n" * number, key)
+        url = f"https://good.example:{server.port}/"
+        async with client.open("GET", url, max_bytes=100, certificate=mine) as answer:
+            assert await answer.read() == b"secret"
+    assert len(client._wires) == 3
     await client.aclose()
