@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -47,11 +48,15 @@ def own_agents(platform: Platform) -> "OwnAgents | None":
     from gateway.serving.agent_answers import AgentAnswers
     from gateway.serving.answers import NEEDED, PlannedAnswers, ToolAnswers, Tools
     from gateway.serving.own import OwnAgents
+    from gateway.serving.workflow_answers import RUN_WORKFLOW, WorkflowAnswers
 
     if platform.own_agents is None and all(name in platform.dispatcher.registry for name in NEEDED):
+        # Read when the SDK is imported. Calls have spans of ours; the SDK's, one for each queue, outlive their contexts.
+        os.environ.setdefault("OTEL_INSTRUMENTATION_A2A_SDK_ENABLED", "false")
         registry = platform.dispatcher.registry
         tools = Tools(platform.dispatcher.beside(registry, platform.engine, RUN_S))
-        answers = ToolAnswers(PlannedAnswers(tools), AgentAnswers(tools))
+        workflows = WorkflowAnswers(tools) if tools.has(RUN_WORKFLOW) else PlannedAnswers(tools)
+        answers = ToolAnswers(workflows, AgentAnswers(tools))
         platform.own_agents = OwnAgents(
             platform.dispatcher, platform.engine.agents, answers, version=platform.engine.version
         )

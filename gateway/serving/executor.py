@@ -19,15 +19,15 @@ from a2a.types import (
     TaskStatus,
     TaskStatusUpdateEvent,
 )
-from a2a.utils.errors import ContentTypeNotSupportedError, InvalidParamsError
+from a2a.utils.errors import ContentTypeNotSupportedError, InvalidParamsError, UnsupportedOperationError
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message as ProtoMessage
 
 from core.context import Cancellation
 from core.errors import Cancelled, PlatformError
 from gateway.serving.asks import Answerer, Ask, Note, Outcome, Piece
-from gateway.serving.sdk import MEMORY, artifact_of, as_a2a, memory_of, parts_of, visit_of
-from gateway.serving.tasks import MAX_CONTEXT
+from gateway.serving.sdk import ENDED, MEMORY, artifact_of, as_a2a, memory_of, parts_of, visit_of
+from gateway.serving.tasks import MAX_CONTEXT, OwnTasks
 
 MAX_TEXT = 20_000
 SKILL = "skill"
@@ -42,9 +42,10 @@ FINAL = {
 class Reader(SimpleRequestContextBuilder):
     """Looks at a message before anything is made of it, so that what cannot be answered leaves no task."""
 
-    def __init__(self, answerer: Answerer):
+    def __init__(self, answerer: Answerer, tasks: OwnTasks):
         super().__init__()
         self._answerer = answerer
+        self._tasks = tasks
 
     async def build(
         self,
@@ -56,11 +57,19 @@ class Reader(SimpleRequestContextBuilder):
     ) -> RequestContext:
         if params is not None:
             skill, text, fields = read_message(params.message, params.metadata)
+            if task_id:
+                await self._check_open(task_id, context)
             try:
                 self._answerer.check(visit_of(context).agent_id, "" if task_id else skill, text, fields)
             except PlatformError as error:
                 raise as_a2a(error) from error
         return await super().build(context, params, task_id, context_id, task)
+
+    async def _check_open(self, task_id: str, context: ServerCallContext) -> None:
+        """The SDK would find it out too, but with queues made that nobody ends."""
+        stored = await self._tasks.get(task_id, context)
+        if stored is not None and stored.task.status.state in ENDED:
+            raise UnsupportedOperationError(message="The task has ended. Send the message without its taskId.")
 
 
 def read_message(message: Message, metadata: Any = None) -> tuple[str, str, dict[str, Any]]:

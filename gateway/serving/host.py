@@ -73,7 +73,7 @@ class Host:
             agent_card=card,
             push_config_store=pushes,
             push_sender=self._sender,
-            request_context_builder=Reader(answerer),
+            request_context_builder=Reader(answerer, tasks),
             extended_agent_card=card,
             extended_card_modifier=self._extended,
             push_url_validator=lambda url: may_push(agents.egress, url),

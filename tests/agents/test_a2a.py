@@ -36,10 +36,16 @@ def artifact(task: Any, name: str) -> list[Any]:
 
 
 async def test_headwater_answers_a_question_with_sql_and_rows(strong: AgentDesk) -> None:
-    task = await tell(strong, "headwater", "number of orders")
+    task = await tell(strong, "headwater", "number of orders", data={"model": "none"})
     assert task.status.state == S.TASK_STATE_COMPLETED, MessageToDict(task.status)
     assert "count(*)" in artifact(task, "sql")[0]["text"]
     assert list(artifact(task, "rows")[0]["data"]["rows"][0].values()) == [4]
+
+
+async def test_what_the_data_cannot_answer_is_refused_with_the_reason(strong: AgentDesk) -> None:
+    task = await tell(strong, "headwater", "zorgle by flumph", metadata={"skill": "fixed"}, data={"model": "none"})
+    about = MessageToDict(task.status.message)["parts"][1]["data"]
+    assert task.status.state == S.TASK_STATE_FAILED and about["refusal"]["missing"]
 
 
 async def test_a_tenants_agent_answers_with_its_tools_called(strong: AgentDesk) -> None:
