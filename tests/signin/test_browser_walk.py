@@ -72,6 +72,7 @@ def test_a_person_walks_through_every_page(strict: Served, packages: Path, tmp_p
     given = {
         "origin": origin,
         "api": strict.url("rest"),
+        "local": origin.replace("127.0.0.1", "localhost"),  # passkeys need a name
         "port": port,
         "invitation": invitation,
         "expired": expired,
@@ -96,5 +97,5 @@ def test_a_person_walks_through_every_page(strict: Served, packages: Path, tmp_p
     assert found.get("error", "") == "", found
     assert found["violations"] == []
     assert found["complaints"] == []
-    assert len(found["steps"]) >= 18
+    assert len(found["steps"]) >= 22
     assert {picture.stem for picture in pictures.glob("*.png")} >= PICTURES
