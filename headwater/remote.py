@@ -116,7 +116,7 @@ def _route(tool: Tool, arguments: dict[str, Any]) -> Route:
     """The first address all of whose parameters are known: `GET /tenant` where no tenant is named."""
 
     def is_known(name: str) -> bool:
-        return arguments.get(name, tool.request.model_fields[name].default) not in (None, PydanticUndefined)
+        return arguments.get(name, tool.request.model_fields[name].default) not in (None, "", PydanticUndefined)
 
     return next((route for route in tool.routes if all(map(is_known, route.parameters))), tool.routes[0])
 

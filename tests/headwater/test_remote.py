@@ -30,6 +30,7 @@ def test_a_tool_with_path_parameters_is_found_also_by_their_defaults(remote: lis
 
 def test_a_path_without_a_parameter_that_is_not_said_is_taken(remote: list[str]) -> None:
     assert headwater("get-tenant", *remote).json()["id"] == "default"
+    assert headwater("get-tenant-usage", *remote).json()["tenant_id"] == "default"
 
 
 def test_path_values_are_escaped(remote: list[str]) -> None:
