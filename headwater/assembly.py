@@ -42,6 +42,7 @@ from engine.runs.feedback import FeedbackBook
 from engine.runs.runs import Runs
 from engine.schedules.schedules import Schedules
 from engine.semantic.service import Semantic
+from engine.semantic.sources import register_sources
 from engine.sql.budget import GroupingBudget
 from engine.sql.builder import QueryBuilder
 from engine.sql.lineage import LineageLog
@@ -103,6 +104,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
     add_values(retrieval, catalog, sql, builder)
     questions = Questions(catalog, sql, builder)
     semantic = Semantic(store, catalog=catalog, builder=builder, sql=sql, schemas=questions)
+    register_sources(retrieval, semantic)
     datasets = Datasets(store, lake=lake, catalog=catalog)
     uploads = Uploads(store, folder=settings.home / "uploads", max_bytes=settings.results.max_mb * 2**20)
     saved = SavedQueries(store, reader=builder)
