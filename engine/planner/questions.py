@@ -11,6 +11,7 @@ from core.context import Principal
 from core.errors import Conflict, PlatformError
 from engine.catalog.views import View
 from engine.connectors.stream import in_thread
+from engine.retrieval.retrieval import Retrieval
 from engine.sql.builder import QueryBuilder, quote
 from engine.sql.facts import Statement
 from engine.sql.run import Catalog, SqlService
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 
 FRESH_S = 300.0
 MAX_SCHEMAS = 32
-MAX_TABLES = 200
-MAX_COLUMNS = 120
+MAX_TABLES = 200  # beyond it only those that retrieval finds for the question are read
+CANDIDATES, HITS = 40, 120
+MAX_COLUMNS, CANDIDATE_COLUMNS = 120, 40  # whose values are read
 MAX_VALUES = 5000
 VALUES_TIMEOUT_S = 5.0
 MAX_SAMPLED_ROWS = 50_000_000
@@ -49,11 +51,13 @@ class Questions:
         sql: SqlService,
         builder: QueryBuilder,
         *,
+        retrieval: Retrieval | None = None,
         clock: Callable[[], float] = time.time,
     ):
         self._catalog = catalog
         self._sql = sql
         self._builder = builder
+        self._retrieval = retrieval
         self._clock = clock
         self._schemas: OrderedDict[Hashable, tuple[float, Schema]] = OrderedDict()
         self._samples: tuple[Schema, Samples] | None = None  # of the schema that was asked about last
@@ -62,8 +66,7 @@ class Questions:
         """The SQL that answers a question. Raises NotFound, Unavailable, Conflict where it is declined."""
         from engine.planner.planner import plan  # questions are rare at a start, and words take memory
 
-        view = await self._catalog.view(by, connection_id, "")
-        schema = await self._schema(by, connection_id, view)
+        schema = await self.schema(by, connection_id, question)
         planned = await in_thread(lambda: plan(question, schema, self._now(today)))
         if planned.definition is None:
             raise _declined(planned)
@@ -76,42 +79,53 @@ class Questions:
         """What of a connection a question is about, as the caller sees it. Raises NotFound, Unavailable."""
         from engine.planner.context import link, samples_of
 
-        schema = await self.schema(by, connection_id)
+        schema = await self.schema(by, connection_id, question)
         kept = self._samples
         if kept is None or kept[0] is not schema:
             kept = self._samples = (schema, await in_thread(lambda: samples_of(schema)))
         return await in_thread(lambda: link(question, schema, self._now(today), limit=limit)), kept[1]
 
-    async def schema(self, by: Principal, connection_id: str) -> "Schema":
-        """The tables, keys and values that the caller sees. Raises NotFound, Unavailable."""
-        return await self._schema(by, connection_id, await self._catalog.view(by, connection_id, ""))
+    async def schema(self, by: Principal, connection_id: str, question: str = "") -> "Schema":
+        """The tables, keys and values that the caller sees: of many tables those that a question may be about.
+
+        Raises NotFound, Unavailable."""
+        view = await self._catalog.view(by, connection_id, "")
+        return await self._schema(by, connection_id, view, await self._candidates(by, view, question))
+
+    async def _candidates(self, by: Principal, view: View, question: str) -> tuple[str, ...]:
+        """The keys of the tables that a question may be about, the best first; none where all are read."""
+        if self._retrieval is None or not question or len(view.names) <= MAX_TABLES:
+            return ()
+        connection_id = view.spec.connection_id
+        hits = await self._retrieval.search(by, question, ("table", "column", "value"), HITS, connection_id)
+        return tuple(dict.fromkeys(hit.table_key for hit in hits))[:CANDIDATES]
 
     def _now(self, today: date | None) -> datetime:
         now = datetime.fromtimestamp(self._clock(), UTC).replace(tzinfo=None)
         return now if today is None else datetime(today.year, today.month, today.day, 23, 59, 59)
 
-    async def _schema(self, by: Principal, connection_id: str, view: View) -> "Schema":
-        """What the caller sees, with values; kept for callers who see the same."""
-        key = (view.spec.tenant, connection_id, view.spec.version, view.key, view.snapshot.taken_at)
+    async def _schema(self, by: Principal, connection_id: str, view: View, names: tuple[str, ...]) -> "Schema":
+        """What the caller sees of these tables, or of all, with values; kept for callers who see the same."""
+        key = (view.spec.tenant, connection_id, view.spec.version, view.key, view.snapshot.taken_at, names)
         kept = self._schemas.get(key)
         if kept is not None and self._clock() - kept[0] < FRESH_S:
             self._schemas.move_to_end(key)
             return kept[1]
         connector = await self._catalog.connectors.get(view.spec)
-        schema = await in_thread(lambda: _read(view, connector.dialect))
-        await self._learn(by, connection_id, schema)
+        schema = await in_thread(lambda: _read(view, names, connector.dialect))
+        await self._learn(by, connection_id, schema, CANDIDATE_COLUMNS if names else MAX_COLUMNS)
         self._schemas[key] = (self._clock(), schema)
         while len(self._schemas) > MAX_SCHEMAS:
             self._schemas.popitem(last=False)
         return schema
 
-    async def _learn(self, by: Principal, connection_id: str, schema: "Schema") -> None:
+    async def _learn(self, by: Principal, connection_id: str, schema: "Schema", count: int) -> None:
         """The values of text columns, read as the caller, as far as that is quick."""
         from engine.planner.schema import add_values, learn_from_values
 
         tables = [table for table in schema.tables.values() if (table.row_count or 0) <= MAX_SAMPLED_ROWS]
         columns = [column for table in tables for column in table.columns if column.is_readable]
-        for column in [column for column in columns if column.family == "text"][:MAX_COLUMNS]:
+        for column in [column for column in columns if column.family == "text"][:count]:
             add_values(schema, column, await self._values(by, connection_id, column))
         learn_from_values(schema)
 
@@ -134,12 +148,12 @@ class Questions:
         return values if len(values) <= MAX_VALUES and not answer.facts.is_truncated else []
 
 
-def _read(view: View, dialect: str) -> "Schema":
+def _read(view: View, names: tuple[str, ...], dialect: str) -> "Schema":
     from engine.planner.schema import Relation, read_schema
     from engine.planner.words import cues
 
     relations = []
-    for key in view.names[:MAX_TABLES]:
+    for key in names or view.names[:MAX_TABLES]:
         governed = view.get(key)
         if governed is None:
             continue

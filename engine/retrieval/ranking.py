@@ -37,6 +37,11 @@ class Hit:
         """What the ref belongs to: a passage's asset, a metric itself."""
         return self.ref.partition("\t")[0]
 
+    @property
+    def table_key(self) -> str:
+        """The key in its connection's schema of the table that a table, column or value is in."""
+        return self.ref.split("\t")[1] if self.table else ""
+
 
 def rank(text: str, entries: Sequence[Entry], nearness: Mapping[tuple[str, str], float], limit: int) -> list[Hit]:
     """The best entries for a question. `nearness` is by kind and ref; what is not in it was not near.
