@@ -102,7 +102,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
     sql, lineage = build_sql(settings.query, store, catalog, usage, results)
     builder = QueryBuilder(catalog)
     add_values(retrieval, catalog, sql, builder)
-    questions = Questions(catalog, sql, builder)
+    questions = Questions(catalog, sql, builder, retrieval=retrieval)
     semantic = Semantic(store, catalog=catalog, builder=builder, sql=sql, schemas=questions)
     register_sources(retrieval, semantic)
     datasets = Datasets(store, lake=lake, catalog=catalog)
