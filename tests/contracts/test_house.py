@@ -35,9 +35,9 @@ def test_no_function_passes_its_ceiling() -> None:
 
 
 def test_core_stays_small() -> None:
-    """The gate and what it stands on, less empty lines; the descriptions of settings are not counted."""
+    """The gate, what it stands on and what all faces read alike, less empty lines and the descriptions of settings."""
     texts = {name: text for name, text, _ in _modules() if name.startswith("core/") and name != "core/settings.py"}
-    assert sum(1 for text in texts.values() for line in text.splitlines() if line.strip()) < 1200
+    assert sum(1 for text in texts.values() for line in text.splitlines() if line.strip()) < 1300
 
 
 def test_no_class_is_named_by_what_it_is_not() -> None:
