@@ -51,7 +51,7 @@ def own_agents(platform: Platform) -> "OwnAgents | None":
     from gateway.serving.workflow_answers import RUN_WORKFLOW, WorkflowAnswers
 
     if platform.own_agents is None and all(name in platform.dispatcher.registry for name in NEEDED):
-        # Read when the SDK is imported. Calls have spans of ours; the SDK's, one for each queue, outlive their contexts.
+        # Read when the SDK is imported. Calls have spans of ours; those of the SDK's queues outlive their contexts.
         os.environ.setdefault("OTEL_INSTRUMENTATION_A2A_SDK_ENABLED", "false")
         registry = platform.dispatcher.registry
         tools = Tools(platform.dispatcher.beside(registry, platform.engine, RUN_S))

@@ -1,9 +1,12 @@
 """The agents and the planner as answered over A2A: tools called as the caller, questions, a yes, one conversation."""
 
+import asyncio
+import importlib
 import uuid
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from a2a.types import GetTaskRequest, Message, Part, Role, SendMessageRequest, TaskState
 from a2a.utils.errors import InvalidParamsError
 from google.protobuf.json_format import MessageToDict
@@ -16,6 +19,14 @@ from tests.agents.test_chat import COUNT, DESCRIBE, agent, results
 from tests.fakes.model_server import calling
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
+async def warm() -> None:
+    """The model's library is loaded before its five seconds run."""
+    await asyncio.to_thread(importlib.import_module, "litellm")
+
+
 S = TaskState
 
 
