@@ -105,6 +105,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
     questions = Questions(catalog, sql, builder, retrieval=retrieval)
     semantic = Semantic(store, catalog=catalog, builder=builder, sql=sql, schemas=questions)
     register_sources(retrieval, semantic)
+    questions.prefer(semantic)
     datasets = Datasets(store, lake=lake, catalog=catalog)
     uploads = Uploads(store, folder=settings.home / "uploads", max_bytes=settings.results.max_mb * 2**20)
     saved = SavedQueries(store, reader=builder)

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from core.context import Principal
 from core.errors import Conflict, PlatformError
@@ -42,6 +42,16 @@ class Asked:
     conventions: tuple[str, ...]
 
 
+class MetricAnswers(Protocol):
+    """Answers questions that defined metrics cover."""
+
+    async def answer(
+        self, by: Principal, connection_id: str, question: str, *, today: date | None = None
+    ) -> Asked | None:
+        """None where metrics leave something of the question open. Raises NotFound, Unavailable."""
+        ...
+
+
 class Questions:
     """Plans questions without a model. What it makes is SQL that passes the same governance as any other."""
 
@@ -61,11 +71,20 @@ class Questions:
         self._clock = clock
         self._schemas: OrderedDict[Hashable, tuple[float, Schema]] = OrderedDict()
         self._samples: tuple[Schema, Samples] | None = None  # of the schema that was asked about last
+        self._metrics: MetricAnswers | None = None
+
+    def prefer(self, metrics: MetricAnswers) -> None:
+        """What metrics answer goes before what is planned over tables."""
+        self._metrics = metrics
 
     async def ask(self, by: Principal, connection_id: str, question: str, *, today: date | None = None) -> Asked:
         """The SQL that answers a question. Raises NotFound, Unavailable, Conflict where it is declined."""
         from engine.planner.planner import plan  # questions are rare at a start, and words take memory
 
+        if self._metrics is not None:
+            answered = await self._metrics.answer(by, connection_id, question, today=today)
+            if answered is not None:
+                return answered
         schema = await self.schema(by, connection_id, question)
         planned = await in_thread(lambda: plan(question, schema, self._now(today)))
         if planned.definition is None:

@@ -7,10 +7,11 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from core.context import Principal
-from core.errors import Conflict, NotFound, PlatformError
+from core.errors import Conflict, NotFound, PlatformError, QueryUnauthorized
 from engine.catalog.words import split_words
 from engine.connectors.stream import in_thread
 from engine.dates.calendar import Calendar
+from engine.planner.questions import Asked as PlannedAnswer
 from engine.semantic.asking import Asked, Asking, Compiled
 from engine.semantic.definitions import Definitions, ShownMetric, status_of
 from engine.semantic.importing import Exchange
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from engine.semantic.reading import FindValue, MetricReading
 
 LAKEHOUSE = "lakehouse"
+LEAST_SURE = 0.75  # below it the tables themselves are asked
 MAX_PROPOSED = 60
 PROFILE_TIMEOUT_S = 3.0
 MAX_PROFILED_ROWS = 20_000_000
@@ -37,7 +39,7 @@ MAX_PROFILED_ROWS = 20_000_000
 class Schemas(Protocol):
     """Shows tables, keys and values of a connection as a caller sees them."""
 
-    async def schema(self, by: Principal, connection_id: str) -> "Schema": ...
+    async def schema(self, by: Principal, connection_id: str, question: str = "") -> "Schema": ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class Semantic:
         seen = await self.definitions.layers.seen(by, connection_id)
         if not seen.layer.metrics:
             return MetricReading(None, 0.0)
-        schema = await self._schemas.schema(by, connection_id)
+        schema = await self._schemas.schema(by, connection_id, question)
         now, counted = self.now(today), calendar or Calendar()
 
         def read() -> MetricReading:
@@ -139,6 +141,23 @@ class Semantic:
         query = replace(reading.query, dialect=connector.dialect)
         return await self.asking.finish(by, seen, query, reading.range, reading.versus)
 
+    async def answer(
+        self, by: Principal, connection_id: str, question: str, *, today: date | None = None
+    ) -> PlannedAnswer | None:
+        """The SQL of a question that metrics cover, as the planner says it; None where they leave something open."""
+        if not by.may("semantic.read"):
+            return None
+        reading = await self.read_question(by, question, connection_id, today=today)
+        if reading.query is None or reading.confidence < LEAST_SURE:
+            return None
+        try:
+            compiled = await self.compile_reading(by, connection_id, reading)
+        except (Conflict, QueryUnauthorized):
+            return None
+        names = ", ".join(reading.query.metrics)
+        doubts = (f"Metrics of the semantic layer: {names}", *reading.assumed)
+        return PlannedAnswer(compiled.built, round(reading.confidence, 2), doubts, reading.conventions)
+
     def now(self, today: date | None = None) -> datetime:
         """The local time that phrases such as `last week` are seen from."""
         moment = datetime.fromtimestamp(self._clock(), UTC).replace(tzinfo=None)
@@ -148,7 +167,7 @@ class Semantic:
         """Drafts of models and metrics for tables, or for all that the caller sees. They answer nothing.
 
         Raises NotFound, Conflict."""
-        schema = await self._schemas.schema(by, connection_id)
+        schema = await self._schemas.schema(by, connection_id, " ".join(tables))
         names = await in_thread(lambda: _tables(schema, tables))
         facts = await self._profile(by, connection_id, schema, names)
         whole, _ = await self.definitions.layers.whole(by.tenant, connection_id, drafts=True)

@@ -93,3 +93,12 @@ async def test_how_times_were_read_is_said(office: PolicyDesk) -> None:
     reading = await read(office, "revenue last quarter")
     assert reading.conventions == ("last quarter: [2025-10-01, 2026-01-01)",)
     assert str(reading.range.start.date()) == "2025-10-01"
+
+
+async def test_the_planner_prefers_metrics_where_they_cover_the_question(office: PolicyDesk) -> None:
+    asked: dict[str, Any] = {"natural_language": "takings by country", "current_date": "2026-02-10"}
+    planned = await office.call("build_query_from_nl", **asked)
+    assert planned.assumptions[0] == "Metrics of the semantic layer: revenue"
+    assert planned.confidence > 0.9 and planned.tables_referenced == ["shop.customers", "shop.orders"]
+    tables = await office.call("build_query_from_nl", natural_language="How many customers are there in FR?")
+    assert not any("Metrics" in said for said in tables.assumptions)

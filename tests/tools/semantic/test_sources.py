@@ -30,8 +30,8 @@ async def test_verified_queries_and_knowledge_are_found(office: PolicyDesk) -> N
         "query_id": "spread",
     }
     hidden = {"question": "Which zebra numbers are there?", "sql": "SELECT ssn FROM hr.staff", "query_id": "numbers"}
-    await office.call("create_verified_query", **query)
-    await office.call("create_verified_query", **hidden)
+    await office.call("create_verified_query", ADMIN, **query)
+    await office.call("create_verified_query", ADMIN, **hidden)
     await office.call("create_knowledge", knowledge_id="churn", title="Churn", text="No order for ninety days.")
     assert await search(office, "orders spread over weekdays", "verified_query", VIC) == ["spread"]
     assert await search(office, "zebra numbers", "verified_query") == ["numbers"]
