@@ -19,7 +19,7 @@ from engine.retrieval.embedding import Embedder
 from engine.retrieval.lexical import LexicalEmbedder
 from engine.retrieval.lexicon import Lexicon, make_lexicon
 from engine.retrieval.ranking import Hit, rank
-from engine.retrieval.source import Entry, IndexSource, Kind, WordSource
+from engine.retrieval.source import Entry, IndexSource, Kind, Remembering, WordSource
 from engine.retrieval.vectors import Broken, Changes, Mark, Place, VectorStore
 from engine.retrieval.words import telling_words
 from engine.store.flights import Flights
@@ -96,6 +96,7 @@ class Retrieval:
         self._builds: Flights[Place, None] = Flights()
         self._resting: dict[Place, float] = {}
         self._down_until = 0.0
+        self._empty: dict[Place, str] = {}  # at which version a source had nothing
 
     def register(self, source: IndexSource) -> None:
         """Let a source be searched too."""
@@ -150,6 +151,10 @@ class Retrieval:
         """Drop what this process remembers of a tenant."""
         for place in [place for place in self._lexicons if place.tenant == tenant]:
             del self._lexicons[place]
+        for source in self._sources.values():
+            self._empty.pop(Place(tenant, source.name), None)
+            if isinstance(source, Remembering):
+                source.forget(tenant)
         if self._vectors is not None:
             self._vectors.forget(tenant)
 
@@ -276,7 +281,7 @@ class Retrieval:
         assert self._vectors is not None, "asked for with a store alone"
         place = Place(tenant, source.name)
         now = Mark(self._embedder.digest, version)
-        if self._down_until > self._clock():
+        if self._down_until > self._clock() or self._empty.get(place) == version:
             return False
         try:
             mark = await self._vectors.mark(place)
@@ -318,6 +323,9 @@ class Retrieval:
             except Broken:
                 held, since = {}, None
             changes = await self._changes(await _all(source, place.tenant), held)
+            if since is None and not changes:
+                self._empty[place] = version  # most tenants lack most kinds: no file, no memory for them
+                return
             if await self._vectors.change(place, now, changes, since=since):
                 return
             await asyncio.sleep(TURN_S)  # another process is writing, or has written

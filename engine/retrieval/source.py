@@ -68,3 +68,10 @@ class WordSource(Protocol):
     async def within(self, principal: Principal, refs: Sequence[str]) -> Sequence[str]:
         """Refs of what lies inside these, such as the columns of tables."""
         ...
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A source that keeps something of a tenant's in memory."""
+
+    def forget(self, tenant: str) -> None: ...

@@ -81,6 +81,9 @@ class ValueSource:
         seen = {place: await self._is_seen(principal, place) for place in {_place(ref) for ref in known}}
         return {ref: entry for ref, entry in known.items() if seen[_place(ref)]}
 
+    def forget(self, tenant: str) -> None:
+        self._kept.pop(tenant, None)
+
     async def _is_seen(self, by: Principal, place: tuple[str, str, str]) -> bool:
         """Whether the caller sees the column, and still nothing is ruled about its table."""
         connection_id, key, column = place
