@@ -46,7 +46,7 @@ async def find_connection(ctx: Ctx, name: str) -> str:
     if not name or name == LAKEHOUSE:
         return LAKEHOUSE
     known = await ctx.call("list_connections", {"limit": 1000})
-    items = [(str(item.id), str(item.name)) for item in known.connections]  # type: ignore[attr-defined]
+    items = [(str(item.connection_id), str(item.name)) for item in known.connections]  # type: ignore[attr-defined]
     found = [key for key, _ in items if key == name] or [key for key, called in items if called == name]
     if not found:
         raise NotFound(f"No connection {name[:64]!r}.", hint="list_connections shows those that you can use.")
