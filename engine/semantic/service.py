@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from engine.semantic.reading import FindValue, MetricReading
 
 LAKEHOUSE = "lakehouse"
+LEAST_READ = 0.53  # below it a question is declined: one noun that nothing stands for is enough
 LEAST_SURE = 0.75  # below it the tables themselves are asked
 MAX_PROPOSED = 60
 PROFILE_TIMEOUT_S = 3.0
@@ -132,10 +133,11 @@ class Semantic:
         return await in_thread(read)
 
     async def compile_reading(self, by: Principal, connection_id: str, reading: "MetricReading") -> Compiled:
-        """The SQL of what was read. Raises Conflict where nothing was, and as `compile` does."""
-        if reading.query is None:
+        """The SQL of what was read. Raises Conflict where that is too little, and as `compile` does."""
+        if reading.query is None or reading.confidence < LEAST_READ:
+            words = ", ".join(repr(word[:40]) for word in reading.uncovered[:5]) or "the question"
             near = f"Near to it: {', '.join(reading.nearest)}." if reading.nearest else "list_metrics shows all."
-            raise Conflict("No metric covers the question.", hint=near)
+            raise Conflict(f"No metric covers {words}.", hint=near)
         seen = await self.definitions.layers.seen(by, connection_id)
         connector = await self._catalog.connectors.get(seen.view.spec)
         query = replace(reading.query, dialect=connector.dialect)

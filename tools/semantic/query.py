@@ -1,7 +1,7 @@
 """Asking for metrics."""
 
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, JsonValue
 
@@ -12,6 +12,9 @@ from engine.context import Ctx
 from engine.dates.calendar import Calendar
 from engine.dates.ranges import Range
 from engine.semantic.asking import Asked, Compiled
+
+if TYPE_CHECKING:
+    from engine.semantic.reading import MetricReading
 
 DATE = r"^([0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01]))?$"
 Name = Annotated[str, Field(min_length=1, max_length=100)]
@@ -31,7 +34,15 @@ class MetricOrder(Model):
 class QueryMetric(Model):
     """Metrics, by what, when, and where."""
 
-    metrics: list[Name] = Field(min_length=1, max_length=50, description="Names; search_metrics finds them.")
+    metrics: list[Name] = Field([], max_length=50, description="Names; search_metrics finds them.")
+    question: str = Field(
+        "",
+        max_length=4000,
+        description=(
+            "A question in words, instead of metrics, dimensions, filters and times: `revenue by country last month`. "
+            "Words that nothing stands for make it decline, with the nearest metrics."
+        ),
+    )
     dimensions: list[Path] = Field(
         [], max_length=30, description="What to group by, as get_metric shows it: `customer__country`."
     )
@@ -102,15 +113,47 @@ class MetricAnswer(Model):
     connection_id: str = Field(description="Connection that it ran on.")
     time_range: TimeSpan | None = Field(description="How time_range was read.")
     compared_with: TimeSpan | None = Field(description="The range that it is compared with.")
+    confidence: float = Field(description="From 0 to 1 how sure it is that a question meant this; 1 without one.")
+    assumptions: list[str] = Field(description="How a question was read where it leaves something open.")
 
 
 @tool("POST /metrics/query", needs="query.run", effect="read", toolsets=("default",))
 async def query_metric(ctx: Ctx, request: QueryMetric) -> MetricAnswer:
     """Compute metrics, by dimensions and over time, as they are defined.
 
-    Prefer it to SQL where a metric exists: joins, filters and periods are right by definition. Filters hold before
-    anything is added up. Dimensions that would repeat what is measured are refused."""
+    Name them, or ask in words with `question`. Prefer it to SQL where a metric exists: joins, filters and periods are
+    right by definition. Filters hold before anything is added up. Dimensions that would repeat what is measured are
+    refused."""
+    compiled, reading = await _compiled(ctx, request)
+    for table in compiled.built.tables:
+        ctx.note(f"table:{compiled.connection_id}/{table}")
+    if request.dry_run:
+        return _answer(compiled, reading, Rows(list))
+    async with ctx.engine.quotas.query_slot(ctx.principal):
+        answer = await ctx.engine.semantic.asking.run(
+            ctx.principal, compiled, max_rows=None, cancelled=ctx.cancelled, keep_for="query_metric"
+        )
+    facts = answer.facts
+    return _answer(compiled, reading, answer.rows).model_copy(
+        update={
+            "columns": [MetricColumn(name=name, type=kind) for name, kind in facts.columns],
+            "row_count": facts.row_count,
+            "truncated": facts.is_truncated,
+            "private_row_count": facts.private_row_count,
+            "query_id": facts.query_id,
+        }
+    )
+
+
+async def _compiled(ctx: Ctx, request: QueryMetric) -> "tuple[Compiled, MetricReading | None]":
     calendar = Calendar(week_start=6 if request.week_start == "sunday" else 0, fiscal_month=request.fiscal_month)
+    semantic, today = ctx.engine.semantic, _day(request.current_date)
+    if request.question and not request.metrics:
+        connection_id = request.connection_id or "lakehouse"
+        reading = await semantic.read_question(
+            ctx.principal, request.question, connection_id, today=today, calendar=calendar
+        )
+        return await semantic.compile_reading(ctx.principal, connection_id, reading), reading
     asked = Asked(
         metrics=request.metrics,
         dimensions=request.dimensions,
@@ -122,30 +165,10 @@ async def query_metric(ctx: Ctx, request: QueryMetric) -> MetricAnswer:
         limit=request.limit or None,
         calendar=calendar,
     )
-    compiled = await ctx.engine.semantic.compile(
-        ctx.principal, asked, request.connection_id or "", today=_day(request.current_date)
-    )
-    for table in compiled.built.tables:
-        ctx.note(f"table:{compiled.connection_id}/{table}")
-    if request.dry_run:
-        return _answer(compiled, Rows(list))
-    async with ctx.engine.quotas.query_slot(ctx.principal):
-        answer = await ctx.engine.semantic.asking.run(
-            ctx.principal, compiled, max_rows=None, cancelled=ctx.cancelled, keep_for="query_metric"
-        )
-    facts = answer.facts
-    return _answer(compiled, answer.rows).model_copy(
-        update={
-            "columns": [MetricColumn(name=name, type=kind) for name, kind in facts.columns],
-            "row_count": facts.row_count,
-            "truncated": facts.is_truncated,
-            "private_row_count": facts.private_row_count,
-            "query_id": facts.query_id,
-        }
-    )
+    return await semantic.compile(ctx.principal, asked, request.connection_id or "", today=today), None
 
 
-def _answer(compiled: Compiled, rows: Rows) -> MetricAnswer:
+def _answer(compiled: Compiled, reading: "MetricReading | None", rows: Rows) -> MetricAnswer:
     names = [*compiled.query.group_by, *compiled.query.metrics]
     return MetricAnswer(
         data=rows,
@@ -159,6 +182,8 @@ def _answer(compiled: Compiled, rows: Rows) -> MetricAnswer:
         connection_id=compiled.connection_id,
         time_range=_span(compiled.range),
         compared_with=_span(compiled.versus),
+        confidence=1.0 if reading is None else reading.confidence,
+        assumptions=[] if reading is None else [*reading.assumed, *reading.conventions],
     )
 
 

@@ -102,3 +102,14 @@ async def test_the_planner_prefers_metrics_where_they_cover_the_question(office:
     assert planned.confidence > 0.9 and planned.tables_referenced == ["shop.customers", "shop.orders"]
     tables = await office.call("build_query_from_nl", natural_language="How many customers are there in FR?")
     assert not any("Metrics" in said for said in tables.assumptions)
+
+
+async def test_query_metric_takes_a_question_in_words(office: PolicyDesk) -> None:
+    answer = await office.call("query_metric", question="turnover in FR last month", current_date="2026-02-10")
+    assert (answer.data.records(), answer.confidence > 0.9) == ([{"revenue": 20}], True)
+    assert answer.assumptions == ["last month: [2026-01-01, 2026-02-01)"]
+    with pytest.raises(Conflict, match="No metric covers 'profit'") as refused:
+        await office.call("query_metric", question="What is the profit of an order?")
+    assert refused.value.hint.startswith(("Near to it", "list_metrics"))
+    with pytest.raises(Conflict, match="names no metric"):
+        await office.call("query_metric")
