@@ -125,6 +125,7 @@ class Bound:
         if self._connections is None or len(self._connections) != 1:
             return arguments
         fields = [name for name, kind in tool.references.items() if kind == "connection" and name not in arguments]
+        fields += ["namespace"] if tool.name == "run_workflow" and not arguments.get("namespace") else []
         return {**arguments, **dict.fromkeys(fields, next(iter(self._connections)))}
 
     def _unknown(self, wanted: Wanted) -> Called:

@@ -3,10 +3,11 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from agents.bound import Called, Wanted
-from agents.loop import Loop
+from agents.loop import Ending, Loop
 
 NOTE = "Answered by the built-in planner, without a language model."
 MIN_CONFIDENCE = 0.5
@@ -15,16 +16,51 @@ MAX_CELL = 60
 _HEALTH = re.compile(r"\bhealth(?:y|ier|iest)?\b", re.I)
 
 
-async def plan(loop: Loop, question: str, connection_id: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, and where it was left off: a run that asked back, and the answer to that."""
+
+    text: str
+    connection_id: str = ""
+    task_id: str = ""
+    clarification: str = ""
+
+
+async def plan(loop: Loop, asked: Question) -> Ending:
     """Answer a question by fixed steps. What cannot be mapped is declined in words."""
     bound = loop.bound
-    if _HEALTH.search(question) and "get_table_health" in bound.tools:
-        told = await _health(loop, question)
+    if _HEALTH.search(asked.text) and "get_table_health" in bound.tools:
+        told = await _health(loop, asked.text)
         if told:
-            return f"{told}\n\n{NOTE}"
+            return Ending("answer", f"{told}\n\n{NOTE}")
+    if "run_workflow" in bound.tools:
+        return await _workflow(loop, asked)
     if "build_query_from_nl" not in bound.tools or "execute_query" not in bound.tools:
-        return f"I cannot answer that: the planner's tools are not among mine.\n\n{NOTE}"
-    return f"{await _query(loop, question, connection_id)}\n\n{NOTE}"
+        return Ending("answer", f"I cannot answer that: the planner's tools are not among mine.\n\n{NOTE}")
+    return Ending("answer", f"{await _query(loop, asked.text, asked.connection_id)}\n\n{NOTE}")
+
+
+async def _workflow(loop: Loop, asked: Question) -> Ending:
+    """The workflow that chooses its way by itself, kept from asking a model."""
+    given = {"task": asked.text[:4000], "task_id": asked.task_id, "namespace": asked.connection_id, "model": "none"}
+    if asked.clarification:
+        given["clarification"] = asked.clarification[:1000]
+    called, made = await call(loop, "run_workflow", **{name: value for name, value in given.items() if value})
+    if called.is_error:
+        return Ending("answer", f"{_declined(made)}\n\n{NOTE}")
+    if made.get("status") == "waiting" and made.get("question"):
+        if asked.clarification:  # perhaps it was a new question
+            return await _workflow(loop, Question(asked.clarification, asked.connection_id, f"{asked.task_id}_anew"))
+        return Ending("question", str(made["question"]))
+    refusal, sql = made.get("refusal") or {}, str(made.get("sql") or "")
+    if refusal or made.get("status") != "completed":
+        said = [refusal.get("reason") or made.get("error") or "There is no answer.", refusal.get("hint")]
+        return Ending("answer", f"I cannot answer that. {' '.join(str(item) for item in said if item)}\n\n{NOTE}")
+    doubts = [str(item) for item in (*made.get("assumptions", ()), *made.get("date_ranges", ()))]
+    facts = f"Confidence {float(made.get('confidence') or 0):.2f}, by {made.get('path') or 'the planner'}."
+    facts += f" Read as: {'; '.join(doubts)}." if doubts else ""
+    rows = table_text(made.get("result") or [], int(made.get("row_count") or 0))
+    return Ending("answer", f"{rows}\n\n```sql\n{sql}\n```\n\n{facts}\n\n{NOTE}")
 
 
 async def call(loop: Loop, name: str, **arguments: Any) -> tuple[Called, Mapping[str, Any]]:
@@ -64,7 +100,8 @@ async def _health(loop: Loop, question: str) -> str:
         if table and ({table.lower(), table.rpartition(".")[2].lower()} & named):
             called, health = await call(loop, "get_table_health", table=table)
             if not called.is_error:
-                facts = [f"{name}: {value}" for name, value in health.items() if name not in ("success", "table")]
+                plain = {name: value for name, value in health.items() if isinstance(value, (int, float, str))}
+                facts = [f"{name}: {value}" for name, value in plain.items() if name not in ("success", "table")]
                 return f"{table}: {'; '.join(facts)}."
     return ""
 
@@ -76,6 +113,7 @@ def _declined(answer: Mapping[str, Any]) -> str:
 
 def table_text(rows: Sequence[Mapping[str, Any]], count: int) -> str:
     """Rows as a table in Markdown."""
+    rows = [row for row in rows if isinstance(row, dict)]  # beside them may stand how many were cut
     if not rows:
         return "No rows."
     names = list(rows[0])

@@ -4,7 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from agents.bound import Bound, Called
@@ -15,13 +15,13 @@ from agents.minds import Talk, first_messages, mind_of
 from agents.models import Budget
 from agents.parts import AgentPart, Event, Voice, harmless
 from agents.persona import Persona, find_persona
-from agents.planner import plan
+from agents.planner import Question, plan
 from agents.waiting import Decision, Held, answer_of, decide, hold, id_of_request, new_id, read_held, told
 from core.context import discard
 from core.errors import Cancelled, NotFound, PlatformError
 from core.pages import Window
 from engine.context import Ctx
-from engine.conversations.conversations import Conversation, Turn
+from engine.conversations.conversations import Conversation, Pending, Turn
 from engine.conversations.conversations import Message as Kept
 from engine.models.model import Model
 from engine.runs.run import Beginning, Cost, Outcome, Run
@@ -85,6 +85,7 @@ class Work:
     model: Model | None = None
     note: str = ""
     held: Held | None = None
+    left: Mapping[str, str] | None = None  # a question of the planner's that is answered now
     voice: Voice = field(init=False)
 
     def __post_init__(self) -> None:
@@ -104,11 +105,16 @@ async def take_turn(ctx: Ctx, wish: Wish) -> Told:
     persona = await find_persona(ctx, wish.agent_id)
     talk = await _conversation(ctx, wish)
     guard = Guard(person=ctx.call.person, has_read=talk.has_read or _quotes(wish.history))
-    held, wish = await _held(ctx, wish, talk, guard)
+    state = await _taken(ctx, wish, talk, guard)
     run_id = f"run_{uuid.uuid4().hex}"
     beginning = Beginning(wish.kind, run_id, wish.request(), persona.name, wish.agent_id, talk.session_id)
     run = (await ctx.engine.runs.start(ctx.principal, beginning)).run
-    work = Work(ctx, wish, persona, guard, talk, run, held=held)
+    work = Work(ctx, wish, persona, guard, talk, run)
+    if state is not None and "planner" in state:
+        work.left = state["planner"]
+    elif state is not None:
+        work.held = read_held(state)
+        decide(guard, work.held, None if guard.person is not None else wish.decision or answer_of(wish.prompt))
     loops: list[Loop] = []
     try:
         async with ctx.engine.runs.holding(run, ctx.cancelled):
@@ -131,11 +137,19 @@ async def _take(work: Work, loops: list[Loop]) -> Told:
     loop = await _loop(work)
     loops.append(loop)
     if work.model is None:
-        text = await plan(loop, wish.prompt, wish.connection_id)
-        ending = Ending("answer", f"{text} {work.note}".strip())
+        ending = await plan(loop, _question(work))
+        ending = replace(ending, text=f"{ending.text} {work.note}".strip())
     else:
         ending = await loop.run(held.rest if held is not None else ())
     return await _end(work, loop, ending)
+
+
+def _question(work: Work) -> Question:
+    """What the planner is asked: something new, or the answer to what it has asked."""
+    left = work.left
+    if left is None:
+        return Question(work.wish.prompt, work.wish.connection_id, f"task_{work.run.run_id}")
+    return Question(left["text"], left["connection_id"], left["task_id"], work.wish.prompt)
 
 
 async def _loop(work: Work) -> Loop:
@@ -174,6 +188,8 @@ async def _end(work: Work, loop: Loop, ending: Ending) -> Told:
     text = told(asked) if asked is not None else ending.text
     text = harmless(text) if work.guard.has_read else text
     pending = None
+    if work.model is None and ending.kind == "question":
+        pending = Pending(new_id(), {"planner": asdict(_question(work))})
     if asked is not None and asked.waits is not None and work.model is not None:
         pending = hold(loop, asked.waits.about, ending.rest, model=work.model.name, pending_id=new_id())
     is_waiting = pending is not None or ending.kind == "question"
@@ -193,7 +209,7 @@ async def _end(work: Work, loop: Loop, ending: Ending) -> Told:
         called=loop.called,
         answered_by=answered_by,
         question=text if ending.kind == "question" else "",
-        approval_id=pending.pending_id if pending is not None else "",
+        approval_id=pending.pending_id if pending is not None and asked is not None else "",
         approval=asked if pending is not None else None,
     )
     await _tell_end(work, done)
@@ -255,23 +271,20 @@ async def _conversation(ctx: Ctx, wish: Wish) -> Conversation:
     return await conversations.open(by, wish.agent_id, wish.session_id or f"ses_{uuid.uuid4().hex}")
 
 
-async def _held(ctx: Ctx, wish: Wish, talk: Conversation, guard: Guard) -> tuple[Held | None, Wish]:
+async def _taken(ctx: Ctx, wish: Wish, talk: Conversation, guard: Guard) -> Mapping[str, Any] | None:
     """What waits in the conversation and is answered now. Anything else that is said leaves it undone."""
     if talk.uid:
         await _complete_waiting(ctx, wish, talk)
     if not talk.pending_id:
-        return None, wish
-    is_asked_there = guard.person is not None  # the person's client asks; what is typed here may come from a model
-    decision = wish.decision or answer_of(wish.prompt)
-    is_answered = talk.pending_id == _request_id(wish) if is_asked_there else decision is not None
+        return None
     if wish.approval_id and wish.approval_id != talk.pending_id:
         raise NotFound("Nothing waits for this approval.", hint="It may have been answered; ask again.")
     state = await ctx.engine.conversations.take_pending(talk, talk.pending_id)
-    if state is None or not is_answered:
-        return None, wish
-    held = read_held(state)
-    decide(guard, held, None if is_asked_there else decision)
-    return held, wish
+    if state is None or "planner" in state:
+        return state
+    if guard.person is not None:  # the person's client asks; what is typed here may come from a model
+        return state if talk.pending_id == _request_id(wish) else None
+    return state if wish.decision or answer_of(wish.prompt) else None
 
 
 async def _complete_waiting(ctx: Ctx, wish: Wish, talk: Conversation) -> None:

@@ -1,14 +1,13 @@
 """The texts that models are given, from the Markdown files of `prompts`."""
 
 import json
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.resources import files
 from typing import Any
 
 from agents.schemas import arguments_schema
 from core.tool import Tool
+from prompts.library import load
 
 MAX_SHOWN_ARGUMENTS = 12
 
@@ -20,8 +19,7 @@ def system_text(name: str, *, instructions: str, tools: Sequence[Tool] = ()) -> 
         "today": datetime.now(UTC).date().isoformat(),
         "tools": "\n".join(map(tool_line, tools)),
     }
-    text = (files("prompts") / f"{name}.md").read_text().split("---\n", 2)[2]
-    return re.sub(r"{{(\w+)}}", lambda found: slots[found[1]], text).strip()
+    return load(name).fill(**slots).strip()
 
 
 def tool_line(tool: Tool) -> str:

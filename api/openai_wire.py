@@ -47,7 +47,8 @@ def waits_text(approval_id: str) -> str:
 
 def workflow_text(data: Mapping[str, Any]) -> str:
     """A workflow's answer: its rows, and the SQL that they come from."""
-    said = [str(data.get(name) or "") for name in ("answer", "message", "question")]
+    refusal = data.get("refusal") or {}
+    said = [str(text) for text in (data.get("question"), refusal.get("reason"), refusal.get("hint")) if text]
     rows = data.get("result") or []
     shown = [json.dumps(row, ensure_ascii=False, default=str) for row in rows[:MAX_ROWS]]
     if len(rows) > MAX_ROWS:

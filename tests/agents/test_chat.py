@@ -81,6 +81,16 @@ async def test_without_a_model_the_planner_answers_and_says_so(strong: AgentDesk
     assert "cannot" in declined.response and declined.success
 
 
+async def test_the_planner_asks_back_and_goes_on_with_the_answer(strong: AgentDesk) -> None:
+    asked = await strong.call("chat", prompt="sum of amount by name", model="none")
+    assert asked.status == "waiting" and "not clear enough" in asked.question and asked.approval is None
+    told = await strong.call("chat", prompt="sum of amount by region", session_id=asked.session_id, model="none")
+    assert told.status == "completed" and "20.25" in told.response
+    health = await strong.call("chat", prompt="How healthy is the orders table?", model="none")
+    assert [item.tool for item in health.tool_calls][-1] == "get_table_health"
+    assert "snapshot_count: 1" in health.response
+
+
 async def test_only_listed_models_are_asked(strong: AgentDesk) -> None:
     strong.server.play(lambda asked: f"I am {asked.body['model']}.")
     assert (await strong.call("chat", prompt="Hi", provider="openai", model="twin")).response == "I am twin."

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 import pytest_asyncio
 
+from agents.litellm_client import _load
 from core.dispatch import Call
 from engine.lake.warehouse import TABLE_DEFAULTS
 from headwater.build import Platform
@@ -109,7 +110,7 @@ async def _answer(received: Received, write: Write) -> None:
     await write(result(received, {"content": [{"type": "text", "text": ORDER}], "isError": False}))
 
 
-def _load(platform: Platform) -> None:
+def _fill(platform: Platform) -> None:
     load_shop(platform)
     notes = pa.table({"id": [1, 2], "note": [ORDER, "Fine."], COLUMN: ["x", "y"]})
     platform.engine.lake.commit_now(
@@ -147,8 +148,9 @@ class Trap:
 async def trap(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Trap]:
     folder, more = tmp_path_factory.mktemp("trap"), f"strength: strong, {PRICED}"
     egress = {"allowed_private_hosts": ["127.0.0.1"]}
+    await asyncio.to_thread(_load)
     tool = {"name": "look", "description": ORDER, "inputSchema": {"type": "object"}}
-    async with scripted() as others, opened_desk(folder, more=more, load=_load, egress=egress) as desk:
+    async with scripted() as others, opened_desk(folder, more=more, load=_fill, egress=egress) as desk:
         url = others.agent("them", mcp_agent(_answer, [tool]))
         call = desk.call
         await call("create_project", name=ORDER[:200], project_id="atlas")
