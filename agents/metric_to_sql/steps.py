@@ -3,7 +3,7 @@
 from typing import Any
 
 from agents.bench import DETAIL, Bench
-from agents.linking_steps import now_of
+from agents.linking_steps import day_of, now_of
 from agents.metric_to_sql.mapping import read_wish
 from agents.models import ModelUnavailable
 from agents.plan import METRIC_SCHEMA, condition
@@ -14,6 +14,7 @@ from core.errors import Conflict, NotFound, QueryUnauthorized
 MAX_METRICS = 12
 MAX_SHOWN_DIMENSIONS = 24
 SURE, MODELS = 0.95, 0.7
+LEAST_READ = 0.75
 
 
 async def search_metrics(bench: Bench, state: State) -> dict[str, Any]:
@@ -30,6 +31,9 @@ async def search_metrics(bench: Bench, state: State) -> dict[str, Any]:
 
 async def query_metric(bench: Bench, state: State) -> dict[str, Any]:
     """What to ask of them: read from the question's words, or by a model where words are left over."""
+    named = await _read_by_engine(bench, state)
+    if named:
+        return {"metric_query": {"question": state["task"], "named": named}, DETAIL: {"by": "words", "metrics": named}}
     wish = read_wish(state["task"], state["metrics"], _values(state), now_of(state))
     if wish.is_whole:
         arguments = wish.arguments()
@@ -43,7 +47,8 @@ async def query_metric(bench: Bench, state: State) -> dict[str, Any]:
 
 async def compile_metric(bench: Bench, state: State) -> dict[str, Any]:
     """Compile without running: what cannot be asked so is told, with what comes near."""
-    asked = state["metric_query"]
+    asked = dict(state["metric_query"])
+    named = asked.pop("named", None)
     try:
         made = await bench.call(
             "query_metric",
@@ -56,17 +61,27 @@ async def compile_metric(bench: Bench, state: State) -> dict[str, Any]:
         trouble = {**_uncovered(state, []), "reason": refused.message, "hint": refused.hint}
         return {"trouble": trouble, DETAIL: {"refused": refused.message}}
     ranges = [_said(span) for span in (made.time_range, made.compared_with) if span is not None]
-    by_model = not _is_of_words(state)
+    by_model = named is None and not _is_of_words(state)
     candidate: Candidate = {
         "source": "metric",
         "sql": made.sql,
         "parameters": {},
-        "confidence": MODELS if by_model else SURE,
-        "assumptions": [f"Metrics: {', '.join(asked['metrics'])}"],
+        "confidence": MODELS if by_model else min(SURE, made.confidence),
+        "assumptions": [f"Metrics: {', '.join(named or asked['metrics'])}", *made.assumptions],
         "ranges": ranges,
         "problem": "",
     }
     return {"candidates": [candidate], "trouble": None, DETAIL: {"sql": made.sql, "tables": made.tables}}
+
+
+async def _read_by_engine(bench: Bench, state: State) -> list[str]:
+    """The metrics that the engine reads out of the question, where it leaves nothing that matters open."""
+    if not bench.may("query_metric"):
+        return []
+    reading = await bench.ctx.engine.semantic.read_question(
+        bench.ctx.principal, state["task"], state["connection_id"], today=day_of(state)
+    )
+    return list(reading.query.metrics) if reading.query is not None and reading.confidence >= LEAST_READ else []
 
 
 def _is_of_words(state: State) -> bool:
