@@ -5,7 +5,7 @@ import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
@@ -52,9 +52,15 @@ class Model(BaseModel):
 
 
 def _rounded(places: int, value: Any) -> Any:
-    """A number that is none of ours exactly, in as many places as are kept; texts are exact, and checked."""
-    is_rounded = isinstance(value, float) and 0 <= value < EXACT_BELOW
-    return round(Decimal(repr(value)), places) if is_rounded else value
+    """A number in as many places as are kept, for floats are none of ours exactly; texts are exact, and checked."""
+    if isinstance(value, float):
+        return round(Decimal(repr(value)), places) if 0 <= value < EXACT_BELOW else Decimal(repr(value))
+    if isinstance(value, bool) or not isinstance(value, (int, str)) or "_" in str(value):
+        return value
+    try:
+        return Decimal(value)
+    except InvalidOperation:
+        return value
 
 
 def plain_digits(value: Decimal) -> str:

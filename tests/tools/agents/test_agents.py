@@ -240,6 +240,8 @@ async def test_a_rate_with_more_digits_is_rounded_as_a_number_and_refused_as_a_t
     rates: dict[str, Any] = {"max_requests_per_minute": 10, "max_requests_per_hour": 10}
     kept = await bench.desk.call("update_agent_rate_limit", agent_id=them, max_requests_per_second=0.1 + 0.2, **rates)
     assert kept.max_requests_per_second == Decimal("0.3")
-    for wrong in ("0.30001", 1e300, -1e-9, float("inf")):
+    kept = await bench.desk.call("update_agent_rate_limit", agent_id=them, max_requests_per_second="0.25", **rates)
+    assert kept.max_requests_per_second == Decimal("0.25")
+    for wrong in ("0.30001", 1e300, -1e-9, float("inf"), "some"):
         with pytest.raises(InvalidArgument):
             await bench.desk.call("update_agent_rate_limit", agent_id=them, max_requests_per_second=wrong, **rates)
