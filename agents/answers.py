@@ -9,6 +9,7 @@ from agents.state import Candidate
 
 WEIGHTS = {"verified": 10.0, "metric": 3.0, "planner": 1.0, "model": 0.6, "plan": 0.6, "repair": 0.5}
 SURE = 0.8  # the planner's word is taken from here on
+SAYS_NOTHING = 0.05  # of the weight of a result without rows or values: such answers are mostly wrong
 MAX_BARS = 50
 NUMBERS = ("INT", "DECIMAL", "DOUBLE", "FLOAT", "REAL", "NUMERIC", "HUGEINT", "NUMBER")
 TIMES = ("DATE", "TIME")
@@ -46,7 +47,12 @@ def vote(candidates: Sequence[Candidate]) -> Candidate | None:
 
 
 def _weight(item: Candidate) -> float:
-    return WEIGHTS.get(item["source"], 0.5) * (0.2 + item["confidence"])
+    weight = WEIGHTS.get(item["source"], 0.5) * (0.2 + item["confidence"])
+    return weight * (SAYS_NOTHING if _is_void(_result(item)["rows"]) else 1.0)
+
+
+def _is_void(rows: Sequence[Mapping[str, Any]]) -> bool:
+    return all(value is None for row in rows for value in row.values())
 
 
 def _result(item: Candidate) -> Mapping[str, Any]:
@@ -61,9 +67,10 @@ def signals_of(chosen: Candidate | None, candidates: Sequence[Candidate]) -> lis
     found = []
     if not rows:
         found.append("empty")
-    elif all(value is None for row in rows for value in row.values()):
+    elif _is_void(rows):
         found.append("all_null")
     ran = {digest(_result(item)) for item in candidates if item.get("result") and not item["problem"]}
+    ran -= {digest(_result(item)) for item in candidates if item.get("result") and _is_void(_result(item)["rows"])}
     if len(ran) > 1 and chosen["confidence"] < SURE:
         found.append("disagreement")
     return found

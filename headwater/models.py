@@ -12,6 +12,7 @@ from engine.models.models import Models
 from engine.store.db import Store
 
 FILE_NAME = "models.yml"
+TRACING = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2")
 
 
 def read_models(settings: Settings) -> ModelsFile:
@@ -25,6 +26,7 @@ def build_models(
 ) -> Models:
     """The models that tenants may use."""
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else litellm fetches it when it is loaded
+    os.environ.update(dict.fromkeys(TRACING, "false"))  # else langgraph may send its runs away
     egress_settings = settings.egress
     named = [*egress_settings.allowed_private_hosts, *private_hosts(file)]
     return Models(

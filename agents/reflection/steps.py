@@ -59,15 +59,18 @@ async def retry(bench: Bench, state: State) -> dict[str, Any]:
         "candidates": pool,
         "chosen": new if wins else old,
         "trouble": None if wins else state.get("trouble"),
-        DETAIL: {"strategy": strategy, "kept": "new" if wins else "older", "said": strategy},
+        DETAIL: {
+            "strategy": strategy,
+            "kept": "new" if wins else "older",
+            "said": f"round {state.get('rounds', 0) + 1}",
+        },
     }
 
 
 async def _another(bench: Bench, state: State, strategy: str) -> State:
-    if strategy == "repair":
-        return _bare(await repair_sql(bench, state))
-    if strategy == "values":
-        return _bare(await repair_sql(bench, _marked(state, "It runs but answers nothing: compare its values.")))
+    if strategy in ("repair", "values"):
+        marked = _marked(state, "It runs but answers nothing: compare its values.") if strategy == "values" else state
+        return {**marked, **_bare(await repair_sql(bench, marked))}
     if strategy == "wider":
         state = {**state, **_bare(await schema_linking(bench, state))}
     return {**state, "candidates": [*state.get("candidates", []), *await sample_sql(bench, state)]}

@@ -15,8 +15,8 @@ from tests.fakes.model_server import ModelServer
 
 MODELS = """
 models:
-  - {{name: twin, model: openai/twin, api_base: "{url}", api_key: sk-twin-key, timeout_s: 5, {more}}}
-  - {{name: spare, model: openai/spare, api_base: "{spare}", timeout_s: 5}}
+  - {{name: twin, model: openai/twin, api_base: "{url}", api_key: sk-twin-key, timeout_s: 30, {more}}}
+  - {{name: spare, model: openai/spare, api_base: "{spare}", timeout_s: 30}}
 default: {default}
 """
 

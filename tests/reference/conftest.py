@@ -42,6 +42,10 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         identity, connections = platform.engine.identity, platform.engine.catalog.connections
         options = {"path": str(data / "sales.sqlite"), "allow_writes": "true"}
         await connections.create("default", name="Sales", kind="sqlite", options=options, connection_id="conn_abc123")
+        fill_shop(data / "shop.sqlite")
+        for name in ("your_db", "your_database_namespace"):
+            shop = {"path": str(data / "shop.sqlite")}
+            await connections.create("default", name=name, kind="sqlite", options=shop, connection_id=name)
         await identity.directory.create_tenant("Config", tenant_id="config", tier="enterprise")
         await identity.directory.create_user("config", user_id="carla", roles=["admin"])
         await identity.directory.create_tenant("Small", tenant_id="small", tier="free")
@@ -54,6 +58,18 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
     with served(settings, prepare) as running:
         yield running
+
+
+def fill_shop(path: Path) -> None:
+    """What the workflows' examples ask about."""
+    with sqlite3.connect(path) as shop:
+        shop.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT)")
+        shop.execute("INSERT INTO users VALUES (1, 'Ada'), (2, 'Bob')")
+        shop.execute(
+            "CREATE TABLE orders (id INTEGER PRIMARY KEY, order_date DATE, product_category TEXT, revenue REAL)"
+        )
+        rows = [(1, "2023-01-02", "Electronics", 150000.0), (2, "2023-01-09", "Clothing", 85000.0)]
+        shop.executemany("INSERT INTO orders VALUES (?, ?, ?, ?)", rows)
 
 
 def fill_sales(path: Path) -> None:
