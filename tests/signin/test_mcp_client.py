@@ -11,6 +11,7 @@ from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull,
 
 from tests.faces.served import Served
 from tests.signin.browser import CALLBACK, Browser
+from tests.signin.documents import Documents
 
 
 class Kept:
@@ -33,7 +34,7 @@ class Kept:
         self.client = client_info
 
 
-def signing_in(url: str, kept: Kept, browser: Browser) -> OAuthClientProvider:
+def signing_in(url: str, kept: Kept, browser: Browser, document: str | None = None) -> OAuthClientProvider:
     where: list[str] = []
 
     async def redirect(target: str) -> None:
@@ -46,7 +47,7 @@ def signing_in(url: str, kept: Kept, browser: Browser) -> OAuthClientProvider:
     metadata = OAuthClientMetadata.model_validate(
         {"redirect_uris": [CALLBACK], "client_name": "SDK", "grant_types": ["authorization_code", "refresh_token"]}
     )
-    return OAuthClientProvider(url, metadata, kept, redirect, callback)
+    return OAuthClientProvider(url, metadata, kept, redirect, callback, client_metadata_url=document)
 
 
 async def call(url: str, auth: OAuthClientProvider, tool: str) -> Any:
@@ -70,3 +71,21 @@ async def test_the_sdk_signs_in_from_nothing_and_renews(house: Served, browser: 
     kept.tokens.expires_in = -1
     assert (await call(url, signing_in(url, kept, browser), "get_current_user"))["id"] == "ann"
     assert kept.tokens.refresh_token != before
+
+
+async def test_the_sdk_names_itself_by_a_document(house: Served, browser: Browser, web: Documents) -> None:
+    url, kept, client_id = f"{house.url('mcp')}/mcp", Kept(), web.put("python.json", CALLBACK)
+    assert (await call(url, signing_in(url, kept, browser, client_id), "get_current_user"))["id"] == "ann"
+    assert kept.client is not None
+    assert kept.client.client_id == client_id
+
+
+async def test_the_sdk_signs_in_to_one_project_and_calls_its_tools(house: Served, browser: Browser) -> None:
+    admin = {"authorization": f"Bearer {house.tokens['admin']}"}
+    async with AsyncClient(headers=admin, timeout=30) as http:
+        made = await http.post(f"{house.url('rest')}/v1/projects", json={"name": "Harbour"})
+    url, kept = f"{house.url('mcp')}/mcp/projects/{made.json()['id']}", Kept()
+    assert (await call(url, signing_in(url, kept, browser), "get_current_user"))["id"] == "ann"
+    assert kept.tokens is not None
+    async with AsyncClient(headers={"authorization": f"Bearer {kept.tokens.access_token}"}, timeout=30) as http:
+        assert (await http.post(f"{house.url('mcp')}/mcp", json={})).status_code == 401
