@@ -151,7 +151,8 @@ class ServedTasks:
         values = {"owner": by.subject, "document": sealed, "created_at": self._clock()}
 
         def work(connection: Connection) -> None:
-            count = select(func.count()).where(_p.tenant_id == by.tenant, _p.task_id == task_id)
+            others = and_(_p.tenant_id == by.tenant, _p.task_id == task_id, _p.config_id != config_id)
+            count = select(func.count()).select_from(served_pushes).where(others)
             if (connection.scalar(count) or 0) >= MAX_PUSHES:
                 raise Conflict(f"A task has at most {MAX_PUSHES} addresses.", hint="Delete one of them.")
             module = postgresql if connection.dialect.name == "postgresql" else sqlite

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from pydantic import BaseModel
@@ -10,11 +11,13 @@ from core.context import Cancellation, discard
 from core.dispatch import Call, Dispatcher
 from core.errors import InvalidArgument, NotFound
 from engine.agents.registry import HEADWATER
+from engine.approvals.gate import NeedsApproval
 from gateway.serving.asks import Ask, Note, Outcome, Piece, Report
 from gateway.serving.roster import AGENT_SKILL, DEFAULT_SKILL, WORKFLOWS
 
 FACE = "a2a"
 MAX_ROWS, MAX_ROW_CHARS = 1_000, 3_000_000
+AGAIN, TRIES = "again", "tries"
 NEEDED = ("build_query_from_nl", "execute_query")
 SKILLS = frozenset(each.skill_id for each in WORKFLOWS)
 Emit = Callable[[BaseModel], Awaitable[None]]
@@ -77,7 +80,26 @@ class ToolAnswers:
 
     async def answer(self, ask: Ask, report: Report, cancelled: Cancellation) -> Outcome:
         is_agent = ask.visit.agent_id != HEADWATER or ask.skill.startswith(AGENT_SKILL)
-        return await (self._agents if is_agent else self._workflows).answer(ask, report, cancelled)
+        ask = _again(ask)
+        try:
+            return await (self._agents if is_agent else self._workflows).answer(ask, report, cancelled)
+        except NeedsApproval as error:
+            kept = json.dumps({"text": ask.text, "fields": dict(ask.fields)})
+            about = {"error": error.body(ask.visit.request_id)}
+            said = f"{error.message} Send a message when somebody else has decided: it is then asked again."
+            return Outcome("waits", said, about, {AGAIN: kept, TRIES: str(tries_of(ask) + 1)})
+
+
+def _again(ask: Ask) -> Ask:
+    """What waited for somebody's decision is asked once more, whatever the message says that wakes it."""
+    if AGAIN not in ask.earlier:
+        return ask
+    return replace(ask, **json.loads(ask.earlier[AGAIN]))
+
+
+def tries_of(ask: Ask) -> int:
+    """How often this has been asked before."""
+    return int(ask.earlier.get(TRIES, "0"))
 
 
 class PlannedAnswers:

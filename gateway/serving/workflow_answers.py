@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from core.context import Cancellation
 from core.errors import Cancelled
-from gateway.serving.answers import Tools, fitting
+from gateway.serving.answers import Tools, fitting, tries_of
 from gateway.serving.asks import Ask, Note, Outcome, Piece, Report
 from gateway.serving.roster import DEFAULT_SKILL
 
@@ -83,4 +83,6 @@ def _request(ask: Ask) -> dict[str, Any]:
     connection_id = fields.pop("connection_id", None)
     if connection_id is not None:
         fields.setdefault("namespace", connection_id)
-    return {**fields, "workflow": ask.skill or DEFAULT_SKILL, "task": ask.text, "task_id": ask.task_id}
+    tries = tries_of(ask)  # a run that has failed stays as it is
+    run_id = f"{ask.task_id}.{tries}" if tries else ask.task_id
+    return {**fields, "workflow": ask.skill or DEFAULT_SKILL, "task": ask.text, "task_id": run_id}

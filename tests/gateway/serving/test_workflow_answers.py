@@ -11,6 +11,7 @@ from core.context import Cancellation, Context, Principal
 from core.errors import Cancelled, InvalidArgument, NotFound
 from core.registry import Registry
 from core.tool import tool
+from engine.approvals.gate import NeedsApproval
 from gateway.serving.answers import PlannedAnswers, ToolAnswers, Tools, fitting
 from gateway.serving.asks import Ask, Note, Outcome, Piece, Visit
 from gateway.serving.workflow_answers import WorkflowAnswers
@@ -77,12 +78,14 @@ class Stage:
         self.told: list[Note | Piece] = []
         self._visit = Visit(principal, "headwater", "r1", "http://x")
 
-    async def ask(self, text: str, **more: Any) -> Outcome:
+    def asking(self, text: str, **more: Any) -> Ask:
         given: dict[str, Any] = {"skill": "", "fields": {}, "earlier": {}, **more}
-        ask = Ask(self._visit, "m", text=text, task_id="t1", context_id="c1", **given)
-        return await self.workflows.answer(ask, self._take, Cancellation())
+        return Ask(self._visit, "m", text=text, task_id="t1", context_id="c1", **given)
 
-    async def _take(self, told: Note | Piece) -> None:
+    async def ask(self, text: str, **more: Any) -> Outcome:
+        return await self.workflows.answer(self.asking(text, **more), self.take, Cancellation())
+
+    async def take(self, told: Note | Piece) -> None:
         self.told.append(told)
 
 
@@ -147,3 +150,20 @@ async def test_what_a_workflow_does_not_take_is_refused_before_it_runs(stage: St
     with pytest.raises(NotFound):
         answers.check("headwater", "drop", "x", {})
     answers.check("headwater", "metric_to_sql", "x", {"layer1": "eu", "connection_id": "shop"})
+
+
+async def test_what_waits_for_somebodys_decision_is_asked_again(stage: Stage, served: Served) -> None:
+    def refuse_once(request: RunWorkflow) -> dict[str, Any]:
+        if len(stage.script.asked) == 1:
+            raise NeedsApproval("execute_query needs an approval; apr_1 waits for a decision.")
+        return {}
+
+    stage.script.answer = refuse_once
+    answers = ToolAnswers(stage.workflows, PlannedAnswers(Tools(served.own.dispatcher)))
+    first = stage.asking("Revenue?", fields={"domain": "sales"}, skill="fixed")
+    waits = await answers.answer(first, stage.take, Cancellation())
+    woken = stage.asking("Go on.", earlier=waits.earlier, skill="fixed")
+    done = await answers.answer(woken, stage.take, Cancellation())
+    asked = stage.script.asked
+    assert waits.state == "waits" and "apr_1" in waits.text and done.state == "completed"
+    assert (asked[1].task, asked[1].domain, asked[1].task_id) == ("Revenue?", "sales", "t1.1")
