@@ -3,7 +3,7 @@ UV := .uv/bin/uv
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: setup demo test check generate bench judge docs wheel clean
+.PHONY: setup demo test check generate bench judge eval-local docs wheel clean
 
 setup: .venv/.ready  ## install everything into .venv
 
@@ -35,6 +35,9 @@ bench: setup  ## figures side by side; the claims in docs come from here
 
 judge: setup  ## conformance suites that we did not write, on the running demo
 	bash tests/judge.sh
+
+eval-local: setup  ## the arms beside one another with a real small model; goes on where it was stopped
+	bash tests/eval_local.sh
 
 docs: setup  ## the documentation site, in site/
 	$(UV) run --frozen --group docs mkdocs build --strict

@@ -1,66 +1,161 @@
 """Arms: the ways of answering that a suite compares. Each reaches data by calling tools, as the caller."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
+from agents.models import Ask, complete
+from agents.plan import SQL_SCHEMA
+from agents.sql_steps import dialect_of, schema_text
 from core.errors import Cancelled, PlatformError
+from engine.context import Ctx
 from evals.cases import Case
-from evals.outcomes import Arm, Outcome
+from evals.linked import tables_of
+from evals.outcomes import Arm, Failing, Outcome
+from prompts.library import load
 
-CallTool = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
 MAX_ROWS = 10_000
-ENDS_A_RUN = (Cancelled,)
+SHOWN_ROWS = 1_000  # of which a workflow's answer holds no more
+BARE_TABLES = 40
 
 
-async def answer(call: CallTool, arm: Arm, case: Case, connection: str, today: str) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A case, where it is asked and when."""
+
+    case: Case
+    connection: str
+    today: str
+
+
+async def answer(ctx: Ctx, arm: Arm, asked: Asked) -> Outcome:
     """Let an arm answer a case; what the platform refuses is an outcome, not an error."""
-    asked = _planner if arm.workflow == "planner" else _workflow
     try:
-        return await asked(call, arm, case, connection, today)
-    except ENDS_A_RUN:
+        return await _ARMS.get(arm.workflow, _workflow)(ctx, arm, asked)
+    except Cancelled:
         raise
     except PlatformError as error:
         return Outcome(is_declined=error.code == "CONFLICT", error=f"{error.code}: {error}", failing=_stage(error))
 
 
-async def fetch(call: CallTool, connection: str, sql: str, parameters: Mapping[str, str] | None = None) -> Any:
+async def fetch(ctx: Ctx, connection: str, sql: str, parameters: Mapping[str, str] | None = None) -> Any:
     """The rows of a statement, without names."""
-    found = await call(
-        "execute_query",
-        {"sql": sql, "connection_id": connection, "max_rows": MAX_ROWS, "parameters": dict(parameters or {})},
-    )
+    wanted = {"sql": sql, "connection_id": connection, "max_rows": MAX_ROWS, "parameters": dict(parameters or {})}
+    found: Any = await ctx.call("execute_query", wanted)
     return [tuple(row.values()) for row in found.data.records()]
 
 
-async def _planner(call: CallTool, arm: Arm, case: Case, connection: str, today: str) -> Outcome:
+async def _planner(ctx: Ctx, arm: Arm, asked: Asked) -> Outcome:
     """The planner alone, and its SQL run."""
-    asked = {"natural_language": case.question, "connection_id": connection, "current_date": today}
-    planned = await call("build_query_from_nl", asked)
-    try:
-        rows = await fetch(call, connection, planned.sql)
-    except PlatformError as error:
-        return Outcome(sql=planned.sql, tables=planned.tables_referenced, error=str(error), failing=_stage(error))
-    return Outcome(
+    question = {
+        "natural_language": asked.case.question,
+        "connection_id": asked.connection,
+        "current_date": asked.today,
+    }
+    planned: Any = await ctx.call("build_query_from_nl", question)
+    outcome = Outcome(
         sql=planned.sql,
-        rows=rows,
         tables=planned.tables_referenced,
         confidence=planned.confidence,
         path="planner",
         steps=1,
     )
+    return await _run(ctx, outcome, asked.connection)
 
 
-def _stage(error: PlatformError) -> Any:
+async def _bare(ctx: Ctx, arm: Arm, asked: Asked) -> Outcome:
+    """A model that gets the schema and the question in the prompt of the workflows, once; and its SQL run."""
+    question = {"question": asked.case.question, "connection_id": asked.connection, "max_tables": BARE_TABLES}
+    linked: Any = await ctx.call("link_question", question)
+    state: Any = {"linked": linked.model_dump(mode="json")}
+    notes = [f"Today is {asked.today}."] if asked.today else []
+    notes += [f"Known: {asked.case.knowledge}"] if asked.case.knowledge else []
+    messages = load("generate_sql").messages(
+        dialect=dialect_of(state), schema=schema_text(state), notes="\n".join(notes), question=asked.case.question
+    )
+    reply = await complete(ctx, Ask(messages, model=arm.model, schema=SQL_SCHEMA))
+    sql = reply.data.get("sql") if isinstance(reply.data, dict) else None
+    outcome = Outcome(
+        sql=sql.strip().rstrip(";") if isinstance(sql, str) else "",
+        path="model",
+        tokens=reply.cost.tokens_in + reply.cost.tokens_out,
+        usd=reply.cost.nano / 1e9,
+        steps=1,
+    )
+    return await _run(ctx, outcome, asked.connection)
+
+
+async def _workflow(ctx: Ctx, arm: Arm, asked: Asked) -> Outcome:
+    """A workflow, as run_workflow answers it. Asking back is no answer."""
+    question = {
+        "workflow": arm.workflow,
+        "namespace": asked.connection,
+        "task": asked.case.question,
+        "current_date": asked.today,
+        "ext_knowledge": asked.case.knowledge,
+        "model": arm.model,
+        "task_id": f"eval-{ctx.request_id}-{arm.name}-{asked.case.id}",
+    }
+    ended: Any = await ctx.call("run_workflow", question)
+    rows = [tuple(row.values()) for row in ended.result] if ended.status == "completed" else None
+    if ended.row_count > SHOWN_ROWS:
+        rows = await fetch(ctx, asked.connection, ended.sql, ended.parameters)
+    return Outcome(
+        sql=ended.sql,
+        rows=rows,
+        parameters=ended.parameters,
+        tables=sorted(tables_of(ended.sql)) if ended.sql else [],
+        text=ended.question or ended.why,
+        is_declined=(rows is None and ended.error is None) or ended.refusal is not None,
+        error=ended.error or "",
+        failing="plan" if rows is None else "",
+        confidence=ended.confidence if rows is not None else None,
+        path=ended.path,
+        tokens=ended.metadata.tokens if ended.metadata else 0,
+        usd=float(ended.usd),
+        steps=len(ended.steps),
+    )
+
+
+async def _chat(ctx: Ctx, arm: Arm, asked: Asked) -> Outcome:
+    """A turn of the chat. What waits for a person's yes has not been called."""
+    question = {
+        "prompt": asked.case.question,
+        "connection_id": asked.connection,
+        "model": arm.model or None,
+        "keep": False,
+    }
+    told: Any = await ctx.call("chat", question)
+    return Outcome(
+        text=told.response,
+        tools=[item.tool for item in told.tool_calls],
+        path=told.answered_by,
+        tokens=told.usage.total_tokens,
+        usd=float(told.usage.usd),
+        steps=len(told.tool_calls),
+    )
+
+
+_ARMS: dict[str, Callable[[Ctx, Arm, Asked], Awaitable[Outcome]]] = {
+    "planner": _planner,
+    "bare": _bare,
+    "chat": _chat,
+}
+
+
+async def _run(ctx: Ctx, outcome: Outcome, connection: str) -> Outcome:
+    """The outcome with the rows of its SQL, or with why there are none."""
+    if not outcome.sql:
+        return replace(outcome, error="The model gave no SQL.", failing="plan")
+    try:
+        return replace(outcome, rows=await fetch(ctx, connection, outcome.sql))
+    except Cancelled:
+        raise
+    except PlatformError as error:
+        return replace(outcome, error=f"{error.code}: {error}", failing=_stage(error))
+
+
+def _stage(error: PlatformError) -> Failing:
     if error.code == "QUERY_UNAUTHORIZED":
         return "validation"
     return "plan" if error.code == "CONFLICT" else "execution"
-
-
-async def _workflow(call: CallTool, arm: Arm, case: Case, connection: str, today: str) -> Outcome:
-    """A workflow, as run_workflow answers it."""
-    asked = {"workflow": arm.workflow, "namespace": connection, "task": case.question, "current_date": today}
-    ended = await call("run_workflow", {**asked, **({"model": arm.model} if arm.model else {})})
-    rows = None if ended.result is None else [tuple(row.values()) for row in ended.result]
-    return Outcome(
-        sql=ended.sql or "", rows=rows, error=ended.error or "", confidence=ended.confidence, path=ended.path
-    )

@@ -57,7 +57,7 @@ def scores(results: Sequence[CaseResult]) -> Scores:
         confident=_share(sure, [case.is_right for case in sure]),
         linking=sum(recalls) / len(recalls) if recalls else None,
         usd=sum(case.usd for case in results),
-        tokens=sum(case.tokens_in + case.tokens_out for case in results),
+        tokens=sum(case.tokens for case in results),
         median_ms=times[len(times) // 2] if times else 0,
         p95_ms=times[min(len(times) - 1, len(times) * 95 // 100)] if times else 0,
         steps=sum(case.steps for case in results) / len(results) if results else 0.0,

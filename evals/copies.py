@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evals.arms import CallTool
+from core.context import Caller
 
 if TYPE_CHECKING:
     import duckdb
@@ -27,11 +27,11 @@ class Relation:
     rows: "pa.Table"
 
 
-async def read_relations(call: CallTool, connection: str) -> list[Relation]:
+async def read_relations(call: Caller, connection: str) -> list[Relation]:
     """The tables of a connection as the caller sees them, up to 10,000 rows picked by chance of each."""
     names, token = [], None
     while True:
-        listed = await call("list_tables", {"connection_id": connection, "page_token": token, "page_size": 1000})
+        listed: Any = await call("list_tables", {"connection_id": connection, "page_token": token, "page_size": 1000})
         names += [table.name for table in listed.tables]
         token = listed.next_page_token
         if not token:
@@ -39,11 +39,11 @@ async def read_relations(call: CallTool, connection: str) -> list[Relation]:
     return [Relation(name, await _sample(call, connection, name)) for name in names]
 
 
-async def _sample(call: CallTool, connection: str, table: str) -> "pa.Table":
+async def _sample(call: Caller, connection: str, table: str) -> "pa.Table":
     import pyarrow as pa  # lazily: only copies need it
 
     sql = f"SELECT * FROM {table} ORDER BY random() LIMIT {MAX_ROWS}"  # noqa: S608  a name as the catalog spells it
-    found = await call("execute_query", {"sql": sql, "connection_id": connection, "max_rows": MAX_ROWS})
+    found: Any = await call("execute_query", {"sql": sql, "connection_id": connection, "max_rows": MAX_ROWS})
     return pa.ipc.open_stream(found.data.arrow("lz4")).read_all()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from core.errors import PlatformError
 from evals.cases import Case
+from evals.linked import bare_names, tables_of
 from evals.outcomes import CaseResult, Failing, Outcome, Verdict
 from evals.score import is_equal, is_same_set, is_subset, what_differs
 
@@ -48,8 +49,7 @@ async def judge(case: Case, outcome: Outcome, bench: Bench, *, ms: int) -> CaseR
         path=outcome.path,
         recall=_recall(case, outcome),
         ms=ms,
-        tokens_in=outcome.tokens_in,
-        tokens_out=outcome.tokens_out,
+        tokens=outcome.tokens,
         usd=outcome.usd,
         steps=outcome.steps,
         **{name: value for name, value in marks.items() if name != "failing"},
@@ -79,8 +79,7 @@ def judge_chat(case: Case, outcome: Outcome, *, ms: int) -> CaseResult:
         text=outcome.text[:2000],
         tools=list(outcome.tools),
         ms=ms,
-        tokens_in=outcome.tokens_in,
-        tokens_out=outcome.tokens_out,
+        tokens=outcome.tokens,
         usd=outcome.usd,
         steps=outcome.steps,
     )
@@ -130,22 +129,7 @@ def _failing(case: Case, outcome: Outcome) -> Failing:
 
 def _recall(case: Case, outcome: Outcome) -> float | None:
     """The share of gold's tables among those that the answer reads; of several golds the best."""
-    shares = [len(wanted & _bare(outcome.tables)) / len(wanted) for gold in case.gold if (wanted := tables_of(gold))]
+    shares = [
+        len(wanted & bare_names(outcome.tables)) / len(wanted) for gold in case.gold if (wanted := tables_of(gold))
+    ]
     return max(shares, default=None) if outcome.tables else None
-
-
-def tables_of(sql: str) -> set[str]:
-    """The bare names of the tables that a statement reads; none when it cannot be parsed."""
-    from sqlglot import exp, parse_one  # lazily: only runs of suites parse here
-    from sqlglot.errors import SqlglotError
-
-    try:
-        tree = parse_one(sql, dialect="duckdb")
-    except SqlglotError:
-        return set()
-    defined = {cte.alias_or_name.lower() for cte in tree.find_all(exp.CTE)}
-    return {table.name.lower() for table in tree.find_all(exp.Table)} - defined - {""}
-
-
-def _bare(tables: Sequence[str]) -> set[str]:
-    return {name.rpartition(".")[2].strip('"').lower() for name in tables}

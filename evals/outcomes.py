@@ -33,8 +33,7 @@ class Outcome:
     failing: Failing = ""  # where it knows that itself
     confidence: float | None = None
     path: str = ""
-    tokens_in: int = 0
-    tokens_out: int = 0
+    tokens: int = 0
     usd: float = 0.0
     steps: int = 0
 
@@ -64,8 +63,7 @@ class CaseResult(BaseModel):
     path: str = ""
     recall: float | None = None  # share of gold's tables that the answer links
     ms: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
+    tokens: int = 0
     usd: float = 0.0
     steps: int = 0
 

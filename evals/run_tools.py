@@ -177,7 +177,7 @@ async def run_eval(ctx: Ctx, request: RunEval) -> EvalRunResult:
         await ctx.emit(Progress(message=f"{result.case_id} {result.verdict}", done=done, total=total))
 
     done = [CaseResult.model_validate(result) for result in begun.results]
-    await run_suite(ctx.call, suite, arm, place, keep=keep, done=done, told=told, stop=ctx.cancelled)
+    await run_suite(ctx, suite, arm, place, keep=keep, done=done, told=told, stop=ctx.cancelled)
     ended = await history.finish(ctx.principal, begun.run_id, "cancelled" if ctx.cancelled else "completed")
     return show_result(as_run(ended))
 

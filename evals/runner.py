@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from evals.arms import CallTool, answer, fetch
+from engine.context import Ctx
+from evals.arms import Asked, answer, fetch
 from evals.cases import Case, Suite
 from evals.judging import Bench, Rows, judge, judge_chat
 from evals.outcomes import Arm, CaseResult
@@ -37,7 +38,7 @@ async def untold(result: CaseResult, done: int, total: int) -> None:
 
 
 async def run_suite(
-    call: CallTool,
+    ctx: Ctx,
     suite: Suite,
     arm: Arm,
     place: Place,
@@ -55,7 +56,7 @@ async def run_suite(
 
     async def rows(connection: str, sql: str) -> Rows:
         if (connection, sql) not in kept:
-            kept[connection, sql] = await fetch(call, connection, sql)
+            kept[connection, sql] = await fetch(ctx, connection, sql)
         return kept[connection, sql]
 
     for seq, case in enumerate(suite.cases):
@@ -63,19 +64,19 @@ async def run_suite(
             break
         if case.id in results:
             continue
-        result = await _one(call, suite, arm, case, place, rows)
+        result = await _one(ctx, suite, arm, case, place, rows)
         await keep(seq, result)
         results[case.id] = result
         await told(result, len(results), len(suite.cases))
     return [results[case.id] for case in suite.cases if case.id in results]
 
 
-async def _one(call: CallTool, suite: Suite, arm: Arm, case: Case, place: Place, rows: Any) -> CaseResult:
+async def _one(ctx: Ctx, suite: Suite, arm: Arm, case: Case, place: Place, rows: Any) -> CaseResult:
     connection = place.connections.get(case.database, suite.connection)
     for sql in case.gold:
         await rows(connection, sql)  # first: a suite that does not fit its database says so at once
     began = time.monotonic()
-    outcome = await answer(call, arm, case, connection, suite.current_date)
+    outcome = await answer(ctx, arm, Asked(case, connection, suite.current_date))
     ms = round((time.monotonic() - began) * 1000)
     if suite.kind == "chat":
         return judge_chat(case, outcome, ms=ms)

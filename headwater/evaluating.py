@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.context import Cancellation, Principal
+from core.context import Caller, Cancellation, Context, Principal
 from core.dispatch import Call
-from core.errors import NotFound
+from core.errors import NotFound, Unauthorized
+from core.ports import Approvals
 from core.settings import Settings
+from core.tool import Tool
 from evals.cases import Suite, read_suite, shipped_suites
 from evals.compare import gate, scores
 from evals.copies import COPIES, build_database, read_relations, write_copies
@@ -38,19 +40,34 @@ class Asked:
     has_copies: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class OwnCalls(Caller):
+    """Calls of tools as the owner of a home, each through the gate."""
+
+    platform: Platform
+    by: Principal
+    person: None = None
+
+    async def __call__(self, tool: str, arguments: Mapping[str, Any]) -> Any:
+        request_id = f"req_{secrets.token_hex(8)}"
+        return await self.platform.dispatcher.call(
+            Call(tool=tool, arguments=dict(arguments), face="cli", request_id=request_id, principal=self.by)
+        )
+
+    def tools(self) -> list[Tool]:
+        return self.platform.dispatcher.tools_for(self.by)
+
+    def as_agent(self, agent: Principal, guard: Approvals) -> Caller:
+        raise Unauthorized("An evaluation calls tools as itself.")
+
+
 class Evaluator:
     """Runs suites in this process as the owner of a home."""
 
     def __init__(self, platform: Platform, by: Principal):
         self._platform = platform
         self._by = by
-
-    async def call(self, tool: str, arguments: Mapping[str, Any]) -> Any:
-        """Call a tool through the gate."""
-        request_id = f"req_{secrets.token_hex(8)}"
-        return await self._platform.dispatcher.call(
-            Call(tool=tool, arguments=dict(arguments), face="cli", request_id=request_id, principal=self._by)
-        )
+        self.call = OwnCalls(platform, by)
 
     async def runs(self, names: Sequence[str]) -> list[Run]:
         """Stored runs by id. Raises NotFound."""
@@ -86,7 +103,8 @@ class Evaluator:
             echo(f"{done:>4}/{total} {result.verdict:<9}{result.failing:<11}{result.ms:>7} ms  {result.question[:90]}")
 
         done = [CaseResult.model_validate(result) for result in begun.results]
-        await run_suite(self.call, suite, arm, place, keep=keep, done=done, told=told, stop=stop)
+        ctx = Context(by, f"eval_{secrets.token_hex(8)}", "cli", self._platform.engine, self.call, cancelled=stop)
+        await run_suite(ctx, suite, arm, place, keep=keep, done=done, told=told, stop=stop)
         return as_run(await history.finish(by, begun.run_id, "cancelled" if stop else "completed"))
 
     async def _place(self, suite: Suite, folder: Path, *, has_copies: bool, echo: Echo) -> Place:

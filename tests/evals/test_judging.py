@@ -11,7 +11,8 @@ import pytest
 from core.errors import QueryUnauthorized
 from evals.cases import Case
 from evals.copies import Relation, write_copies
-from evals.judging import Bench, judge, judge_chat, tables_of
+from evals.judging import Bench, judge, judge_chat
+from evals.linked import tables_of
 from evals.outcomes import CaseResult, Outcome
 
 PEOPLE = pa.table(
