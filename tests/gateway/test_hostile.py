@@ -317,6 +317,30 @@ async def test_what_fails_again_and_again_is_left_alone_and_then_tried_with_one_
     assert len(calls) == 5
 
 
+async def test_what_may_have_changed_something_is_never_sent_twice_and_what_only_reads_is(house: House) -> None:
+    seen: list[str] = []
+
+    async def behave(received: Received, write: Write) -> None:
+        seen.append(received.rpc["method"])
+        if seen.count(seen[-1]) == 1 and is_cutting:
+            raise ConnectionError  # it has read all of it, and says nothing
+        await mcp_agent(on_call)(received, write)
+
+    async def on_call(received: Received, write: Write) -> None:
+        await write(result(received, {"content": [], "isError": False}))
+
+    is_cutting = False
+    await house.desk.register(house.scripted.agent("cuts", behave), "MCP", "cuts")
+    await route_looked(house, "cuts")
+    is_cutting = True
+    seen.clear()
+    _, listed = await ask(house, "/mcp/agents/cuts", "tools/list")
+    _, called = await ask(house, "/mcp/agents/cuts", "tools/call", name="look", arguments={})
+    assert [tool["name"] for tool in listed["result"]["tools"]] == ["look"]
+    assert called["error"]["data"]["error"]["code"] == "UNAVAILABLE"
+    assert seen == ["tools/list", "tools/list", "tools/call"]
+
+
 async def test_addresses_inside_are_refused_alike_when_registered(house: House) -> None:
     texts = set()
     for url in (
