@@ -12,8 +12,8 @@ import re
 import secrets
 import shutil
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,8 @@ from engine.retrieval.vectors import Broken, Changes, Mark, Place
 if TYPE_CHECKING:
     import numpy as np
 
-MAX_OPEN = 16
+MAX_OPEN = 16  # sources; each takes about 6 MB
+TURN_LOOKS, LOOK_S = 600, 0.05  # half a minute
 _MINE = f"{os.getpid()}-{secrets.token_hex(4)}-"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 Stamp = tuple[int, int, int]
@@ -62,6 +63,19 @@ class SealedFolders:
             shelf = await self._shelf(place)
             return [] if shelf is None else await asyncio.to_thread(shelf.nearest, kind, vector, count)
 
+    @asynccontextmanager
+    async def turn(self, place: Place) -> AsyncIterator[bool]:
+        descriptor = await asyncio.to_thread(_open_lock, self._path(place))
+        try:
+            is_ours = False
+            for _ in range(TURN_LOOKS):
+                if is_ours := _is_locked(descriptor):
+                    break
+                await asyncio.sleep(LOOK_S)
+            yield is_ours
+        finally:
+            os.close(descriptor)
+
     async def change(self, place: Place, mark: Mark, changes: Changes, *, since: Mark | None) -> bool:
         return await asyncio.to_thread(self._change, place, mark, changes, since)
 
@@ -79,23 +93,22 @@ class SealedFolders:
 
     def _change(self, place: Place, mark: Mark, changes: Changes, since: Mark | None) -> bool:
         path = self._path(place)
-        with _locked(path) as is_mine:
-            if not is_mine or (since is not None and read_mark(path) != since):
-                return False
-            folder = self._new_folder(place.tenant)
+        if since is not None and read_mark(path) != since:
+            return False
+        folder = self._new_folder(place.tenant)
+        try:
+            if since is not None:
+                unpack(path, folder, lambda data, name: self._unseal(place.tenant, data, name))
+            shelf = Shelf(folder)
             try:
-                if since is not None:
-                    unpack(path, folder, lambda data, name: self._unseal(place.tenant, data, name))
-                shelf = Shelf(folder)
-                try:
-                    shelf.apply(changes)
-                finally:
-                    shelf.pause()
-                pack(folder, path, mark, lambda data, name: self._seal(place.tenant, data, name))
-            except OSError as error:
-                raise Unavailable("The index cannot be written.", hint="Is there room in the home folder?") from error
+                shelf.apply(changes)
             finally:
-                shutil.rmtree(folder, ignore_errors=True)
+                shelf.pause()
+            pack(folder, path, mark, lambda data, name: self._seal(place.tenant, data, name))
+        except OSError as error:
+            raise Unavailable("The index cannot be written.", hint="Is there room in the home folder?") from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
         return True
 
     async def _shelf(self, place: Place) -> Shelf | None:
@@ -153,23 +166,21 @@ class SealedFolders:
         return self._locks.setdefault(place, asyncio.Lock())
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[bool]:
-    """Whether this process is the one that writes now; the lock ends with the process that holds it."""
+def _open_lock(path: Path) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path.with_suffix(".lock"), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        return os.open(path.with_suffix(".lock"), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise Unavailable("The index cannot be written.", hint="Is there room in the home folder?") from error
+
+
+def _is_locked(descriptor: int) -> bool:
+    """Whether the lock is ours now. The system gives it back when its process ends, however it does."""
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _stamp(path: Path) -> Stamp | None:

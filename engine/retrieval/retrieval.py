@@ -39,7 +39,6 @@ WITHIN = 8  # tables whose columns are looked at one by one
 FIRST_WAIT_S, NEXT_WAIT_S = 4.0, 1.0
 RETRY_S = 30.0
 DOWN_S = 10.0  # for which a store that does not answer is not asked
-TURNS, TURN_S = 10, 0.3
 EMBED_BATCH = 256
 MAX_LEXICONS = 64
 
@@ -297,7 +296,8 @@ class Retrieval:
             async with asyncio.timeout(NEXT_WAIT_S if is_usable else FIRST_WAIT_S):
                 await self._build(place, source, version)
         except TimeoutError:
-            return is_usable
+            mark = await self._vectors.mark(place)  # perhaps another process was quicker
+            return mark is not None and mark.embedder == now.embedder
         except PlatformError as error:
             self._resting[place] = self._clock() + RETRY_S
             log.warning("the index of %s was not brought up to date: %s", source.name, error)
@@ -312,10 +312,12 @@ class Retrieval:
         if self._vectors is None:
             return
         now = Mark(self._embedder.digest, version)
-        for _ in range(TURNS):
+        async with self._vectors.turn(place) as is_ours:
             since = await self._vectors.mark(place)
             if since == now:
                 return
+            if not is_ours:
+                raise Unavailable("Another process is writing the index.", hint="Retry in a moment.")
             if since is not None and since.embedder != now.embedder:
                 since = None
             try:
@@ -325,11 +327,8 @@ class Retrieval:
             changes = await self._changes(await _all(source, place.tenant), held)
             if since is None and not changes:
                 self._empty[place] = version  # most tenants lack most kinds: no file, no memory for them
-                return
-            if await self._vectors.change(place, now, changes, since=since):
-                return
-            await asyncio.sleep(TURN_S)  # another process is writing, or has written
-        raise Unavailable("Another process is writing the index.", hint="Retry in a moment.")
+            else:
+                await self._vectors.change(place, now, changes, since=since)
 
     async def _changes(
         self, wanted: Mapping[str, Mapping[str, Entry]], held: Mapping[str, Mapping[str, str]]

@@ -4,7 +4,8 @@ Its own client is not used: it would bring its own way out. Names of tables and 
 the vectors, never a text."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -45,8 +46,12 @@ class ServedVectors:
         kinds = [name.removeprefix(f"{_name(place)}.") for name in await self._names(f"{_name(place)}.")]
         return {kind: await self._digests(_name(place, kind)) for kind in kinds}
 
+    @asynccontextmanager
+    async def turn(self, place: Place) -> AsyncIterator[bool]:
+        """Always: two that write at once write the same, and the mark comes last."""
+        yield True
+
     async def change(self, place: Place, mark: Mark, changes: Changes, *, since: Mark | None) -> bool:
-        """Two writers do the same twice: what they write is the same, and the mark comes last."""
         if since is not None and await self.mark(place) != since:
             return False
         if since is None:

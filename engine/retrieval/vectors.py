@@ -1,6 +1,7 @@
 """The seam of vector stores: what is near a vector, of one tenant and one source."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -42,7 +43,7 @@ class Changes:
 
 
 class VectorStore(Protocol):
-    """Keeps vectors under refs, by kind. One writer at a time; what a writer has not finished is not seen."""
+    """Keeps vectors under refs, by kind. One writer at a time; what it has not finished is not seen."""
 
     async def mark(self, place: Place) -> Mark | None:
         """What is there now, or None. Cheap: asked at each search. Raises Unavailable."""
@@ -52,10 +53,14 @@ class VectorStore(Protocol):
         """By kind, every ref with the digest of its text. Raises Unavailable, Broken."""
         ...
 
-    async def change(self, place: Place, mark: Mark, changes: Changes, *, since: Mark | None) -> bool:
-        """Apply changes to what was marked `since`, or to nothing, whatever was there.
+    def turn(self, place: Place) -> AbstractAsyncContextManager[bool]:
+        """Wait a moment to be the one that writes; whether one is. It ends with the process that has it."""
+        ...
 
-        False where somebody else is writing, or has written. Raises Unavailable."""
+    async def change(self, place: Place, mark: Mark, changes: Changes, *, since: Mark | None) -> bool:
+        """Apply changes to what was marked `since`, or to nothing, whatever was there. To be called in one's turn.
+
+        False where it is marked otherwise. Raises Unavailable."""
         ...
 
     async def nearest(self, place: Place, kind: str, vector: "np.ndarray", count: int) -> list[tuple[str, float]]:

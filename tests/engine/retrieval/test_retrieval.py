@@ -186,6 +186,8 @@ async def test_whoever_lost_the_race_writes_nothing(home: Path) -> None:
     assert await folders.change(place, Mark("e", "2"), Changes(), since=Mark("e", "1"))
     assert not await folders.change(place, Mark("e", "3"), Changes(), since=Mark("e", "1"))
     assert await folders.mark(place) == Mark("e", "2")
+    async with folders.turn(place) as mine:
+        assert mine
     with pytest.raises(ValueError, match="not a tenant"):
         await folders.mark(Place("../etc", "notes"))
 
