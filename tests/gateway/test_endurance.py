@@ -21,6 +21,7 @@ from tests.gateway.worlds import ADMIN, VIEWER, desk
 
 pytestmark = pytest.mark.slow
 CALL = {"name": "look", "arguments": {}}
+SHORT = httpx.Limits(keepalive_expiry=1)  # on a busy machine a server may let go of a connection just as it is used
 
 
 async def answer(received: Received, write: Write) -> None:
@@ -75,7 +76,9 @@ async def test_ten_thousand_calls_leave_nothing_behind(tmp_path: Path, capsys: p
         await here.call("update_agent_rate_limit", by=ADMIN, agent_id="them", **NO_LIMIT)
         served, port = await stack.enter_async_context(serving_agents(here.platform.settings))
         token = await here.platform.engine.identity.mint(role="viewer")
-        client = await stack.enter_async_context(httpx.AsyncClient(headers={"authorization": f"Bearer {token}"}))
+        client = await stack.enter_async_context(
+            httpx.AsyncClient(headers={"authorization": f"Bearer {token}"}, limits=SHORT)
+        )
 
         async def many(times: int) -> None:
             for _ in range(times):
