@@ -29,7 +29,6 @@ from engine.jobs.queue import JobQueue
 from engine.lake.warehouse import Lake
 from engine.maintenance.care import TableCare, open_care
 from engine.maintenance.table_jobs import Workshop
-from engine.planner.questions import Questions
 from engine.projects.projects import Projects
 from engine.queries import SavedQueries
 from engine.quotas.ledger import Ledger, SqlLedger
@@ -41,8 +40,6 @@ from engine.retrieval.retrieval import Retrieval
 from engine.runs.feedback import FeedbackBook
 from engine.runs.runs import Runs
 from engine.schedules.schedules import Schedules
-from engine.semantic.service import Semantic
-from engine.semantic.sources import register_sources
 from engine.sql.budget import GroupingBudget
 from engine.sql.builder import QueryBuilder
 from engine.sql.lineage import LineageLog
@@ -65,6 +62,7 @@ from headwater.edge.edges import Edges
 from headwater.models import build_models, read_models
 from headwater.results import Reading, build_results, open_objects
 from headwater.retrieval import add_values, build_documents, build_retrieval
+from headwater.semantic import build_questions
 
 IMPORT_MEMORY_MB = 512  # of the DuckDB that reads files, in a worker
 CARE_MEMORY_MB = 256  # of the DuckDB that rewrites files, in a worker
@@ -102,10 +100,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
     sql, lineage = build_sql(settings.query, store, catalog, usage, results)
     builder = QueryBuilder(catalog)
     add_values(retrieval, catalog, sql, builder)
-    questions = Questions(catalog, sql, builder, retrieval=retrieval)
-    semantic = Semantic(store, catalog=catalog, builder=builder, sql=sql, schemas=questions)
-    register_sources(retrieval, semantic)
-    questions.prefer(semantic)
+    questions, semantic = build_questions(store, catalog, sql, builder, retrieval)
     datasets = Datasets(store, lake=lake, catalog=catalog)
     uploads = Uploads(store, folder=settings.home / "uploads", max_bytes=settings.results.max_mb * 2**20)
     saved = SavedQueries(store, reader=builder)

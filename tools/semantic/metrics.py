@@ -147,7 +147,7 @@ async def get_metric(ctx: Ctx, request: MetricRef) -> Metric:
     return show(await ctx.engine.semantic.definitions.metric(ctx.principal, request.metric))
 
 
-@tool("GET /metrics/search", needs="semantic.read", effect="read", toolsets=("default",))
+@tool("GET /metrics/search", needs="semantic.read", effect="read")
 async def search_metrics(ctx: Ctx, request: SearchMetrics) -> FoundMetrics:
     """Find metrics by words of their names, synonyms and descriptions, the best first.
 

@@ -117,7 +117,7 @@ class MetricAnswer(Model):
     assumptions: list[str] = Field(description="How a question was read where it leaves something open.")
 
 
-@tool("POST /metrics/query", needs="query.run", effect="read", toolsets=("default",))
+@tool("POST /metrics/query", needs="query.run", effect="read")
 async def query_metric(ctx: Ctx, request: QueryMetric) -> MetricAnswer:
     """Compute metrics, by dimensions and over time, as they are defined.
 
