@@ -192,12 +192,12 @@ async def test_a_copied_device_that_counts_behind_is_not_let_in(desk: Desk) -> N
             await desk.come_in(Device(device.key, device.key_id, count=count))
 
 
-@pytest.mark.parametrize("answer", ["", "[]", "null", "{}", "x" * 30_000, '{"id": 7}', '{"clientDataJSON": "\u00e4"}'])
-async def test_nonsense_is_no_answer(desk: Desk, answer: str) -> None:
-    with pytest.raises(Unauthenticated):
-        await desk.come_in(Device(), answer=answer)
-    with pytest.raises(Unauthorized):
-        await desk.add(Device(), answer=answer)
+async def test_nonsense_is_no_answer(desk: Desk) -> None:
+    for answer in ("", "[]", "null", "{}", "x" * 30_000, '{"id": 7}', '{"clientDataJSON": "\u00e4"}'):
+        with pytest.raises(Unauthenticated):
+            await desk.come_in(Device(), answer=answer)
+        with pytest.raises(Unauthorized):
+            await desk.add(Device(), answer=answer)
 
 
 async def test_a_passkey_goes_with_its_owners_access_and_with_a_forgotten_password(desk: Desk) -> None:
