@@ -30,10 +30,10 @@ TENANTS: Mapping[str, Mapping[str, int]] = {
 }
 
 WITH_THEIR_OWNER = """
-agent agent_credential agent_limit agent_pin agent_prompt agent_rule approval_rule catalog_config client column_tag
-connection dataset description managed_table model model_choice notice_destination oauth_app oauth_consent password
-policy project project_agent query_quota role saved_query schedule semantic_item semantic_version share tenant token
-usage_limit user
+agent agent_credential agent_limit agent_pin agent_prompt agent_rule approval_rule asset asset_passage
+catalog_config client column_tag connection dataset description managed_table model model_choice
+notice_destination oauth_app oauth_consent passkey password policy project project_agent query_quota role
+saved_query schedule semantic_item semantic_version share tenant token usage_limit user
 """
 """What people made stays until they delete it."""
 
