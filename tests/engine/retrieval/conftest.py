@@ -1,7 +1,7 @@
 """An index over a real catalog, in real folders, sealed."""
 
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,19 @@ from engine.identity.roles import BUILT_IN
 from engine.retrieval.folders import SealedFolders
 from engine.retrieval.retrieval import Retrieval
 from engine.retrieval.tables import TableSource
+from engine.store.db import Store
 from tests.engine.catalog.conftest import home, lake, open_catalog, roots, run_sql
-from tests.fixtures_store import store, store_url
+from tests.fixtures_store import new_sqlite
 
-__all__ = ["home", "lake", "open_catalog", "roots", "run_sql", "store", "store_url"]
+__all__ = ["home", "lake", "open_catalog", "roots", "run_sql"]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """On SQLite alone: nothing here asks the store for more than the catalog's own tests do."""
+    opened = Store(new_sqlite(tmp_path))
+    yield opened
+    opened.close()
 
 
 def seal(tenant: str, data: bytes, name: bytes) -> bytes:

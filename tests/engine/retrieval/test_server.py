@@ -22,6 +22,7 @@ from tests.engine.catalog.conftest import ADA, BOB
 from tests.engine.retrieval.test_retrieval import Counting, Notes, titles
 
 START_S = 30.0
+pytestmark = pytest.mark.slow  # the server takes a second of CPU to start
 
 
 @pytest.fixture(scope="module")
