@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, TypeVar, cast
 
+from a2a.server.cluster import TaskVersion
 from a2a.server.context import ServerCallContext
 from a2a.server.events import Event
 from a2a.server.request_handlers import DefaultRequestHandler
@@ -16,7 +17,7 @@ from a2a.utils.errors import A2AError, TaskNotFoundError, UnsupportedOperationEr
 from gateway.serving.executor import OwnExecutor
 from gateway.serving.sdk import ENDED, as_a2a
 
-POLL_S = 0.5
+POLL_S, LOOK_S = 0.5, 1.0
 FOLLOW_S = 3600.0
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -67,13 +68,46 @@ class OwnRequests(DefaultRequestHandler):
     async def on_subscribe_to_task(
         self, params: SubscribeToTaskRequest, context: ServerCallContext
     ) -> AsyncGenerator[Event, None]:
-        """Follow a task: as it goes where it runs here, else as its owner's store shows it."""
-        executor = cast("OwnExecutor", self.agent_executor)
-        if params.id in executor.running:
-            async for event in super().on_subscribe_to_task(params, context):
+        """Follow a task: as it goes where this process has it, else as its owner's store shows it."""
+        if await self._active_task_registry.get(params.id) is None:
+            async for event in self._poll(params.id, context):
                 yield event
             return
-        async for event in self._poll(params.id, context):
+        local = super().on_subscribe_to_task(params, context)
+        async for event in self._until_elsewhere(local, params.id, context):
+            yield event
+
+    async def _until_elsewhere(
+        self, local: AsyncGenerator[Event, None], task_id: str, context: ServerCallContext
+    ) -> AsyncGenerator[Event, None]:
+        """Events of this process; once another has gone on with the task, those that the store shows."""
+        executor = cast("OwnExecutor", self.agent_executor)
+        seen, coming = TaskVersion.MISSING, asyncio.ensure_future(anext(local, None))
+        is_known = False
+        try:
+            while True:
+                await asyncio.wait([coming], timeout=LOOK_S)
+                if coming.done():
+                    event = coming.result()
+                    if event is None:
+                        return
+                    yield event
+                    is_known, coming = False, asyncio.ensure_future(anext(local, None))
+                    continue
+                stored = await self._versioned_store.get(task_id, context)
+                if stored is None:
+                    return
+                if is_known and task_id not in executor.running and stored.version.is_after(seen):
+                    break
+                is_known, seen = True, stored.version
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+            await local.aclose()
+        if stored.task.status.state in ENDED:
+            yield stored.task
+            return
+        async for event in self._poll(task_id, context):
             yield event
 
     async def _poll(self, task_id: str, context: ServerCallContext) -> AsyncGenerator[Event, None]:

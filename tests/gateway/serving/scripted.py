@@ -17,6 +17,8 @@ from gateway.serving.asks import Ask, Note, Outcome, Piece, Report
 from gateway.serving.executor import OwnExecutor
 from gateway.serving.sdk import value_of
 
+SLOW_S = 2.0
+
 
 class Told:
     """Does what the text says. `begun` and `stopped` tell tests how far it is."""
@@ -76,17 +78,23 @@ class Suite(OwnExecutor):
         if name.startswith("tck-input-required") and "done" not in name:
             await updater.requires_input()
             return
-        if name.startswith("test-resubscribe-message-id"):
+        said = "Hello from TCK"
+        if name.startswith(("tck-delayed-complete", "test-resubscribe-message-id")):
             await updater.start_work()
-            await asyncio.sleep(2)
+            await asyncio.sleep(SLOW_S)
+            said = "Done after delay"
         if name.startswith("tck-stream"):
             await updater.start_work()
-        for parts in _artifacts(name):
-            await updater.add_artifact(parts, artifact_id="result")
-        await updater.complete(updater.new_agent_message([Part(text=f"Hello from {name}")]))
+        pieces = _artifacts(name)
+        for number, parts in enumerate(pieces):
+            is_last = number == len(pieces) - 1
+            await updater.add_artifact(parts, artifact_id="result", append=number > 0, last_chunk=is_last)
+        await updater.complete(updater.new_agent_message([Part(text=said)]))
 
 
 def _artifacts(name: str) -> list[list[Part]]:
+    if "chunked" in name:
+        return [[Part(text="chunk-1 ")], [Part(text="chunk-2")]]
     if "artifact-file-url" in name:
         return [[Part(url="https://example.com/output.txt", media_type="text/plain", filename="output.txt")]]
     if "artifact-file" in name:

@@ -1,5 +1,6 @@
 """What A2A 1.0 says that a server MUST do, where the other tests here do not show it, on each binding."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -8,7 +9,15 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from a2a.client import Client
-from a2a.types import GetTaskRequest, ListTasksRequest, Message, Part, Role, SendMessageRequest
+from a2a.types import (
+    GetTaskRequest,
+    ListTasksRequest,
+    Message,
+    Part,
+    Role,
+    SendMessageRequest,
+    SubscribeToTaskRequest,
+)
 from a2a.utils.errors import InvalidParamsError, TaskNotFoundError, UnsupportedOperationError
 from google.protobuf.json_format import MessageToDict
 
@@ -122,6 +131,39 @@ async def test_lists_refuse_pages_that_are_none(served: Served, binding: str) ->
     ):
         with pytest.raises(InvalidParamsError):
             await client.list_tasks(request)
+
+
+async def follow(client: Client, task_id: str, events: list[Any], *, leaves: bool = False) -> None:
+    async for event in client.subscribe(SubscribeToTaskRequest(id=task_id)):
+        events.append(event)
+        if leaves:
+            return
+
+
+@each_binding
+async def test_every_stream_of_a_task_tells_the_same_whoever_leaves(served: Served, binding: str) -> None:
+    client, plain = await served.client(binding), await served.client(binding, streams=False)
+    task = (await answer(plain, saying("tck-input-required-s"))).task
+    told: list[list[Any]] = [[], [], []]
+    following = [asyncio.create_task(follow(client, task.id, told[n], leaves=n == 0)) for n in range(3)]
+    async with asyncio.timeout(10):
+        await following[0]
+        while not all(told):
+            await asyncio.sleep(0.01)
+        await answer(plain, saying("tck-artifact-text-s", task_id=task.id))
+        await asyncio.gather(*following)
+    assert len(told[0]) == 1 and told[1] == told[2] and len(told[1]) > 2
+    assert told[1][0].task.id == task.id
+    assert told[1][-1].status_update.status.state == S.TASK_STATE_COMPLETED
+
+
+@each_binding
+async def test_who_asks_for_it_is_answered_while_the_task_still_runs(served: Served, binding: str) -> None:
+    client = await served.client(binding, streams=False)
+    request = saying("tck-delayed-complete-1")
+    request.configuration.return_immediately = True
+    task = (await answer(client, request)).task
+    assert task.status.state in (S.TASK_STATE_SUBMITTED, S.TASK_STATE_WORKING)
 
 
 async def rest(served: Served, method: str, path: str, body: Any = None, **headers: str) -> Any:

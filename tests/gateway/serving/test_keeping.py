@@ -24,6 +24,7 @@ from core.context import Principal
 from engine.store.tables import served_pushes, served_tasks
 from gateway.serving.asks import Visit
 from gateway.serving.host import Host
+from gateway.serving.requests import LOOK_S
 from gateway.serving.sdk import context_of
 from tests.gateway.serving.conftest import BINDINGS, Served, asking, send
 from tests.gateway.serving.scripted import Told
@@ -92,6 +93,18 @@ async def test_a_question_is_answered_in_another_process(served: Served, elsewhe
     more = asking("EU", task_id=asked.id)
     answered: Any = await elsewhere.handler.on_message_send(more, await vera(served))
     assert answered.id == asked.id and answered.status.message.parts[0].text == "region: EU"
+
+
+async def test_a_follower_goes_along_when_another_process_goes_on(served: Served, elsewhere: Host) -> None:
+    asked = (await send(await served.client("JSONRPC", streams=False), asking("ask")))[0].task
+    client = await served.client("JSONRPC")
+    following = aiter(client.subscribe(SubscribeToTaskRequest(id=asked.id)))
+    assert (await anext(following)).task.id == asked.id
+    await asyncio.sleep(2 * LOOK_S + 0.2)
+    await elsewhere.handler.on_message_send(asking("EU", task_id=asked.id), await vera(served))
+    async with asyncio.timeout(3 * LOOK_S):
+        last = [event async for event in following][-1]
+    assert last.task.status.message.parts[0].text == "region: EU"
 
 
 async def test_nothing_that_was_asked_or_answered_lies_open_in_the_store(served: Served) -> None:
