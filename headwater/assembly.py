@@ -20,6 +20,7 @@ from engine.connectors.writers import Writers
 from engine.context import Check, Engine
 from engine.conversations.conversations import Conversations
 from engine.datasets.datasets import Datasets
+from engine.documents.documents import Documents
 from engine.egress.client import EgressClient
 from engine.evaluations.history import Evaluations
 from engine.identity.identity import OWN_ISSUER, Identity
@@ -105,6 +106,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
     uploads = Uploads(store, folder=settings.home / "uploads", max_bytes=settings.results.max_mb * 2**20)
     saved = SavedQueries(store, reader=builder)
     reading = Reading(catalog.view, identity, sql, quotas, saved, retention)
+    documents = build_documents(store, ground.seals, uploads, retrieval)
     return Engine(
         settings=settings,
         version=__version__,
@@ -124,7 +126,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         catalog=catalog,
         datasets=datasets,
         uploads=uploads,
-        documents=build_documents(store, ground.seals, uploads, retrieval),
+        documents=documents,
         imports=build_imports(ground, ImportGround(datasets, catalog, uploads, ground.egress, places)),
         records=build_records(settings, places, lake, catalog),
         rulebook=Rulebook(catalog),
@@ -147,7 +149,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         ),
         agents=build_agents(ground, identity, ledger),
         desk=build_desk(ground.seals, build_outbox(settings, store, ground), catalog=catalog, identity=identity),
-        tenancy=build_tenancy(ground, lake, retention, retrieval, forget=(sql.forget, results.forget)),
+        tenancy=build_tenancy(ground, lake, retention, retrieval, documents, forget=(sql.forget, results.forget)),
         pages=PageSigner(vault.purpose_key("pages")),
         checks={"store": store_check(store)} | ({} if edges is None else {"data_plane": edges.check}),
     )
@@ -209,12 +211,24 @@ def build_kept(ground: Ground, catalog: Catalog) -> KeptResults:
 
 
 def build_tenancy(
-    ground: Ground, lake: Lake, retention: Retention, retrieval: Retrieval, *, forget: Sequence[Callable[[str], None]]
+    ground: Ground,
+    lake: Lake,
+    retention: Retention,
+    retrieval: Retrieval,
+    documents: Documents,
+    *,
+    forget: Sequence[Callable[[str], None]],
 ) -> Tenancy:
     """Export and deletion of all that a tenant has."""
     folders = Folders(ground.settings.home)
     return Tenancy(
-        Archive(ground.store, lake=lake, audit_log=retention.audit, folders=folders),
+        Archive(
+            ground.store,
+            lake=lake,
+            audit_log=retention.audit,
+            folders=folders,
+            opened={"documents.jsonl": documents.archived},
+        ),
         Purge(
             ground.store,
             lake=lake,

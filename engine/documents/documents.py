@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -148,6 +148,18 @@ class Documents:
             if row.asset_id in known:
                 found[by_place[row.asset_id, row.number]] = self._cited(known[row.asset_id], row)
         return {ref: found[ref] for ref in refs if ref in found}
+
+    def archived(self, tenant: str) -> Iterator[bytes]:
+        """Every passage as a line of JSON, for an archive of the tenant. Blocking."""
+        key = (P.asset_id, P.number)
+        query = select(passages).where(P.tenant_id == tenant).order_by(*key).limit(BATCH)
+        batch = query
+        while rows := self._store.read_now(lambda connection, batch=batch: connection.execute(batch).all()):  # type: ignore[misc]
+            for row in rows:
+                data = json.loads(self._unseal(tenant, row.sealed, _name(row.asset_id, row.number)))
+                place = {"asset_id": row.asset_id, "number": row.number, "page": row.page}
+                yield json.dumps({**place, **data}, ensure_ascii=False).encode() + b"\n"
+            batch = query.where(tuple_(*key) > tuple_(rows[-1].asset_id, rows[-1].number))
 
     def _seal_all(self, asset: Asset, found: Sequence[Passage]) -> list[tuple[int, bytes]]:
         sealed = []

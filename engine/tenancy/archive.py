@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,12 +43,15 @@ class Archive:
         lake: Lake,
         audit_log: AuditLog,
         folders: Folders,
+        opened: Mapping[str, Callable[[str], Iterator[bytes]]] | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ):
+        """`opened` makes, by the names of files, what lies sealed in the store and is the tenant's to take along."""
         self._store = store
         self._lake = lake
         self._audit = audit_log
         self._folders = folders
+        self._opened = opened or {}
         self._clock = clock
 
     def pieces(self, tenant: str, wished: Wished, by: Principal) -> Iterator[bytes]:
@@ -59,6 +62,8 @@ class Archive:
             for table in reversed(tables_of(but=LEFT_OUT)):
                 yield from self._write(made, sink, f"store/{table.name}.jsonl", self._rows(table, tenant, counts))
             yield from self._write(made, sink, "audit.jsonl", self._events(tenant, counts))
+            for name, lines in self._opened.items():
+                yield from self._write(made, sink, name, lines(tenant))
             for name, path in self._files(tenant, wished):
                 counts["files"] = counts.get("files", 0) + 1
                 yield from self._write(made, sink, name, _blocks(path))
