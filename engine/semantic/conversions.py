@@ -19,6 +19,7 @@ _DUCKDB = {
     "month": "to_months",
     "year": "to_years",
 }
+CLOCK = ("second", "minute", "hour")
 _INTERVAL = ("year", "month", "week", "day", "hour", "minute", "second")
 
 
@@ -66,7 +67,7 @@ def _before(layer: Layer, rows: Rows, how: Conversion, keys: list[str]) -> Query
         raise Conflict(f"{rows.model.name!r} has no entity {how.entity!r}, or no time.", hint="Correct the metric.")
     items = {"entity": leaf.term(entity.expression), "time": leaf.term(time.expression)}
     if how.window is not None:
-        items["until"] = later_by(items["time"], how.window, rows.dialect)
+        items["until"] = later_by(items["time"], how.window, rows.dialect, is_day=time.grain not in CLOCK)
     for number, (name, _) in enumerate(how.same):
         items[f"same{number}"] = leaf.term(_property(rows.model, name))
     return leaf.detail(keys, items)
@@ -100,7 +101,7 @@ def _after(model: SemanticModel, measure: Measure, how: Conversion, filters: tup
     )
 
 
-def later_by(term: Expression, by: Window, dialect: str) -> Expression:
+def later_by(term: Expression, by: Window, dialect: str, *, is_day: bool) -> Expression:
     """A time so much later. Raises Conflict where the source has no way to say so."""
     count, grain = by.count, by.grain
     if grain == "quarter":
@@ -114,7 +115,7 @@ def later_by(term: Expression, by: Window, dialect: str) -> Expression:
         return Expression(operator="+", args=[term, Expression(function="make_interval", args=parts)])
     if dialect == "sqlite":
         count, grain = (7 * count, "day") if grain == "week" else (count, grain)
-        kind = "date" if grain in ("day", "month", "year") else "datetime"
+        kind = "date" if is_day and grain not in CLOCK else "datetime"
         return Expression(function=kind, args=[term, Expression(value=f"+{count} {grain}s")])
     raise Conflict(f"Windows of conversions are not computed on {dialect}.", hint="Leave the window out.")
 
