@@ -12,11 +12,17 @@ from pathlib import Path
 
 from core.registry import Registry
 from examples.agents import a2a_agent
+from engine.egress.resolver import resolve
 from gateway.serving.host import Host
 from headwater.serve import serving
 from tests.gateway.serving.scripted import Suite, Told
 from tests.gateway.worlds import ADMIN, VIEWER, Desk, gateway_settings, make_projects, served
 from tests.settled import settle
+
+
+async def resolve_example(host: str, port: int) -> list[str]:
+    """The suite gives addresses at example.com, which has none where there is no internet."""
+    return ["93.184.216.34"] if host == "example.com" else await resolve(host, port)
 
 
 async def judged(mode: str, command: list[str]) -> int:
@@ -28,6 +34,7 @@ async def judged(mode: str, command: list[str]) -> int:
             await settle(platform, ADMIN, VIEWER)
             await make_projects(platform)
             await Desk(platform).register(echo, "A2A", "echo", name="Echo")
+            platform.engine.egress._resolve = resolve_example
             own, told = platform.own_agents, Told()
             if own is None:
                 raise RuntimeError("our own agents are not served")
