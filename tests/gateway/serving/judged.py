@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 
 from core.registry import Registry
-from examples.agents import a2a_agent
 from engine.egress.resolver import resolve
+from examples.agents import a2a_agent
 from gateway.serving.host import Host
 from headwater.serve import serving
 from tests.gateway.serving.scripted import Suite, Told
