@@ -7,6 +7,7 @@ from headwater.build import Platform
 
 if TYPE_CHECKING:
     from api.grpc import GrpcServer
+    from mcp_server.prompts import PeoplePrompt
 
 
 def rest_face(platform: Platform) -> Any:
@@ -60,7 +61,26 @@ def mcp_face(platform: Platform) -> Any:
         results=platform.engine.results,
         state_key=platform.engine.vault.purpose_key("mcp request state"),
         beside=lambda own: [*beside_mcp(platform, own), *sign_in],
+        prompts=people_prompts(),
     )
+
+
+def people_prompts() -> "list[PeoplePrompt]":
+    """Prompts for people, as MCP serves them."""
+    from mcp_server.prompts import PeoplePrompt
+    from prompts.library import for_people
+
+    return [
+        PeoplePrompt(
+            name=prompt.name,
+            description=prompt.description,
+            slots=prompt.slots,
+            optional=prompt.optional,
+            tools=prompt.tools,
+            fill=lambda values, prompt=prompt: prompt.fill(**values),  # type: ignore[misc]
+        )
+        for prompt in for_people()
+    ]
 
 
 def grpc_server(platform: Platform, *, shared: bool) -> "GrpcServer":

@@ -167,6 +167,7 @@ async def run_worker(settings: Settings, concurrency: int) -> None:
 
 async def run_stdio(settings: Settings, token: str | None) -> None:
     """MCP over standard input and output, as the token's owner or the owner of the home."""
+    from headwater.faces import people_prompts
     from mcp_server.server import run_stdio as serve_stdio
 
     async with opened(settings, isolated=True) as platform:
@@ -176,7 +177,12 @@ async def run_stdio(settings: Settings, token: str | None) -> None:
             principal = await platform.dispatcher.authenticate(token, "mcp")
         await platform.start_workers()  # perhaps no server runs that would run this client's jobs
         await serve_stdio(
-            platform.dispatcher, principal, token=token, version=__version__, results=platform.engine.results
+            platform.dispatcher,
+            principal,
+            token=token,
+            version=__version__,
+            results=platform.engine.results,
+            prompts=people_prompts(),
         )
 
 

@@ -9,6 +9,7 @@ from secrets import token_bytes
 from typing import Any
 
 from fastmcp import FastMCP
+from fastmcp.prompts.base import Prompt
 from fastmcp.resources.base import ResourceResult
 from fastmcp.resources.template import ResourceTemplate
 from fastmcp.tools.base import Tool
@@ -35,6 +36,7 @@ from mcp_server.auth import SCOPE_KEY, Credentials, new_request_id
 from mcp_server.calls import Calls
 from mcp_server.http import Beside, http_app
 from mcp_server.listing import GateTool, RegistryTool, current_request
+from mcp_server.prompts import PeoplePrompt, ShownPrompt
 from mcp_server.results import RPC_CODES, ResultsPort
 from mcp_server.toolsets import choose, parse_toolsets
 
@@ -46,9 +48,18 @@ CONFIRM_WITHIN_S = 600.0
 class HeadwaterMCP(FastMCP[Any]):
     """FastMCP whose lists and lookups come from the registry, for the principal of each request."""
 
-    def __init__(self, calls: Calls, *, version: str, state_key: bytes | None, toolsets: str = ""):
+    def __init__(
+        self,
+        calls: Calls,
+        *,
+        version: str,
+        state_key: bytes | None,
+        toolsets: str = "",
+        prompts: Sequence[PeoplePrompt] = (),
+    ):
         self._calls = calls
         self._toolsets = toolsets
+        self._shown_prompts = {said.name: ShownPrompt.of(said) for said in prompts}
         self._registry_tools = {
             declared.name: RegistryTool.of(declared, calls) for declared in calls.dispatcher.registry
         }
@@ -81,6 +92,20 @@ class HeadwaterMCP(FastMCP[Any]):
 
     async def get_tool(self, name: str, version: VersionSpec | None = None) -> Tool | None:
         return self._registry_tools.get(name) or GateTool.unknown(name, self._calls)
+
+    async def list_prompts(self, *, run_middleware: bool = True) -> Sequence[Prompt]:
+        with rpc_errors():
+            permitted = self._permitted()
+            return [prompt for prompt in self._shown_prompts.values() if prompt.is_for(permitted)]
+
+    async def get_prompt(self, name: str, version: VersionSpec | None = None) -> Prompt | None:
+        with rpc_errors():
+            found = self._shown_prompts.get(name)
+            return found if found is not None and found.is_for(self._permitted()) else None
+
+    def _permitted(self) -> set[str]:
+        by = self._calls.credentials(current_request()).principal
+        return {tool.name for tool in self._calls.dispatcher.tools_for(by)}
 
     async def list_resource_templates(self, *, run_middleware: bool = True) -> Sequence[ResourceTemplate]:
         with rpc_errors():
@@ -144,12 +169,13 @@ def mcp_app(
     results: ResultsPort | None = None,
     state_key: bytes | None = None,
     beside: Beside = lambda app: (),
+    prompts: Sequence[PeoplePrompt] = (),
 ) -> ASGIApp:
     """The app that serves `/mcp`, and the routes of others `beside` it; it needs its lifespan.
 
     state_key: 32 bytes or more that all replicas share, for confirmations; None makes one for this process."""
     leave_logging_to_the_platform()
-    server = HeadwaterMCP(Calls(dispatcher, results), version=version, state_key=state_key)
+    server = HeadwaterMCP(Calls(dispatcher, results), version=version, state_key=state_key, prompts=prompts)
     return http_app(server._mcp_server, dispatcher, settings, beside)
 
 
@@ -161,13 +187,14 @@ async def run_stdio(
     version: str = "",
     results: ResultsPort | None = None,
     toolsets: str = "",
+    prompts: Sequence[PeoplePrompt] = (),
 ) -> None:
     """Serve one client on stdin and stdout, as a principal that the wiring vouches for.
 
     With the `token` that the principal was read from, the gate verifies it again at each call."""
     leave_logging_to_the_platform()
     calls = Calls(dispatcher, results, local=Credentials(principal, token, is_local=token is None))
-    server = HeadwaterMCP(calls, version=version, state_key=None, toolsets=toolsets)
+    server = HeadwaterMCP(calls, version=version, state_key=None, toolsets=toolsets, prompts=prompts)
     await server.run_stdio_async(show_banner=False)
 
 

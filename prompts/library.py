@@ -33,6 +33,7 @@ class Prompt:
     sections: tuple[tuple[Role, str], ...]
     audience: Literal["models", "people"] = "models"
     optional: frozenset[str] = field(default_factory=frozenset)
+    tools: frozenset[str] = field(default_factory=frozenset)  # what a prompt for people makes a model call
 
     def fill(self, **values: str) -> str:
         """The whole text. Raises BadPrompt on a missing or undeclared slot."""
@@ -94,4 +95,5 @@ def parse(text: str, name: str) -> Prompt:
         sections=sections,  # type: ignore[arg-type]
         audience=said.get("audience", "models"),
         optional=frozenset(said.get("optional") or ()),
+        tools=frozenset(said.get("tools") or ()),
     )

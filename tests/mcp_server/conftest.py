@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -17,6 +17,7 @@ from core.context import Emit, Principal
 from core.jobs import Job, Progress
 from core.registry import Registry
 from core.settings import ServerSettings
+from mcp_server.prompts import PeoplePrompt
 from mcp_server.server import mcp_app
 from tests.fakes.gate import FakeGate, dispatcher_over
 from tests.fakes.results import FakeResults
@@ -95,13 +96,21 @@ class Face:
 
 @contextmanager
 def running(
-    registry: Registry, settings: ServerSettings | None = None, state_key: bytes | None = None
+    registry: Registry,
+    settings: ServerSettings | None = None,
+    state_key: bytes | None = None,
+    prompts: Sequence[PeoplePrompt] = (),
 ) -> Iterator[Face]:
     """Serve a registry behind the fake gate, on a free port."""
     results = FakeResults()
     dispatcher, gate = dispatcher_over(registry, GateWithJobs(), SimpleNamespace(results=results))
     app = mcp_app(
-        dispatcher, settings=settings or ServerSettings(), version="1.2.3", results=results, state_key=state_key
+        dispatcher,
+        settings=settings or ServerSettings(),
+        version="1.2.3",
+        results=results,
+        state_key=state_key,
+        prompts=prompts,
     )
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
