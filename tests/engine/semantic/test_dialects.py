@@ -1,5 +1,6 @@
 """Periods, windows and conversions in the dialects of other sources: the same figures."""
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -45,7 +46,7 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
     view = View(Principal("ada", "acme"), snapshot, "open", lambda key: open_to_all(snapshot.relations[key]))
     if dialect == "sqlite":
         database: Any = sqlite3.connect(":memory:")
-        database.executescript(TABLES.replace("10:00'", "10:00:00'").replace("09:00'", "09:00:00'"))
+        database.executescript(re.sub(r"(\d\d:\d\d)'", r"\1:00'", TABLES))
     else:
         server = postgres_server()
         database = psycopg.connect(server.url(server.create()), autocommit=True)
