@@ -9,7 +9,7 @@ mkfifo "$work/stop"
 server=$!
 exec 9> "$work/stop"
 trap 'exec 9>&-; wait $server; rm -rf "$work"' EXIT
-for _ in $(seq 300); do [ -s "$work/where" ] && break; sleep 0.1; done
+for _ in $(seq 1200); do [ -s "$work/where" ] && break; sleep 0.1; done
 [ -s "$work/where" ] || { cat "$work/log"; echo "mcp-gateway: the platform does not start"; exit 1; }
 said() { .venv/bin/python -c "import json,sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])" "$work/where" "$1"; }
 failed=0
