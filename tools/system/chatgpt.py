@@ -110,7 +110,10 @@ async def _fetch_other(ctx: Ctx, kind: str, name: str) -> Document:
     passages = shown.get("passages")
     text = "\n\n".join(item["text"] for item in passages) if passages else json.dumps(shown, ensure_ascii=False)
     title = str(shown.get("title") or shown.get("name") or name)
-    return Document(id=f"{kind}:{name}", title=title, text=text, url=_address(ctx, kind, name), metadata={"kind": kind})
+    metadata = {"kind": kind}
+    if passages and len(passages) < shown["total_count"]:
+        metadata["passages"] = f"1 to {len(passages)} of {shown['total_count']}; list_passages has the rest"
+    return Document(id=f"{kind}:{name}", title=title, text=text, url=_address(ctx, kind, name), metadata=metadata)
 
 
 def describe(view: TableView) -> str:
