@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agents.bound import Called, Wanted
@@ -26,41 +26,47 @@ class Question:
     clarification: str = ""
 
 
-async def plan(loop: Loop, asked: Question) -> Ending:
-    """Answer a question by fixed steps. What cannot be mapped is declined in words."""
+async def plan(loop: Loop, asked: Question) -> tuple[Ending, Question]:
+    """Answer a question by fixed steps, and with what to go on where it is a question back.
+
+    What cannot be mapped is declined in words."""
     bound = loop.bound
     if _HEALTH.search(asked.text) and "get_table_health" in bound.tools:
         told = await _health(loop, asked.text)
         if told:
-            return Ending("answer", f"{told}\n\n{NOTE}")
+            return _said(told), asked
     if "run_workflow" in bound.tools:
         return await _workflow(loop, asked)
     if "build_query_from_nl" not in bound.tools or "execute_query" not in bound.tools:
-        return Ending("answer", f"I cannot answer that: the planner's tools are not among mine.\n\n{NOTE}")
-    return Ending("answer", f"{await _query(loop, asked.text, asked.connection_id)}\n\n{NOTE}")
+        return _said("I cannot answer that: the planner's tools are not among mine."), asked
+    return _said(await _query(loop, asked.text, asked.connection_id)), asked
 
 
-async def _workflow(loop: Loop, asked: Question) -> Ending:
+def _said(text: str) -> Ending:
+    return Ending("answer", f"{text}\n\n{NOTE}")
+
+
+async def _workflow(loop: Loop, asked: Question) -> tuple[Ending, Question]:
     """The workflow that chooses its way by itself, kept from asking a model."""
     given = {"task": asked.text[:4000], "task_id": asked.task_id, "namespace": asked.connection_id, "model": "none"}
     if asked.clarification:
         given["clarification"] = asked.clarification[:1000]
     called, made = await call(loop, "run_workflow", **{name: value for name, value in given.items() if value})
     if called.is_error:
-        return Ending("answer", f"{_declined(made)}\n\n{NOTE}")
+        return _said(_declined(made)), asked
     if made.get("status") == "waiting" and made.get("question"):
         if asked.clarification:  # perhaps it was a new question
-            return await _workflow(loop, Question(asked.clarification, asked.connection_id, f"{asked.task_id}_anew"))
-        return Ending("question", str(made["question"]))
+            return await _workflow(loop, Question(asked.clarification, asked.connection_id))
+        return Ending("question", str(made["question"])), replace(asked, task_id=str(made["task_id"]))
     refusal, sql = made.get("refusal") or {}, str(made.get("sql") or "")
     if refusal or made.get("status") != "completed":
         said = [refusal.get("reason") or made.get("error") or "There is no answer.", refusal.get("hint")]
-        return Ending("answer", f"I cannot answer that. {' '.join(str(item) for item in said if item)}\n\n{NOTE}")
+        return _said(f"I cannot answer that. {' '.join(str(item) for item in said if item)}"), asked
     doubts = [str(item) for item in (*made.get("assumptions", ()), *made.get("date_ranges", ()))]
     facts = f"Confidence {float(made.get('confidence') or 0):.2f}, by {made.get('path') or 'the planner'}."
     facts += f" Read as: {'; '.join(doubts)}." if doubts else ""
     rows = table_text(made.get("result") or [], int(made.get("row_count") or 0))
-    return Ending("answer", f"{rows}\n\n```sql\n{sql}\n```\n\n{facts}\n\n{NOTE}")
+    return _said(f"{rows}\n\n```sql\n{sql}\n```\n\n{facts}"), asked
 
 
 async def call(loop: Loop, name: str, **arguments: Any) -> tuple[Called, Mapping[str, Any]]:

@@ -29,6 +29,7 @@ from engine.runs.runs import RunFilter
 
 HISTORY = 40  # messages of a conversation that are read; those that do not fit the model are left out
 RESULT_CHARS = 8_000
+NOTHING_ASKED = Question("")
 MARGIN_S = 1.5  # to tell how it ended, before the call's own time is over
 
 
@@ -86,6 +87,7 @@ class Work:
     note: str = ""
     held: Held | None = None
     left: Mapping[str, str] | None = None  # a question of the planner's that is answered now
+    asked: Question = NOTHING_ASKED
     voice: Voice = field(init=False)
 
     def __post_init__(self) -> None:
@@ -137,7 +139,7 @@ async def _take(work: Work, loops: list[Loop]) -> Told:
     loop = await _loop(work)
     loops.append(loop)
     if work.model is None:
-        ending = await plan(loop, _question(work))
+        ending, work.asked = await plan(loop, _question(work))
         ending = replace(ending, text=f"{ending.text} {work.note}".strip())
     else:
         ending = await loop.run(held.rest if held is not None else ())
@@ -148,7 +150,7 @@ def _question(work: Work) -> Question:
     """What the planner is asked: something new, or the answer to what it has asked."""
     left = work.left
     if left is None:
-        return Question(work.wish.prompt, work.wish.connection_id, f"task_{work.run.run_id}")
+        return Question(work.wish.prompt, work.wish.connection_id)
     return Question(left["text"], left["connection_id"], left["task_id"], work.wish.prompt)
 
 
@@ -189,7 +191,7 @@ async def _end(work: Work, loop: Loop, ending: Ending) -> Told:
     text = harmless(text) if work.guard.has_read else text
     pending = None
     if work.model is None and ending.kind == "question":
-        pending = Pending(new_id(), {"planner": asdict(_question(work))})
+        pending = Pending(new_id(), {"planner": asdict(work.asked)})
     if asked is not None and asked.waits is not None and work.model is not None:
         pending = hold(loop, asked.waits.about, ending.rest, model=work.model.name, pending_id=new_id())
     is_waiting = pending is not None or ending.kind == "question"

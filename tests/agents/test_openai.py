@@ -93,6 +93,18 @@ async def test_agents_and_the_chat_are_models(street: Street) -> None:
             await call
 
 
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_workflows_are_models(street: Street, is_stream: bool) -> None:
+    model, ask = "headwater/workflows/nl2sql", [{"role": "user", "content": "total amount by region"}]
+    assert model in [item.id async for item in street.client().models.list()]
+    made: Any = await street.client().chat.completions.create(model=model, messages=ask, stream=is_stream)  # type: ignore[call-overload]
+    if is_stream:
+        text = "".join([chunk.choices[0].delta.content or "" async for chunk in made if chunk.choices])
+    else:
+        text = made.choices[0].message.content
+    assert "20.25" in text and "```sql" in text
+
+
 async def test_history_and_instructions_are_the_callers(street: Street) -> None:
     street.desk.server.play(["Three."])
     talk: Any = [
