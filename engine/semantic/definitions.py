@@ -22,6 +22,15 @@ MAX_PROBLEMS = 5
 
 
 @dataclass(frozen=True, slots=True)
+class FoundMetric:
+    """A metric that the caller may see, in the layer that it is in for them."""
+
+    stored: Stored
+    metric: "Metric"
+    layer: "Layer"
+
+
+@dataclass(frozen=True, slots=True)
 class ShownMetric:
     """A metric that the caller may see."""
 
@@ -70,13 +79,18 @@ class Definitions:
             raise missing("model", name)
         return _model(stored, seen.layer.models[name])
 
-    async def metrics(self, by: Principal, connection_id: str = "", subject_path: str = "") -> list[ShownMetric]:
+    async def metrics(self, by: Principal, connection_id: str = "", subject_path: str = "") -> list[FoundMetric]:
         """All that the caller sees, by name; of one connection, and below one path of subjects, where that is given."""
-        found = []
-        for stored, seen in await self._all(by, "metric", connection_id, subject_path):
-            if stored.name in seen.layer.metrics:
-                found.append((stored, seen.layer))
-        return await in_thread(lambda: [_metric(stored, layer) for stored, layer in found])
+        found = await self._all(by, "metric", connection_id, subject_path)
+        return [
+            FoundMetric(stored, seen.layer.metrics[stored.name], seen.layer)
+            for stored, seen in found
+            if stored.name in seen.layer.metrics
+        ]
+
+    async def show(self, found: Sequence[FoundMetric]) -> list[ShownMetric]:
+        """Metrics with what they can be asked by, which takes a look at all that they join."""
+        return await in_thread(lambda: [_metric(each.stored, each.layer) for each in found])
 
     async def models(self, by: Principal, connection_id: str = "", subject_path: str = "") -> list[ShownModel]:
         """As `metrics`."""

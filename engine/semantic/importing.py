@@ -8,7 +8,7 @@ from core.context import Principal
 from core.errors import Conflict, PlatformError
 from engine.catalog.views import View
 from engine.connectors.stream import in_thread
-from engine.semantic.definitions import Definitions, ShownMetric, ShownModel
+from engine.semantic.definitions import Definitions, FoundMetric, ShownModel
 from engine.semantic.notes import Note
 from engine.semantic.store import Change, Status, Stored
 from engine.sql.builder import QueryBuilder
@@ -176,7 +176,7 @@ def _refused(errors: Sequence[Note]) -> Conflict:
     )
 
 
-def _dump(models: Sequence[ShownModel], metrics: Sequence[ShownMetric]) -> str:
+def _dump(models: Sequence[ShownModel], metrics: Sequence[FoundMetric]) -> str:
     from engine.semantic.documents import write_document
 
     document: dict[str, Any] = {}

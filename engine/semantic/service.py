@@ -13,7 +13,7 @@ from engine.connectors.stream import in_thread
 from engine.dates.calendar import Calendar
 from engine.planner.questions import Asked as PlannedAnswer
 from engine.semantic.asking import Asked, Asking, Compiled
-from engine.semantic.definitions import Definitions, ShownMetric, status_of
+from engine.semantic.definitions import Definitions, FoundMetric, ShownMetric, status_of
 from engine.semantic.importing import Exchange
 from engine.semantic.knowledge import Knowledge
 from engine.semantic.layers import Seen
@@ -91,9 +91,9 @@ class Semantic:
         """Metrics by words of their names, labels, synonyms and descriptions, the best first."""
         found = await self.definitions.metrics(by, subject_path=subject_path)
         wanted = split_words(text)
-        scored = [(score, shown) for shown in found if (score := _score(shown, wanted)) > 0]
+        scored = [(score, each) for each in found if (score := _score(each, wanted)) > 0]
         scored.sort(key=lambda item: (-item[0], item[1].metric.name))
-        return [shown for _, shown in scored[:limit]]
+        return await self.definitions.show([each for _, each in scored[:limit]])
 
     async def compile(
         self, by: Principal, asked: Asked, connection_id: str = "", *, today: date | None = None
@@ -229,7 +229,7 @@ def _values(seen: Seen, schema: "Schema") -> "FindValue":
     return find
 
 
-def _score(shown: ShownMetric, wanted: Sequence[str]) -> float:
+def _score(shown: FoundMetric, wanted: Sequence[str]) -> float:
     """How well words fit: those of a name or synonym count more than those of a description."""
     metric = shown.metric
     names = [set(split_words(text)) for text in (metric.name, metric.label, *metric.synonyms) if text]

@@ -135,8 +135,9 @@ async def list_metrics(ctx: Ctx, request: ListMetrics) -> MetricList:
     A metric over a table or column that you may not see is not among them. search_metrics finds one by words."""
     pages = ctx.engine.pages
     window = pages.window("list_metrics", request, ctx.principal)
-    found = await ctx.engine.semantic.definitions.metrics(ctx.principal, request.connection_id, request.subject_path)
-    shown = [show(each) for each in found[window.offset : window.offset + window.size]]
+    definitions = ctx.engine.semantic.definitions
+    found = await definitions.metrics(ctx.principal, request.connection_id, request.subject_path)
+    shown = [show(each) for each in await definitions.show(found[window.offset : window.offset + window.size])]
     token = pages.next_token("list_metrics", request, ctx.principal, window, len(found))
     return MetricList(metrics=shown, total_count=len(found), next_page_token=token)
 
