@@ -34,7 +34,9 @@ def build_retrieval(settings: Settings, seals: TenantSeals, catalog: Catalog, fi
 
 def add_values(retrieval: Retrieval, catalog: Catalog, sql: SqlService, builder: QueryBuilder) -> None:
     """Values of columns are searched too."""
-    retrieval.register(ValueSource(catalog, TableSource(catalog), sql, builder))
+    tables = retrieval.source(TableSource.name)
+    assert isinstance(tables, TableSource), "build_retrieval has made it"
+    retrieval.register(ValueSource(catalog, tables, sql, builder))
 
 
 def build_documents(store: Store, seals: TenantSeals, uploads: Uploads, retrieval: Retrieval) -> Documents:

@@ -101,6 +101,10 @@ class Retrieval:
         """Let a source be searched too."""
         self._sources[source.name] = source
 
+    def source(self, name: str) -> IndexSource:
+        """A source by its name. Raises KeyError."""
+        return self._sources[name]
+
     async def search(
         self,
         principal: Principal,

@@ -2,8 +2,9 @@
 
 import asyncio
 import hashlib
+import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from itertools import islice
 
 from core.context import Principal
@@ -18,6 +19,7 @@ from engine.policy.index import ConnectionPolicies
 from engine.retrieval.source import Entry, Kind
 
 WAIT_S = 5.0  # for sources whose schema is not known yet
+ABSENT_S = 30.0
 MAX_COLUMNS = 20_000  # of all a tenant's tables; beyond it columns are found by words and by their tables
 MAX_NAMES = 200  # of columns in a table's text
 MAX_DIGESTS = 256
@@ -30,9 +32,11 @@ class TableSource:
     name = "catalog"
     kinds: frozenset[Kind] = frozenset(("table", "column"))
 
-    def __init__(self, catalog: Catalog):
+    def __init__(self, catalog: Catalog, *, clock: Callable[[], float] = time.monotonic):
         self._catalog = catalog
+        self._clock = clock
         self._digests: OrderedDict[tuple[str, str], tuple[Snapshot, str]] = OrderedDict()
+        self._absent: dict[tuple[str, str], float] = {}  # until when a source that did not answer is not asked
 
     async def version(self, tenant: str) -> str:
         snapshots = await self._snapshots(tenant)
@@ -109,11 +113,17 @@ class TableSource:
         return [snapshot for snapshot in found if snapshot is not None]
 
     async def _snapshot(self, by: Principal, connection_id: str) -> Snapshot | None:
+        key, now = (by.tenant, connection_id), self._clock()
+        if self._absent.get(key, 0.0) > now:
+            return None
         try:
             async with asyncio.timeout(WAIT_S):
-                return await self._catalog.snapshot(by, connection_id)
+                found = await self._catalog.snapshot(by, connection_id)
         except (PlatformError, TimeoutError):
+            self._absent[key] = now + ABSENT_S
             return None
+        self._absent.pop(key, None)
+        return found
 
     async def _digest(self, tenant: str, snapshot: Snapshot) -> str:
         """Equal in all processes that see the same schema."""
