@@ -13,5 +13,8 @@ class BundlePackages(BuildHookInterface):  # type: ignore[type-arg,misc]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if version == "standard":
             build_data["force_include"].update({name: f"headwater/app/{name}" for name in PACKAGES})
-            examples = {name: f"headwater/app/{name}" for name in ("examples/flights", "examples/agents")}
+            examples = {
+                name: f"headwater/app/{name}"
+                for name in ("examples/__init__.py", "examples/flights", "examples/agents")
+            }
             build_data["force_include"].update(examples)
