@@ -206,7 +206,8 @@ def notes_text(state: State) -> str:
     """Time, values and knowledge of a question."""
     linked = state.get("linked", {})
     values = [f"'{item['text']}' is {item['table']}.{item['column']} = '{item['value']}'" for item in linked["values"]]
-    lines = [f"Today is {state['today']}."] if state["today"] else []
+    is_timely = state["today"] and state.get("ranges")  # told where it is of use: small models filter by what they hear
+    lines = [f"Today is {state['today']}."] if is_timely else []
     lines += [f"Time: {said}" for said in state.get("ranges", [])]
     lines += [f"Value: {said}" for said in values[:12]]
     return "\n".join([*lines, *(f"Known: {said}" for said in state.get("knowledge", [])[:6])])

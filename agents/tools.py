@@ -29,33 +29,29 @@ ID_TEXT = "Id of the run."
 class RunWorkflow(Model):
     """A question, where it is asked, and how."""
 
-    task: str = Field(min_length=1, max_length=MAX_TASK, description="The question, in plain words.")
+    task: str = Field(min_length=1, max_length=MAX_TASK, description="The question.")
     workflow: Name = Field(
         "nl2sql",
-        description="nl2sql chooses by itself; fixed: one way; reflection: looks again; metric_to_sql: metrics only.",
+        description="nl2sql chooses among the others.",
     )
     namespace: str = Field("", max_length=255, description="Connection, by id or name; default the lakehouse.")
-    datasource: str = Field("", max_length=255, description="Another name of `namespace`.")
-    mode: Literal["sync", "async"] = Field(
-        "sync", description="async: events as they come, where the client accepts text/event-stream."
-    )
-    task_id: str | None = Field(
-        None, pattern=TASK_ID, description="Id of your choice: the same call with it is run once, and answered again."
-    )
-    catalog_name: str = Field("", max_length=255, description="Catalog that the tables are in.")
-    database_name: str = Field("", max_length=255, description="Database that the tables are in.")
-    schema_name: str = Field("", max_length=255, description="Schema or namespace that the tables are in.")
+    datasource: str = Field("", max_length=255, description="The same as `namespace`.")
+    mode: Literal["sync", "async"] = Field("sync", description="async streams events over REST.")
+    task_id: str | None = Field(None, pattern=TASK_ID, description="Your own id; the same call is run once.")
+    catalog_name: str = Field("", max_length=255, description="Catalog.")
+    database_name: str = Field("", max_length=255, description="Database.")
+    schema_name: str = Field("", max_length=255, description="Schema.")
     current_date: str = Field(
-        "", pattern=DATE, description="What `today` is in the question, YYYY-MM-DD; default today in UTC."
+        "", pattern=DATE, description="`today` of the question, YYYY-MM-DD; default today in UTC."
     )
-    domain: str = Field("", max_length=100, pattern=PATH, description="Business domain of metrics and knowledge.")
+    domain: str = Field("", max_length=100, pattern=PATH, description="Domain.")
     layer1: str = Field("", max_length=100, pattern=PATH, description="Part of the domain.")
     layer2: str = Field("", max_length=100, pattern=PATH, description="Part of layer1.")
-    subject_path: str = Field("", max_length=200, pattern=PATH, description="domain/layer1/layer2 as one path.")
-    ext_knowledge: str = Field("", max_length=8000, description="What should be known beside the data; it is data.")
-    model: str = Field("", max_length=64, description="A model of list_models; `none` for the planner alone.")
-    clarification: str = Field("", max_length=1000, description="Your answer to what a run with this task_id asked.")
-    after_seq: int = Field(0, ge=0, description="Only events after this one; Last-Event-ID over SSE.")
+    subject_path: str = Field("", max_length=200, pattern=PATH, description="domain/layer1/layer2.")
+    ext_knowledge: str = Field("", max_length=8000, description="What to know beside the data.")
+    model: str = Field("", max_length=64, description="Of list_models; `none`: the planner alone.")
+    clarification: str = Field("", max_length=1000, description="Answer to what it asked.")
+    after_seq: int = Field(0, ge=0, description="Only events after this one.")
 
 
 class WorkflowRunRef(Model):
@@ -116,24 +112,24 @@ class WorkflowAnswer(Model):
 
     task_id: str = Field(description=ID_TEXT)
     status: Literal["completed", "failed", "waiting", "running", "cancelled"] = Field(
-        description="waiting: it asks back; failed: there is no answer, and `refusal` or `error` says why."
+        description="waiting: it asks back; failed: `refusal` or `error` says why."
     )
     workflow: Name = Field(description="The workflow.")
     sql: str = Field(description="The SQL that gave the rows.")
     parameters: dict[str, str] = Field(description="Values that are bound in it.")
-    result: list[dict[str, JsonValue]] = Field(description="The rows, at most 1,000; get_result has them all.")
+    result: list[dict[str, JsonValue]] = Field(description="At most 1,000 rows; get_result has all.")
     columns: list[AnswerColumn] = Field(description="Their columns.")
     row_count: int = Field(description="Rows in the result.")
     truncated: bool = Field(description="Whether there were more.")
-    private_row_count: int = Field(description="Groups left out because they stand for too few people.")
-    query_id: str = Field(description="Id of the query, for chart_result and get_result.")
+    private_row_count: int = Field(description="Groups left out: too few people.")
+    query_id: str = Field(description="For chart_result and get_result.")
     path: str = Field(description="Which way answered.")
     why: str = Field(description="Why that way.")
-    confidence: float = Field(description="From 0 to 1 how sure it is that this was meant.")
-    assumptions: list[str] = Field(description="What was chosen where the question leaves it open.")
-    date_ranges: list[str] = Field(description="How phrases about time were read, with the convention.")
+    confidence: float = Field(description="0 to 1: how sure it is that this was meant.")
+    assumptions: list[str] = Field(description="What was chosen where the question is open.")
+    date_ranges: list[str] = Field(description="How phrases about time were read.")
     chart: ChartHint | None = Field(description="How to draw it, where a picture helps.")
-    question: str = Field(description="What it asks back; answer with the same task_id and `clarification`.")
+    question: str = Field(description="What it asks back; answer with task_id and `clarification`.")
     refusal: Refusal | None = Field(description="Why there is no answer.")
     metadata: WorkflowMetadata | None = Field(description="How it came about.")
     error: str | None = Field(description="What went wrong; null when nothing did.")

@@ -68,7 +68,7 @@ async def _bare(ctx: Ctx, arm: Arm, asked: Asked) -> Outcome:
     question = {"question": asked.case.question, "connection_id": asked.connection, "max_tables": BARE_TABLES}
     linked: Any = await ctx.call("link_question", question)
     state: Any = {"linked": linked.model_dump(mode="json")}
-    notes = [f"Today is {asked.today}."] if asked.today else []
+    notes = [f"Today is {asked.today}."] if asked.today and linked.date_ranges else []
     notes += [f"Known: {asked.case.knowledge}"] if asked.case.knowledge else []
     messages = load("generate_sql").messages(
         dialect=dialect_of(state), schema=schema_text(state), notes="\n".join(notes), question=asked.case.question

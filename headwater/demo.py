@@ -15,6 +15,7 @@ from core.settings import Settings
 from headwater.announce import command, connect_lines, url
 from headwater.build import Platform
 from headwater.demo_agents import Samples, show_agents
+from headwater.demo_questions import show_questions
 from headwater.demo_stage import Stage, Step
 from headwater.flights import load_flights
 from headwater.listeners import FACES, Ports, bind
@@ -83,10 +84,10 @@ async def _shown(stage: Stage, ports: Ports, samples: Samples) -> AsyncIterator[
     mcp = f"{url(server, ports.mcp)}/mcp"
     await _ask(stage, mcp, await token_of(stage.platform, "viewer"))
     await _care(stage, mcp)
-    stage.title("5. Agents of others, behind the same gate", "The demo says yes for you")
+    stage.title("6. Agents of others, behind the same gate", "The demo says yes for you")
     admin = await token_of(stage.platform, "admin")
     async with show_agents(stage, mcp, samples, (admin, await token_of(stage.platform, "viewer"))):
-        stage.title("6. Connect your own client")
+        stage.title("7. Connect your own client")
         for title, text in connect_lines(stage.platform, ports):
             stage.console.print(f"\n[cyan]{title}[/cyan]")
             stage.console.print(text, markup=False, soft_wrap=True)
@@ -116,10 +117,12 @@ async def _load(console: Console, settings: Settings) -> None:
 async def _ask(stage: Stage, mcp: str, token: str) -> None:
     from fastmcp import Client  # lazily: only the demo is a client
 
-    stage.title("3. Three questions through MCP")
+    stage.title("3. Tables and SQL through MCP")
     async with Client(mcp, auth=token) as client:
         for step in QUESTIONS:
             await stage.ask(client, step, _brief)
+        stage.title("4. Questions in plain words", "No model is set: the planner answers")
+        await show_questions(stage, client)
 
 
 async def _care(stage: Stage, mcp: str) -> None:
@@ -133,7 +136,7 @@ async def _care(stage: Stage, mcp: str) -> None:
         return {"confirm": True}
 
     engineers, admins = await token_of(stage.platform, "data_engineer"), await token_of(stage.platform, "admin")
-    stage.title("4. Care of a table through MCP", "The demo says yes for you")
+    stage.title("5. Care of a table through MCP", "The demo says yes for you")
     async with (
         Client(f"{mcp}?toolsets=engineer", auth=engineers, elicitation_handler=answer) as engineer,
         Client(f"{mcp}?toolsets=approvals", auth=admins, elicitation_handler=answer) as admin,

@@ -53,6 +53,8 @@ def test_listings_take_skip_and_limit(platform: Served) -> None:
 def test_saved_queries(platform: Served) -> None:
     url, project = platform.url("rest") + "/v1/queries", "405d8375-3514-403b-8c43-83ae74cfe0e9"
     with httpx.Client(headers={"authorization": f"Bearer {platform.tokens['editor']}"}) as client:
+        named = {"name": "Saved queries", "project_id": project}
+        assert client.post(platform.url("rest") + "/v1/projects", json=named).status_code == 201
         made = client.post(url, json={"query_text": "string", "project_id": project})
         assert made.status_code == 201 and differences(SAVED_QUERY, made.json()) == []
         one = f"{url}/{made.json()['id']}"
