@@ -44,7 +44,11 @@ async def date_parser(bench: Bench, state: State) -> dict[str, Any]:
             said = state["task"][mention.start : mention.end]
             note = f" ({meant.convention})" if meant.convention else ""
             ranges.append(f"{said}: [{_moment(meant.start)}, {_moment(meant.end)}){note}")
-    return {"ranges": ranges, DETAIL: {"date_ranges": ranges, "grain": found.grain.grain if found.grain else ""}}
+    return {
+        "ranges": ranges,
+        "trouble": None,
+        DETAIL: {"date_ranges": ranges, "grain": found.grain.grain if found.grain else ""},
+    }
 
 
 async def schema_linking(bench: Bench, state: State) -> dict[str, Any]:
@@ -74,7 +78,7 @@ async def plan_query(bench: Bench, state: State) -> dict[str, Any]:
     try:
         planned = await bench.call("build_query_from_nl", **arguments, current_date=state["today"])
     except (Conflict, QueryUnauthorized) as declined:
-        said = {"declined": declined.message, "hint": declined.hint, "unlinked": _quoted(declined.message)}
+        said = {"declined": declined.message, "hint": declined.hint, "unlinked": quoted(declined.message)}
         return {"planned": said, DETAIL: {"declined": declined.message}}
     candidate: Candidate = {
         "source": "planner",
@@ -145,5 +149,6 @@ async def _known(bench: Bench, state: State) -> list[str]:
     return [f"{hit.title}: {hit.text}"[:MAX_KNOWLEDGE_CHARS] for hit in hits]
 
 
-def _quoted(message: str) -> list[str]:
+def quoted(message: str) -> list[str]:
+    """The words that a refusal names."""
     return _WORDS.findall(message)

@@ -58,7 +58,7 @@ def _nl2sql(graph: "StateGraph[State, Any, Any, Any]", bench: Bench) -> None:
     graph.add_node("verified_match", bench.node("verified_match", verified_match, 5))
     graph.add_node("validate_verified", bench.node("validate_sql", validate_sql, 65))
     graph.add_node("execute_verified", bench.node("execute_sql", execute_sql, 85))
-    graph.add_node("metric_to_sql", build_metric_to_sql(bench))
+    graph.add_node("metric_to_sql", build_metric_to_sql(bench, by_model=False))
     graph.add_node("fixed", build_fixed(bench, is_matched=True))
     graph.add_node("reflection", build_reflection(bench))
 

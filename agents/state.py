@@ -40,7 +40,6 @@ class State(TypedDict, total=False):
     ranges: list[str]
     planned: dict[str, Any]
     metrics: list[dict[str, Any]]
-    metric_query: dict[str, Any]
     candidates: list[Candidate]
     chosen: Candidate | None
     repairs: int
