@@ -15,7 +15,7 @@ from core.dispatch import Call, Dispatcher
 from core.errors import InvalidArgument, PlatformError, Unauthenticated
 from core.jobs import Progress
 from mcp_server.auth import SCOPE_KEY, Credentials, new_request_id, request_id_of
-from mcp_server.confirm import QUESTION, Confirmation, MustAsk, resume
+from mcp_server.confirm import GOES_ON, Confirmation, MustAsk, resume
 from mcp_server.results import DEFAULT_TOKENS, MAX_TOKENS, ResultsPort, error_result, tool_result
 from mcp_server.text import json_text
 
@@ -102,7 +102,7 @@ class Calls:
             result = await self.dispatcher.call(
                 Call(
                     tool=name,
-                    arguments=arguments,
+                    arguments={**arguments, **confirmation.carried},
                     form="json",
                     face="mcp",
                     request_id=request_id,
@@ -120,6 +120,9 @@ class Calls:
             return InputRequiredToolResult(asking.question)
         except PlatformError as error:
             return error_result(error, request_id)
+        question = confirmation.question_back(name, result)
+        if question is not None:
+            return InputRequiredToolResult(question)
         return await tool_result(
             result,
             tool=name,
@@ -131,14 +134,13 @@ class Calls:
 
     def _confirmation(self, name: str, incoming: FastMCPRequestContext, wishes: Wishes) -> Confirmation:
         registry = self.dispatcher.registry
-        if name not in registry or registry.get(name).effect == "read":
+        if name not in registry or (registry.get(name).effect == "read" and name not in GOES_ON):
             return Confirmation(incoming.session, wishes.idempotency_key)
         ctx = get_context()
-        answers = ctx.input_responses or {}
         return resume(
             incoming.session,
             state=ctx.request_state,
-            answer=answers.get(QUESTION),
+            answers=ctx.input_responses or {},
             idempotency_key=wishes.idempotency_key,
         )
 

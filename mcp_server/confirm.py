@@ -8,6 +8,7 @@ again repeats the stored result and nothing else. A client that cannot ask is re
 
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mcp.server.session import ServerSession
@@ -16,10 +17,19 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import BaseModel, ValidationError
 
 from core.context import JobRun, Principal
-from core.errors import Unauthorized
+from core.errors import Conflict, Unauthorized
 from core.tool import Tool
 
 QUESTION = "confirm"
+ANSWER = "answer"
+GOES_ON = {
+    "chat": ("session_id", "prompt"),
+    "run_agent": ("session_id", "message"),
+    "run_agent_stream": ("session_id", "message"),
+    "run_workflow": ("task_id", "clarification"),
+}
+"""Tools that may ask back: what of the result goes on, and which argument takes the answer."""
+
 DECISIONS = frozenset({"approve_request", "reject_request"})
 MAX_ARGUMENT_CHARS = 600
 _SCHEMA = {
@@ -27,6 +37,17 @@ _SCHEMA = {
     "properties": {"confirm": {"type": "boolean", "title": "Yes, go ahead", "default": False}},
     "required": ["confirm"],
 }
+
+
+_ANSWER_SCHEMA = {
+    "type": "object",
+    "properties": {ANSWER: {"type": "string", "title": "Your answer", "maxLength": 1000}},
+    "required": [ANSWER],
+}
+
+
+class NotAnswered(Conflict):
+    """The person did not answer the question."""
 
 
 class NeedsPerson(Unauthorized):
@@ -42,11 +63,15 @@ class MustAsk(NeedsPerson):
 
 
 class Sealed(BaseModel):
-    """What the client carries back unread: what was asked, what was agreed to before, the key of the run."""
+    """What the client carries back unread: what was asked, what was agreed to before, the key of the run.
+
+    `answers` names the argument that takes the person's words; `carried` are arguments that go on from there."""
 
     asked: str
     agreed: list[str] = []
     idempotency_key: str
+    answers: str = ""
+    carried: dict[str, str] = {}
 
 
 @dataclass(slots=True)
@@ -57,6 +82,7 @@ class Confirmation:
     idempotency_key: str = ""
     agreed: list[str] = field(default_factory=list)
     was_declined: bool = False
+    carried: dict[str, str] = field(default_factory=dict)
 
     async def check(
         self, principal: Principal, tool: Tool, request: BaseModel, argument_digest: str, *, job: JobRun | None = None
@@ -88,26 +114,60 @@ class Confirmation:
             hint=f"A person can run `headwater call {tool.name}` or use REST; a client with elicitation can ask.",
         )
 
+    def question_back(self, tool: str, result: BaseModel) -> InputRequiredResult | None:
+        """A question of a run, for the person: their answer goes on with it. None where there is none to ask."""
+        text = getattr(result, "question", "")
+        capabilities = self.session.client_capabilities
+        is_able = (
+            self.session.protocol_version in MODERN_PROTOCOL_VERSIONS and capabilities and capabilities.elicitation
+        )
+        if tool not in GOES_ON or not text or not is_able:
+            return None
+        name, answers = GOES_ON[tool]
+        carried = {**self.carried, name: str(getattr(result, name))}
+        sealed = Sealed(asked="", idempotency_key=secrets.token_hex(16), answers=answers, carried=carried)
+        params = ElicitRequestFormParams(message=str(text), requested_schema=_ANSWER_SCHEMA)
+        requests = {ANSWER: ElicitRequest(params=params)}
+        return InputRequiredResult(input_requests=requests, request_state=sealed.model_dump_json())
+
     def _ask_back(self, about: str, text: str) -> InputRequiredResult:
-        sealed = Sealed(asked=about, agreed=self.agreed, idempotency_key=self.idempotency_key or secrets.token_hex(16))
+        key = self.idempotency_key or secrets.token_hex(16)
+        sealed = Sealed(asked=about, agreed=self.agreed, idempotency_key=key, carried=self.carried)
         params = ElicitRequestFormParams(message=text, requested_schema=_SCHEMA)
         requests = {QUESTION: ElicitRequest(params=params)}
         return InputRequiredResult(input_requests=requests, request_state=sealed.model_dump_json())
 
 
-def resume(session: ServerSession, *, state: str | None, answer: object, idempotency_key: str) -> Confirmation:
-    """The confirmations that a call comes with: none on the first try, else those in the unsealed state."""
+def resume(
+    session: ServerSession, *, state: str | None, answers: Mapping[str, object], idempotency_key: str
+) -> Confirmation:
+    """The confirmations that a call comes with: none on the first try, else those in the unsealed state.
+
+    Raises NotAnswered where the state is that of a question, and no answer came."""
     if state is None:
         return Confirmation(session, idempotency_key)
     try:
         sealed = Sealed.model_validate_json(state)
     except ValidationError:
         return Confirmation(session, idempotency_key)
+    if sealed.answers:
+        carried = {**sealed.carried, sealed.answers: said_in(answers.get(ANSWER))}
+        return Confirmation(session, sealed.idempotency_key, carried=carried)
+    answer, kept = answers.get(QUESTION), sealed.carried
     if not isinstance(answer, ElicitResult):
-        return Confirmation(session, sealed.idempotency_key, sealed.agreed)
+        return Confirmation(session, sealed.idempotency_key, sealed.agreed, carried=kept)
     if not is_yes(answer):
-        return Confirmation(session, sealed.idempotency_key, sealed.agreed, was_declined=True)
-    return Confirmation(session, sealed.idempotency_key, [*sealed.agreed, sealed.asked])
+        return Confirmation(session, sealed.idempotency_key, sealed.agreed, was_declined=True, carried=kept)
+    return Confirmation(session, sealed.idempotency_key, [*sealed.agreed, sealed.asked], carried=kept)
+
+
+def said_in(answer: object) -> str:
+    """What the person wrote. Raises NotAnswered."""
+    content = answer.content if isinstance(answer, ElicitResult) and answer.action == "accept" else None
+    text = (content or {}).get(ANSWER)
+    if not isinstance(text, str) or not text.strip():
+        raise NotAnswered(hint="Ask the person in your own words, and call again.")
+    return text
 
 
 def is_asked(tool: Tool) -> bool:

@@ -83,3 +83,22 @@ async def test_a_yes_that_is_typed_by_a_foreign_model_is_none(line: Line) -> Non
         answer = _mcp_answer(await line.post("run_agent", given | more))
         assert answer.code in ("OK", "NOT_FOUND")
     assert "amount" in (await line.desk.call("get_table_schema", table="shop.orders")).model_dump_json()
+
+
+async def test_a_question_back_is_asked_by_the_client_and_its_answer_goes_on(line: Line) -> None:
+    made = await line.agent("catalog", "query")
+    line.desk.server.play([calling("ask_person", question="Which table?"), READ, DESCRIBE, "Described."])
+    given = {"agent_id": made, "message": "Describe it."}
+    asked = _rpc_result(await line.post("run_agent", given))
+    assert asked["resultType"] == "input_required" and "Which table?" in str(asked["inputRequests"]["answer"])
+    more: dict[str, Any] = {"requestState": asked["requestState"]}
+    refused = _mcp_answer(await line.post("run_agent", given, **more, inputResponses={"answer": {"action": "cancel"}}))
+    assert refused.code == "CONFLICT" and len(line.desk.server.requests) == 1
+    said = {"answer": {"action": "accept", "content": {"answer": "shop.orders"}}}
+    again = _rpc_result(await line.post("run_agent", given, **more, inputResponses=said))
+    assert again["resultType"] == "input_required" and "confirm" in again["inputRequests"]  # now a yes is needed
+    yes = {"confirm": {"action": "accept", "content": {"confirm": True}}}
+    done = await line.post("run_agent", given, requestState=again["requestState"], inputResponses=yes)
+    assert _mcp_answer(done).value["response"] == "Described."
+    said_to_model = [item["content"] for item in line.desk.server.requests[1].body["messages"][1:]]
+    assert said_to_model == ["Describe it.", "Which table?", "shop.orders"]
