@@ -43,7 +43,7 @@ def _show_answer(stage: Stage, answer: dict[str, Any]) -> None:
     console.print(Syntax(answer["sql"], "sql", background_color="default", word_wrap=True))
     for said in answer["date_ranges"]:
         console.print(f"  [dim]range[/dim] {said}", highlight=False, soft_wrap=False)
-    rows, chart = answer["result"][:MAX_SHOWN], answer["chart"]
+    rows, chart = [_short(row) for row in answer["result"][:MAX_SHOWN]], answer["chart"]
     if chart and chart["kind"] in ("bar", "line") and len(rows) > 1:
         show(console, {"chart": rows}, {"chart": Bars(chart["x"], chart["y"][0])})
     else:
@@ -51,6 +51,12 @@ def _show_answer(stage: Stage, answer: dict[str, Any]) -> None:
     for said in answer["assumptions"]:
         console.print(f"  [dim]assumed[/dim] {said}", highlight=False)
     console.print(f"  answered by the {answer['path']}, {answer['confidence']:.0%} sure", highlight=False)
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    """Numbers to two digits, midnights as days."""
+    cut = {name: round(value, 2) if isinstance(value, float) else value for name, value in row.items()}
+    return {name: value.removesuffix("T00:00:00") if isinstance(value, str) else value for name, value in cut.items()}
 
 
 def _show_refusal(stage: Stage, answer: dict[str, Any]) -> None:

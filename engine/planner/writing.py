@@ -65,7 +65,8 @@ class _Writer:
         if intent.havings:
             definition["having"] = [self._having(item.measure, item.operator, item.value) for item in intent.havings]
             definition.setdefault("group", [self._term(item) for item in intent.dimensions])
-        orders = [self._order(sort, definition) for sort in intent.sorts]
+        times = [Sort(item, is_descending=False) for item in intent.dimensions if item.unit is not None]
+        orders = [self._order(sort, definition) for sort in intent.sorts or times]
         if orders:
             definition["order"] = orders
         if intent.limit is not None:

@@ -93,7 +93,7 @@ def sql_of(question: str) -> str:
             "Number of orders per month in 2026",
             "SELECT date_trunc('month', t0.order_date) AS month, count(*) AS order_count FROM orders AS t0 "
             "WHERE t0.order_date >= '2026-01-01' AND t0.order_date < '2027-01-01' "
-            "GROUP BY date_trunc('month', t0.order_date)",
+            "GROUP BY date_trunc('month', t0.order_date) ORDER BY month ASC",
         ),
         (
             "Which customers have no orders?",
