@@ -105,6 +105,15 @@ async def fill(house: House) -> None:
     await house.platform.engine.uploads.receive(ann, upload.upload_id, 0, parts(), total=None)
 
 
+JOB = {"job_id": f"{CANARY}-job"}
+BESIDES: dict[str, dict[str, Any]] = {
+    "catalog_config": {"config": json.dumps({"catalog_name": CANARY}), "secret": None},  # a purge reads it
+    "job": {**JOB, "status": "failed", "due_at": None},
+    "job_event": JOB,
+    "job_step": JOB,
+}
+
+
 def row_everywhere(connection: Connection) -> None:
     """A row in every table that has rows of tenants, also in those that somebody adds later."""
     for table in reversed(tables_of(but=KEPT)):
@@ -122,12 +131,7 @@ def row_everywhere(connection: Connection) -> None:
                 values[column.name] = False
             else:
                 values[column.name] = 4_102_444_800  # far ahead, so that no chore takes it
-        if table.name == "catalog_config":  # which a purge reads
-            values["config"] = json.dumps({"catalog_name": CANARY})
-        if table.name in ("job", "job_event", "job_step"):
-            values["job_id"] = f"{CANARY}-job"
-        if table.name == "job":
-            values |= {"status": "failed", "due_at": None}
+        values |= BESIDES.get(table.name, {})
         connection.execute(insert(table).values(values))
 
 
