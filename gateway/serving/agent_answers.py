@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from core.context import Cancellation
 from core.errors import Unavailable
+from engine.agents.registry import HEADWATER
 from gateway.serving.answers import Tools
 from gateway.serving.asks import Ask, Note, Outcome, Piece, Report
 from gateway.serving.roster import AGENT_SKILL
@@ -34,7 +35,9 @@ class AgentAnswers:
     async def answer(self, ask: Ask, report: Report, cancelled: Cancellation) -> Outcome:
         if not self._tools.has(RUN_AGENT):
             raise Unavailable("Agents of one's own are not run here.")
-        agent_id = ask.skill.removeprefix(AGENT_SKILL) if ask.skill.startswith(AGENT_SKILL) else ask.visit.agent_id
+        agent_id = ask.visit.agent_id
+        if agent_id == HEADWATER:  # at its own address an agent leads to no other: a token may be for that alone
+            agent_id = ask.skill.removeprefix(AGENT_SKILL)
         decision = ask.fields.get("decision")
         asked: dict[str, Any] = {"agent_id": agent_id, "message": ask.text or str(decision), "session_id": session(ask)}
         if decision is not None:

@@ -13,7 +13,7 @@ from core.errors import InvalidArgument, NotFound
 from engine.agents.registry import HEADWATER
 from engine.approvals.gate import NeedsApproval
 from gateway.serving.asks import Ask, Note, Outcome, Piece, Report
-from gateway.serving.roster import AGENT_SKILL, DEFAULT_SKILL, WORKFLOWS
+from gateway.serving.roster import AGENT_SKILL, DEFAULT_SKILL, TALK, WORKFLOWS
 
 FACE = "a2a"
 MAX_ROWS, MAX_ROW_CHARS = 1_000, 3_000_000
@@ -67,8 +67,9 @@ class ToolAnswers:
 
     def check(self, agent_id: str, skill: str, text: str, fields: Mapping[str, Any]) -> None:
         is_agent = agent_id != HEADWATER or skill.startswith(AGENT_SKILL)
-        if not is_agent and skill and skill not in SKILLS:
-            raise NotFound(f"No skill {skill[:64]!r}.", hint=f"The card lists them: {', '.join(sorted(SKILLS))}.")
+        known = SKILLS if agent_id == HEADWATER else {TALK, AGENT_SKILL + agent_id}
+        if skill and skill not in known and not (agent_id == HEADWATER and is_agent):
+            raise NotFound(f"No skill {skill[:64]!r}.", hint=f"The card lists them: {', '.join(sorted(known))}.")
         kind = self._agents if is_agent else self._workflows
         allowed = kind.fields
         if len(text) > kind.max_text or not (text or is_agent):

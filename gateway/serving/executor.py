@@ -60,7 +60,7 @@ class Reader(SimpleRequestContextBuilder):
             if task_id:
                 await self._check_open(task_id, context)
             try:
-                self._answerer.check(visit_of(context).agent_id, "" if task_id else skill, text, fields)
+                self._answerer.check(visit_of(context).agent_id, skill, text, fields)
             except PlatformError as error:
                 raise as_a2a(error) from error
         return await super().build(context, params, task_id, context_id, task)

@@ -11,7 +11,7 @@ from engine.agents.agents import Agents
 from engine.agents.registry import ACTIVE, HEADWATER, OWN, Agent
 
 DEFAULT_SKILL = "nl2sql"
-AGENT_SKILL = "agent:"
+AGENT_SKILL, TALK = "agent:", "chat"
 MAX_LISTED = 100
 
 
@@ -121,7 +121,7 @@ class Roster:
 
 def _profile(agent: Agent) -> Profile:
     described = agent.description or f"An agent named {agent.name}."
-    return Profile(agent.agent_id, agent.name, described, (Skill("chat", agent.name, described, _tags(agent)),))
+    return Profile(agent.agent_id, agent.name, described, (Skill(TALK, agent.name, described, _tags(agent)),))
 
 
 def _as_skill(agent: Agent) -> Skill:

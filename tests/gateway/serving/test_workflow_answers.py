@@ -149,6 +149,10 @@ async def test_what_a_workflow_does_not_take_is_refused_before_it_runs(stage: St
             answers.check("headwater", "", text, fields)
     with pytest.raises(NotFound):
         answers.check("headwater", "drop", "x", {})
+    for agent, skill in (("mine", "agent:other"), ("mine", "nl2sql"), ("mine", "nothing")):
+        with pytest.raises(NotFound):  # an agent's own address leads to no other
+            answers.check(agent, skill, "x", {})
+    answers.check("mine", "agent:mine", "x", {})
     answers.check("headwater", "metric_to_sql", "x", {"layer1": "eu", "connection_id": "shop"})
 
 
