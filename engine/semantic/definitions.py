@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from core.context import Principal
-from core.errors import Conflict, NotFound, Unauthorized, Unavailable
+from core.errors import Conflict, NotFound, QueryUnauthorized, Unauthorized, Unavailable
 from engine.connectors.stream import in_thread
 from engine.semantic.layers import Layers, Seen, read_items
 from engine.semantic.store import Change, Kind, SemanticStore, Status, Stored, missing, stale, taken
@@ -138,7 +138,7 @@ class Definitions:
         return await self.items.put(by, changes)
 
     async def put_seen(self, by: Principal, change: Change) -> Stored:
-        """Write one model, all of whose table and columns the caller sees. Raises as `put` does."""
+        """Write one model whose table and columns the caller sees. Raises QueryUnauthorized, and as `put` does."""
         seen = await self.layers.seen(by, change.connection_id, drafts=True)
         await in_thread(lambda: _check_seen(change, seen))
         return (await self.put(by, [change]))[0]
@@ -297,7 +297,7 @@ def _check_seen(change: Change, seen: Seen) -> None:
         raise Conflict(f"{read.errors[0].place}: {read.errors[0].message}", hint="Correct it, and try again.")
     for model in read.models:
         for problem in unknown_parts(model, seen.view):
-            raise Conflict(problem, hint="list_tables and list_columns show what you can query.")
+            raise QueryUnauthorized(hint=problem)
 
 
 def _is_within(version: Stored, whole: "Layer", seen: Seen) -> bool:

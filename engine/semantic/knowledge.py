@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.context import Principal
-from core.errors import Conflict, NotFound, Unavailable
+from core.errors import NotFound, QueryUnauthorized, Unavailable
 from engine.connectors.stream import in_thread
 from engine.semantic.definitions import is_below, status_of
 from engine.semantic.store import Change, Kind, SemanticStore, Status, Stored, missing, stale
 from engine.sql.run import Catalog
 
 KIND: Kind = "knowledge"
+LAKEHOUSE = "lakehouse"  # whose tables are meant where no connection is named
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Knowledge:
         self._new_id = new_id
 
     async def create(self, by: Principal, draft: Draft, name: str | None = None) -> Stored:
-        """Raises Conflict when the name is taken, or tables are named that the caller does not see."""
+        """Raises Conflict when the name is taken, QueryUnauthorized for tables that the caller does not see."""
         return await self._put(by, name or self._new_id(), draft, status_of(by, draft.status), 0)
 
     async def update(self, by: Principal, name: str, draft: Draft, version: int | None = None) -> Stored:
@@ -100,15 +101,10 @@ class Knowledge:
         return await in_thread(lambda: all(_governed(table, view) for table in tables))
 
     async def _put(self, by: Principal, name: str, draft: Draft, status: Status, version: int) -> Stored:
-        if draft.tables and not draft.connection_id:
-            raise Conflict("Tables are of a connection.", hint="Give connection_id as well.")
-        if draft.connection_id and not await self._sees(by, draft.connection_id, draft.tables):
-            raise Conflict(
-                "It names a table that you cannot query.", hint="list_tables shows the tables of a connection."
-            )
-        change = Change(
-            KIND, name, draft.definition(), draft.connection_id, status, draft.subject_path, version=version
-        )
+        connection_id = draft.connection_id or (LAKEHOUSE if draft.tables else "")
+        if connection_id and not await self._sees(by, connection_id, draft.tables):
+            raise QueryUnauthorized(hint="It names a table that you cannot query; list_tables shows those you can.")
+        change = Change(KIND, name, draft.definition(), connection_id, status, draft.subject_path, version=version)
         return (await self._items.put(by, [change]))[0]
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from core.context import Principal
-from core.errors import Conflict, NotFound, Unavailable
+from core.errors import Conflict, NotFound, QueryUnauthorized, Unavailable
 from engine.connectors.stream import in_thread
 from engine.dates.calendar import Calendar
 from engine.semantic.definitions import is_below, status_of
@@ -97,7 +97,7 @@ class VerifiedQueries:
         self._kept: OrderedDict[tuple[str, int], list[_Known]] = OrderedDict()
 
     async def create(self, by: Principal, draft: Draft, name: str | None = None) -> Stored:
-        """Raises Conflict when the name is taken or the examples do not fit, NotFound for SQL over what is not seen."""
+        """Raises Conflict when the name is taken or the examples do not fit, QueryUnauthorized for what is not seen."""
         await self._check(by, draft)
         status = status_of(by, draft.status)
         change = Change(
@@ -188,9 +188,7 @@ class VerifiedQueries:
 
     async def _check(self, by: Principal, draft: Draft) -> None:
         if not await self._reader.can_read(by, draft.connection_id, draft.sql):
-            raise Conflict(
-                "The SQL is not one SELECT over tables and columns that you can query.", hint="Try it with check_query."
-            )
+            raise QueryUnauthorized(hint="It must be one SELECT over tables and columns that you can query.")
         await in_thread(lambda: _check_examples(draft))
 
     def _now(self, today: date | None) -> datetime:

@@ -113,10 +113,16 @@ BY_TOOL: dict[str, dict[str, Any]] = {
     "update_model": {"strength": "strong"},
     "set_default_model": {"name": "none"},
     "set_approval_rules": {"rules": [{"name": "none"}]},
-    "create_metric": {"kind": "simple", "type_params": {"measure": "people_count"}, "connection_id": "side"},
+    "create_metric": {
+        "name": "made",
+        "kind": "simple",
+        "type_params": {"measure": "people_count"},
+        "connection_id": "side",
+    },
     "update_metric": {"description": "How many.", "version": 1},
     "query_metric": {"metrics": ["people_count"], "dimensions": ["person__name"], "connection_id": "side"},
     "create_semantic_model": {
+        "name": "made",
         "table": "shop.customers",
         "connection_id": "lakehouse",
         "entities": [{"name": "customer", "type": "primary", "expr": "id"}],

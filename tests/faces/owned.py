@@ -30,6 +30,7 @@ KIND_OF_FIELD = {
     "query_id": "saved_query",
     "table_id": "managed_table",
     "table": "table",
+    "tables": "table",
     "id": "document",
     "page_token": "page_token",
     "owner_tenant_id": "tenant",

@@ -19,6 +19,7 @@ from api.rpc import build_rpcs
 from core.context import Principal
 from core.dispatch import is_permitted
 from core.pages import Window
+from core.portable import plain_type
 from core.tool import Tool
 from engine.store.db import Store
 from headwater.build import Platform, build
@@ -203,8 +204,8 @@ def pairs(town: Street) -> Iterator[Pair]:
 
 def _given(tool: Tool, name: str, item: str) -> dict[str, Any]:
     """The field, and what it takes for it to be read: tables are those of the lakehouse."""
-    as_list = tool.request.model_fields[name].annotation == list[str]
-    in_lakehouse = name in ("table", *SQL_FIELDS) and "connection_id" in tool.request.model_fields
+    as_list = plain_type(tool.request.model_fields[name].annotation)[1]
+    in_lakehouse = name in ("table", "tables", *SQL_FIELDS) and "connection_id" in tool.request.model_fields
     where = {"connection_id": "lakehouse"} if in_lakehouse else {}
     return {name: [item] if as_list else item, **where, **BESIDE.get((tool.name, name), {})}
 

@@ -132,16 +132,21 @@ async def _fill(platform: Platform, data: Path) -> dict[str, str | None]:
 
 async def _define(platform: Platform) -> None:
     """A model with a metric, a verified query and a text, of each tenant."""
-    model = {
+    model: dict[str, Any] = {
         "name": "people",
         "table": "people",
         "entities": [{"name": "person", "type": "primary", "expr": "id"}],
         "dimensions": [{"name": "name", "type": "categorical"}],
         "measures": [{"name": "people_count", "agg": "sum", "expr": "1"}],
     }
-    metric = {"name": "people_count", "type": "simple", "type_params": {"measure": "people_count"}}
-    query = {"question": "Who is there?", "sql": "SELECT name FROM people", "parameters": [], "other_questions": []}
-    text = {"title": "Person", "text": "Somebody.", "tables": [], "synonyms": []}
+    metric: dict[str, Any] = {"name": "people_count", "type": "simple", "type_params": {"measure": "people_count"}}
+    query: dict[str, Any] = {
+        "question": "Who is there?",
+        "sql": "SELECT name FROM people",
+        "parameters": [],
+        "other_questions": [],
+    }
+    text: dict[str, Any] = {"title": "Person", "text": "Somebody.", "tables": [], "synonyms": []}
     for tenant, subject in (("default", "viewer"), ("other", "olga")):
         names = {"model": "people", "metric": "people_count", "verified_query": "kept", "knowledge": "kept"}
         if tenant == "other":

@@ -37,7 +37,9 @@ class KnowledgeRef(Model):
 class ListKnowledge(Paged):
     """Which texts to list."""
 
-    connection_id: str = Field("", max_length=64, description="Only those of this connection, and those of none.")
+    connection_id: Annotated[str | None, Refers("connection")] = Field(
+        None, max_length=64, description="Only those of this connection, and those of none."
+    )
     subject_path: str = Field("", max_length=200, description="Only those at this path of subjects, or below it.")
 
 
@@ -101,7 +103,7 @@ async def list_knowledge(ctx: Ctx, request: ListKnowledge) -> KnowledgeList:
     """List what people have written about the meaning of words and tables here."""
     pages = ctx.engine.pages
     window = pages.window("list_knowledge", request, ctx.principal)
-    found = await ctx.engine.semantic.knowledge.all(ctx.principal, request.connection_id, request.subject_path)
+    found = await ctx.engine.semantic.knowledge.all(ctx.principal, request.connection_id or "", request.subject_path)
     shown = [show(each) for each in found[window.offset : window.offset + window.size]]
     token = pages.next_token("list_knowledge", request, ctx.principal, window, len(found))
     return KnowledgeList(knowledge=shown, total_count=len(found), next_page_token=token)

@@ -44,7 +44,9 @@ class MetricRef(Model):
 class ListMetrics(Paged):
     """Which metrics to list."""
 
-    connection_id: str = Field("", max_length=64, description="Only those of this connection.")
+    connection_id: Annotated[str | None, Refers("connection")] = Field(
+        None, max_length=64, description="Only those of this connection."
+    )
     subject_path: str = Field("", max_length=200, description="Only those at this path of subjects, or below it.")
 
 
@@ -136,7 +138,7 @@ async def list_metrics(ctx: Ctx, request: ListMetrics) -> MetricList:
     pages = ctx.engine.pages
     window = pages.window("list_metrics", request, ctx.principal)
     definitions = ctx.engine.semantic.definitions
-    found = await definitions.metrics(ctx.principal, request.connection_id, request.subject_path)
+    found = await definitions.metrics(ctx.principal, request.connection_id or "", request.subject_path)
     shown = [show(each) for each in await definitions.show(found[window.offset : window.offset + window.size])]
     token = pages.next_token("list_metrics", request, ctx.principal, window, len(found))
     return MetricList(metrics=shown, total_count=len(found), next_page_token=token)

@@ -83,7 +83,9 @@ class SemanticModelRef(Model):
 class ListSemanticModels(Paged):
     """Which models to list."""
 
-    connection_id: str = Field("", max_length=64, description="Only those of this connection.")
+    connection_id: Annotated[str | None, Refers("connection")] = Field(
+        None, max_length=64, description="Only those of this connection."
+    )
     subject_path: str = Field("", max_length=200, description="Only those at this path of subjects, or below it.")
 
 
@@ -164,7 +166,9 @@ async def list_semantic_models(ctx: Ctx, request: ListSemanticModels) -> Semanti
     """List the semantic models over tables that you may see, by name."""
     pages = ctx.engine.pages
     window = pages.window("list_semantic_models", request, ctx.principal)
-    found = await ctx.engine.semantic.definitions.models(ctx.principal, request.connection_id, request.subject_path)
+    found = await ctx.engine.semantic.definitions.models(
+        ctx.principal, request.connection_id or "", request.subject_path
+    )
     shown = [show(each) for each in found[window.offset : window.offset + window.size]]
     token = pages.next_token("list_semantic_models", request, ctx.principal, window, len(found))
     return SemanticModelList(models=shown, total_count=len(found), next_page_token=token)

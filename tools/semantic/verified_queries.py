@@ -46,7 +46,9 @@ class VerifiedQueryRef(Model):
 class ListVerifiedQueries(Paged):
     """Which verified queries to list."""
 
-    connection_id: str = Field("", max_length=64, description="Only those of this connection.")
+    connection_id: Annotated[str | None, Refers("connection")] = Field(
+        None, max_length=64, description="Only those of this connection."
+    )
     subject_path: str = Field("", max_length=200, description="Only those at this path of subjects, or below it.")
 
 
@@ -115,7 +117,7 @@ async def list_verified_queries(ctx: Ctx, request: ListVerifiedQueries) -> Verif
     Drafts are shown to those who may verify them."""
     pages = ctx.engine.pages
     window = pages.window("list_verified_queries", request, ctx.principal)
-    found = await ctx.engine.semantic.verified.all(ctx.principal, request.connection_id, request.subject_path)
+    found = await ctx.engine.semantic.verified.all(ctx.principal, request.connection_id or "", request.subject_path)
     shown = [show(each) for each in found[window.offset : window.offset + window.size]]
     token = pages.next_token("list_verified_queries", request, ctx.principal, window, len(found))
     return VerifiedQueryList(verified_queries=shown, total_count=len(found), next_page_token=token)
