@@ -1,12 +1,11 @@
 """The engine put together from its parts, lowest first."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from core.pages import PageSigner
 from core.registry import Registry
-from core.settings import LimitSettings, QuerySettings, Settings
+from core.settings import LimitSettings, Settings
 from engine.agents.agents import Agents
 from engine.agents.agents import Ground as AgentGround
 from engine.audit.log import AuditLog
@@ -20,7 +19,6 @@ from engine.connectors.writers import Writers
 from engine.context import Check, Engine
 from engine.conversations.conversations import Conversations
 from engine.datasets.datasets import Datasets
-from engine.documents.documents import Documents
 from engine.egress.client import EgressClient
 from engine.evaluations.history import Evaluations
 from engine.identity.identity import OWN_ISSUER, Identity
@@ -31,21 +29,14 @@ from engine.lake.warehouse import Lake
 from engine.maintenance.care import TableCare, open_care
 from engine.maintenance.table_jobs import Workshop
 from engine.projects.projects import Projects
-from engine.queries import SavedQueries
 from engine.quotas.ledger import Ledger, SqlLedger
 from engine.quotas.quotas import Quotas
 from engine.quotas.redis import RedisLedger
 from engine.records.records import Means, Records
-from engine.results.kept import KeptResults
-from engine.retrieval.retrieval import Retrieval
 from engine.runs.feedback import FeedbackBook
 from engine.runs.runs import Runs
 from engine.schedules.schedules import Schedules
-from engine.sql.budget import GroupingBudget
-from engine.sql.builder import QueryBuilder
-from engine.sql.lineage import LineageLog
 from engine.sql.rulebook import Rulebook
-from engine.sql.run import SqlService
 from engine.store.db import Store
 from engine.tenancy.archive import Archive
 from engine.tenancy.belongings import Folders
@@ -54,16 +45,14 @@ from engine.tenancy.retention import Retention
 from engine.tenancy.tenancy import Tenancy
 from engine.transfer.imports import Ground as ImportGround
 from engine.transfer.imports import Imports
-from engine.transfer.uploads import Uploads
 from engine.usage.prices import Prices
 from engine.usage.usage import Usage
 from headwater import __version__
+from headwater.answering import Answers, build_answers
 from headwater.desk import build_desk, build_outbox
 from headwater.edge.edges import Edges
 from headwater.models import build_models, read_models
 from headwater.results import Reading, build_results, open_objects
-from headwater.retrieval import add_values, build_documents, build_retrieval
-from headwater.semantic import build_questions
 
 IMPORT_MEMORY_MB = 512  # of the DuckDB that reads files, in a worker
 CARE_MEMORY_MB = 256  # of the DuckDB that rewrites files, in a worker
@@ -80,38 +69,33 @@ class Ground:
     egress: EgressClient
 
 
+def open_ground(settings: Settings, store: Store) -> Ground:
+    """Keys, seals and the way out."""
+    vault = Vault(load_root_key(settings.home))
+    return Ground(settings, store, vault, TenantSeals(store, vault), EgressClient(settings.egress))
+
+
 def build_engine(settings: Settings, store: Store, registry: Registry, edges: Edges | None = None) -> Engine:
     """Every part of the engine. Statements run in `edges`, or in this process where there are none."""
-    vault = Vault(load_root_key(settings.home))
-    ground = Ground(settings, store, vault, TenantSeals(store, vault), EgressClient(settings.egress))
+    ground = open_ground(settings, store)
     warehouses, lake = build_lake(ground)
     places = build_places(settings, warehouses)
     connectors = open_connectors(settings, places, lake, edges)
     catalog = build_catalog(ground, warehouses, connectors)
     identity = build_identity(ground)
     ledger = open_ledger(store, settings.limits)
-    results = build_kept(ground, catalog)
-    retrieval = build_retrieval(settings, ground.seals, catalog, read_models(settings))
-    prices = Prices(settings.query.usd_per_tb, settings.query.usd_per_cpu_hour)
-    usage = Usage(store, prices, warehouse=lake.tenant_folder)
-    feed = build_feed(settings)
-    audit = build_audit(ground, feed)
+    usage = build_usage(ground, lake)
+    answers = build_answers(settings, store, ground.seals, catalog, usage)
+    audit, feed = build_audit(ground)
     retention = Retention(store, audit, results_days=settings.results.keep_days)
     quotas = Quotas(store, ledger, count=usage.admit)
-    sql, lineage = build_sql(settings.query, store, catalog, usage, results)
-    builder = QueryBuilder(catalog)
-    add_values(retrieval, catalog, sql, builder)
-    questions, semantic = build_questions(store, catalog, sql, builder, retrieval)
     datasets = Datasets(store, lake=lake, catalog=catalog)
-    uploads = Uploads(store, folder=settings.home / "uploads", max_bytes=settings.results.max_mb * 2**20)
-    saved = SavedQueries(store, reader=builder)
-    reading = Reading(catalog.view, identity, sql, quotas, saved, retention)
-    documents = build_documents(store, ground.seals, uploads, retrieval)
+    reading = Reading(catalog.view, identity, answers.sql, quotas, answers.saved, retention)
     return Engine(
         settings=settings,
         version=__version__,
         store=store,
-        vault=vault,
+        vault=ground.vault,
         egress=ground.egress,
         identity=identity,
         audit=audit,
@@ -125,32 +109,30 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         connectors=connectors,
         catalog=catalog,
         datasets=datasets,
-        uploads=uploads,
-        documents=documents,
-        imports=build_imports(ground, ImportGround(datasets, catalog, uploads, ground.egress, places)),
+        uploads=answers.uploads,
+        documents=answers.documents,
+        imports=build_imports(ground, ImportGround(datasets, catalog, answers.uploads, ground.egress, places)),
         records=build_records(settings, places, lake, catalog),
         rulebook=Rulebook(catalog),
-        sql=sql,
-        lineage=lineage,
+        sql=answers.sql,
+        lineage=answers.lineage,
         usage=usage,
-        builder=builder,
-        questions=questions,
-        semantic=semantic,
-        saved=saved,
-        query_jobs=build_results(settings, store, vault, reading),
-        results=results,
-        retrieval=retrieval,
+        builder=answers.builder,
+        questions=answers.questions,
+        semantic=answers.semantic,
+        saved=answers.saved,
+        query_jobs=build_results(settings, store, ground.vault, reading),
+        results=answers.results,
+        retrieval=answers.retrieval,
         evaluations=Evaluations(store),
         models=build_models(settings, store, ground.seals, egress=ground.egress, file=read_models(settings)),
         conversations=build_conversations(ground),
         runs=Runs(store, seal=partial(ground.seals.seal, "runs"), unseal=partial(ground.seals.open, "runs")),
-        feedback=FeedbackBook(
-            store, seal=partial(ground.seals.seal, "feedback"), unseal=partial(ground.seals.open, "feedback")
-        ),
+        feedback=build_feedback(ground),
         agents=build_agents(ground, identity, ledger),
         desk=build_desk(ground.seals, build_outbox(settings, store, ground), catalog=catalog, identity=identity),
-        tenancy=build_tenancy(ground, lake, retention, retrieval, documents, forget=(sql.forget, results.forget)),
-        pages=PageSigner(vault.purpose_key("pages")),
+        tenancy=build_tenancy(ground, lake, retention, answers),
+        pages=PageSigner(ground.vault.purpose_key("pages")),
         checks={"store": store_check(store)} | ({} if edges is None else {"data_plane": edges.check}),
     )
 
@@ -200,25 +182,7 @@ def build_catalog(ground: Ground, warehouses: Warehouses, connectors: Connectors
     )
 
 
-def build_kept(ground: Ground, catalog: Catalog) -> KeptResults:
-    """Results that are kept for an hour."""
-    return KeptResults(
-        ground.settings.home / "results",
-        seal=partial(ground.seals.seal, "results"),
-        unseal=partial(ground.seals.open, "results"),
-        look=catalog.view,
-    )
-
-
-def build_tenancy(
-    ground: Ground,
-    lake: Lake,
-    retention: Retention,
-    retrieval: Retrieval,
-    documents: Documents,
-    *,
-    forget: Sequence[Callable[[str], None]],
-) -> Tenancy:
+def build_tenancy(ground: Ground, lake: Lake, retention: Retention, answers: Answers) -> Tenancy:
     """Export and deletion of all that a tenant has."""
     folders = Folders(ground.settings.home)
     return Tenancy(
@@ -227,41 +191,52 @@ def build_tenancy(
             lake=lake,
             audit_log=retention.audit,
             folders=folders,
-            opened={"documents.jsonl": documents.archived},
+            opened={"documents.jsonl": answers.documents.archived},
         ),
         Purge(
             ground.store,
             lake=lake,
             objects=open_objects(ground.settings),
             folders=folders,
-            forget=(*forget, retrieval.forget, ground.seals.forget),
-            drop=(retrieval.drop,),
+            forget=(answers.sql.forget, answers.results.forget, answers.retrieval.forget, ground.seals.forget),
+            drop=(answers.retrieval.drop,),
         ),
         retention,
     )
 
 
-def build_feed(settings: Settings) -> AuditFeed | None:
-    """What sends records of the audit elsewhere, where the settings name a place."""
+def build_audit(ground: Ground) -> tuple[AuditLog, AuditFeed | None]:
+    """The record of every call, and what sends it elsewhere where the settings name a place."""
+    settings = ground.settings
     endpoint = settings.telemetry.audit_endpoint
-    return AuditFeed(endpoint, settings.egress, version=__version__) if endpoint else None
-
-
-def build_audit(ground: Ground, feed: AuditFeed | None) -> AuditLog:
-    """The record of every call."""
-    return AuditLog(
+    feed = AuditFeed(endpoint, settings.egress, version=__version__) if endpoint else None
+    log = AuditLog(
         ground.store,
         seal=partial(ground.seals.seal, "audit"),
         unseal=partial(ground.seals.open, "audit"),
         digest_key=ground.vault.purpose_key("audit"),
         sink=None if feed is None else feed.put,
     )
+    return log, feed
+
+
+def build_usage(ground: Ground, lake: Lake) -> Usage:
+    """What everything is charged to."""
+    query = ground.settings.query
+    return Usage(ground.store, Prices(query.usd_per_tb, query.usd_per_cpu_hour), warehouse=lake.tenant_folder)
 
 
 def build_records(settings: Settings, places: Places, lake: Lake, catalog: Catalog) -> Records:
     """Rows written one by one, in this process."""
     means = Means(CARE_MEMORY_MB, settings.query.threads or 2, settings.home / "tmp")
     return Records(catalog=catalog, lake=lake, writers=Writers(places), means=means)
+
+
+def build_feedback(ground: Ground) -> FeedbackBook:
+    """What people say of answers."""
+    return FeedbackBook(
+        ground.store, seal=partial(ground.seals.seal, "feedback"), unseal=partial(ground.seals.open, "feedback")
+    )
 
 
 def build_conversations(ground: Ground) -> Conversations:
@@ -277,23 +252,6 @@ def build_care(settings: Settings, lake: Lake, catalog: Catalog) -> TableCare:
     """Care of the lakehouse's tables, which runs in workers."""
     workshop = Workshop(CARE_MEMORY_MB, settings.query.threads or 2, settings.home / "tmp")
     return open_care(lake, catalog, workshop)
-
-
-def build_sql(
-    settings: QuerySettings, store: Store, catalog: Catalog, usage: Usage, results: KeptResults
-) -> tuple[SqlService, LineageLog]:
-    """The way from SQL to data, with what it is charged to and what takes note of it."""
-    lineage = LineageLog(store)
-    sql = SqlService(
-        catalog=catalog,
-        store=store,
-        settings=settings,
-        usage=usage,
-        results=results,
-        charge=GroupingBudget(store).charge_aggregate_budget,
-        record=lineage.record,
-    )
-    return sql, lineage
 
 
 def build_identity(ground: Ground) -> Identity:
