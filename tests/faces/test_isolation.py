@@ -121,7 +121,7 @@ class Pair:
             or (self.tool.name in JUDGES and self.name in SQL_FIELDS)
         ):
             return {"OK"}
-        if self.name in ("table", *SQL_FIELDS) and self.tool.domain in ("query", "records"):
+        if self.name in ("table", "tables", *SQL_FIELDS) and self.tool.domain in ("query", "records", "semantic"):
             return {"QUERY_UNAUTHORIZED", "NOT_FOUND"}
         return {"NOT_FOUND"}
 
