@@ -11,8 +11,6 @@ WEIGHTS = {"verified": 10.0, "metric": 3.0, "planner": 1.0, "model": 0.6, "plan"
 SURE = 0.8  # the planner's word is taken from here on
 SAYS_NOTHING = 0.05  # of the weight of a result without rows or values: such answers are mostly wrong
 MAX_BARS = 50
-NUMBERS = ("INT", "DECIMAL", "DOUBLE", "FLOAT", "REAL", "NUMERIC", "HUGEINT", "NUMBER")
-TIMES = ("DATE", "TIME")
 
 
 def digest(result: Mapping[str, Any]) -> str:
@@ -87,7 +85,10 @@ def is_better(new: Candidate | None, old: Candidate | None) -> bool:
 
 def chart_of(columns: Sequence[Mapping[str, str]], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """How an answer is best drawn, or None where a table says it better."""
-    numbers = [item["name"] for item in columns if item["type"].upper().startswith(NUMBERS)]
+    from engine.sql.literals import family  # brings sqlglot, which a start does not need
+
+    families = {item["name"]: family(item["type"]) for item in columns}
+    numbers = [name for name, kind in families.items() if kind == "number"]
     others = [item for item in columns if item["name"] not in numbers]
     if not rows or not numbers or len(others) > 2:
         return None
@@ -95,7 +96,7 @@ def chart_of(columns: Sequence[Mapping[str, str]], rows: Sequence[Mapping[str, A
         return {"kind": "number", "x": "", "y": numbers[:1], "series": ""} if not others else None
     if not others:
         return None
-    times = [item["name"] for item in others if item["type"].upper().startswith(TIMES)]
+    times = [item["name"] for item in others if families[item["name"]] == "time"]
     x = times[0] if times else others[0]["name"]
     series = next((item["name"] for item in others if item["name"] != x), "")
     if not times and len(rows) > MAX_BARS:

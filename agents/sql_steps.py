@@ -228,6 +228,8 @@ def did_you_mean(sql: str, state: State) -> str:
         for column in table["columns"]
     }
     used = set(re.findall(r"[A-Za-z_][A-Za-z0-9_]*", re.sub(r"'[^']*'", "", sql)))
+    tables = {part.lower() for table in linked["tables"] for part in re.findall(r"\w+", table["name"])}
+    used = {name for name in used if name.lower() not in tables}
     hints = []
     for name in sorted(used):
         if name.lower() in known or len(name) < 4:
