@@ -2,7 +2,7 @@
 # Our own long tests, then conformance suites that we did not write, on a running demo. What needs data from outside the
 # repository is skipped, and said so, where that is missing: HEADWATER_JUDGES (default ../shared/judges), HEADWATER_ATTACKS,
 # HEADWATER_EVALS. JUDGE_FUZZ_SECONDS is 600 unless told, JUDGE_TABLE_SECONDS 300.
-# usage: tests/judge.sh [attacks|differential|mutations|lives|roles|index|fuzz|tables|gold|gateway|a2a-js|tck|signin|signin-browser|slow|mcp|mcp-gateway|inspector|buf|grpc|grpc-web|schemathesis ...]
+# usage: tests/judge.sh [attacks|differential|mutations|lives|roles|index|chat|fuzz|tables|gold|gateway|a2a-js|tck|signin|signin-browser|slow|mcp|mcp-gateway|inspector|buf|grpc|grpc-web|schemathesis ...]
 #        all of them when none is named
 set -u
 cd "$(dirname "$0")/.."
@@ -28,6 +28,7 @@ for name in ${*:-attacks differential mutations fuzz tables gold a2a-js tck slow
       else echo "gold skipped: no folder $evals (set HEADWATER_EVALS)"; fi ;;
     lives) run "Lives of approvals and shares" slow tests/engine/approvals ;;
     roles) run "Two organisations, every role, both databases" slow tests/headwater/test_story.py ;;
+    chat) run "Orders hidden in data" slow tests/agents ;;
     index) run "An index under fire" slow tests/engine/retrieval ;;
     gateway) run "Agents under fire" slow tests/gateway ;;
     signin) run "Real clients sign in" slow -rs tests/signin/test_real_clients.py ;;

@@ -64,6 +64,8 @@ KEEPS_UNREAD = {
 BESIDE: dict[tuple[str, str], dict[str, Any]] = {
     ("create_policy", "table"): {"tag": "", "columns": ["*"]},
     ("rollback_table", "snapshot_id"): {"timestamp": None},
+    ("get_agent_history", "session_id"): {"agent_id": "chat"},
+    ("delete_agent_session", "session_id"): {"agent_id": "chat"},
 }
 """What the sample must say besides, for the field to be read."""
 
