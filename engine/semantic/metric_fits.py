@@ -10,6 +10,7 @@ from engine.semantic.sentence import Sentence
 
 GENERIC = frozenset(["total", "amount", "number", "value", "count", "sum", "average"])
 COUNTING = (("how", "many"), ("number", "of"), ("count", "of"), ("the", "number", "of"))
+MAX_METRICS = 20
 LEAST_METRIC, ELSEWHERE, LEFT_OUT = 0.7, 0.9, 0.8
 
 
@@ -53,12 +54,18 @@ class _Finder:
 
     def read(self) -> Named:
         named = Named()
-        names = [(metric, words) for metric in self._layer.metrics.values() for words in metric_names(metric)]
+        said = {word.word for word in self._words}
+        names = [
+            (metric, words)
+            for metric in self._layer.metrics.values()
+            for words in metric_names(metric)
+            if said.intersection(words)
+        ]
         while True:
             chosen = {metric.name for _, metric in self._found}
             fits = [fit for metric, words in names if metric.name not in chosen for fit in self._fits(metric, words)]
             best = max(fits, key=lambda fit: (fit.score, -len(fit.elsewhere), fit.metric.name), default=None)
-            if best is None:
+            if best is None or len(self._found) == MAX_METRICS:
                 named.metrics = [metric for _, metric in sorted(self._found, key=lambda item: item[0])]
                 return named
             self._sentence.use(best.places, "metric")

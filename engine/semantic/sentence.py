@@ -10,6 +10,8 @@ from engine.semantic.lexicon import Words, ignored, words_of
 NEGATIONS = frozenset(["not", "no", "without", "never", "except", "excluding", "neither", "nor", "other", "lack"])
 UNEXPLAINED, UNEXPLAINED_VERB, UNEXPLAINED_NAME = 0.55, 0.85, 0.3
 MAX_NUMBER = 10_000
+MAX_WORDS = 150
+MAX_UNREAD = 5
 
 
 @dataclass(slots=True)
@@ -26,7 +28,9 @@ class Sentence:
 
     def __init__(self, question: str, dates: Found):
         self.text = question
-        self.words = [Word(token, _plain(token)) for token in tokens_of(question)]
+        tokens = tokens_of(question)
+        self.words = [Word(token, _plain(token)) for token in tokens[:MAX_WORDS]]
+        self._unread = tokens[MAX_WORDS:]
         spans = [(mention.start, mention.end) for mention in dates.mentions]
         spans += [dates.grain_at] if dates.grain is not None else []
         spans += [dates.compares_at] if dates.compares is not None else []
@@ -61,11 +65,12 @@ class Sentence:
     def left(self) -> tuple[str, ...]:
         """The words that nothing stands for."""
         said = [word for word in self.words if not word.use and word.token.kind != "sign"]
-        return tuple(
+        left = [
             word.token.text
             for word in said
             if word.word in NEGATIONS or (word.word not in ignored() and word.word not in ("sum", "number"))
-        )
+        ]
+        return (*left, *(token.text for token in self._unread[:MAX_UNREAD]))
 
 
 def weight(text: str) -> float:
