@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from core.context import Principal
 from core.errors import PlatformError
 from engine.store.db import Store
+from engine.store.tables import tenants
 from engine.usage.amounts import Amount, Who, said
 from engine.usage.counters import add_all
 from engine.usage.limits import Limit, bounds, exceeded, lock, note_soft, read_usage_limits
@@ -85,7 +86,7 @@ class RequestMeter:
         if not amounts:
             return
         try:
-            await self._store.write(lambda connection: _write(connection, amounts))
+            await self._store.write(lambda connection: _write(connection, _of_the_living(connection, amounts)))
         except PlatformError:
             for item, count in amounts.items():
                 self._counted[item] = self._counted.get(item, 0) + count
@@ -137,6 +138,14 @@ class RequestMeter:
         _add(connection, who, now, granted)
         note_soft(connection, who, now)
         return granted, now.day
+
+
+def _of_the_living(connection: Connection, counts: dict[tuple[Key, str], int]) -> dict[tuple[Key, str], int]:
+    """Without tenants that are archived: what is purged of them must not come back a second later."""
+    named = {key[0] for key, _ in counts}
+    gone = select(tenants.c.tenant_id).where(tenants.c.tenant_id.in_(named), tenants.c.archived_at.is_not(None))
+    archived = set(connection.execute(gone).scalars())
+    return {item: count for item, count in counts.items() if item[0][0] not in archived}
 
 
 def _write(connection: Connection, counts: dict[tuple[Key, str], int]) -> None:

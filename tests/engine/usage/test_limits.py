@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from core.context import Principal
 from core.errors import QuotaExceeded
 from engine.store.db import Store
-from engine.store.tables import tenants, usage_holds
+from engine.store.tables import tenants, usage_counters, usage_holds
 from engine.usage.limits import Limit
 from engine.usage.prices import Prices
 from engine.usage.usage import QueryCost, Usage, Work
@@ -188,3 +188,15 @@ async def test_yesterdays_use_does_not_count_today(usage: Usage, clock: Clock) -
         "2026-11-23": 1,
         "2026-11": 3,
     }
+
+
+async def test_requests_that_are_counted_late_leave_nothing_of_an_archived_tenant(usage: Usage, store: Store) -> None:
+    for by in (ANN, EVE):
+        await usage.requests.take(by)
+    archive = update(tenants).where(tenants.c.tenant_id == "acme").values(archived_at=NOON)
+    await store.write(lambda connection: connection.execute(archive))
+    await usage.requests.close()
+    counted = await store.read(
+        lambda connection: connection.execute(select(usage_counters.c.tenant_id)).scalars().all()
+    )
+    assert set(counted) == {"other"}
