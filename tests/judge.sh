@@ -2,7 +2,7 @@
 # Our own long tests, then conformance suites that we did not write, on a running demo. What needs data from outside the
 # repository is skipped, and said so, where that is missing: HEADWATER_JUDGES (default ../shared/judges), HEADWATER_ATTACKS,
 # HEADWATER_EVALS. JUDGE_FUZZ_SECONDS is 600 unless told, JUDGE_TABLE_SECONDS 300.
-# usage: tests/judge.sh [attacks|differential|mutations|lives|roles|index|chat|fuzz|tables|gold|gateway|a2a-js|tck|signin|signin-browser|slow|mcp|mcp-gateway|inspector|buf|grpc|grpc-web|schemathesis ...]
+# usage: tests/judge.sh [attacks|differential|mutations|lives|roles|index|chat|fuzz|tables|gold|metrics|gateway|a2a-js|tck|signin|signin-browser|slow|mcp|mcp-gateway|inspector|buf|grpc|grpc-web|schemathesis ...]
 #        all of them when none is named
 set -u
 cd "$(dirname "$0")/.."
@@ -14,7 +14,7 @@ run() { echo "== $1"; shift; "$@" || failed=1; }
 slow() { .venv/bin/pytest -q -n 2 --dist worksteal -m slow "$@"; }
 
 others=
-for name in ${*:-attacks differential mutations fuzz tables gold a2a-js tck slow mcp mcp-gateway inspector buf grpc grpc-web schemathesis}; do
+for name in ${*:-attacks differential mutations fuzz tables gold metrics a2a-js tck slow mcp mcp-gateway inspector buf grpc grpc-web schemathesis}; do
   case $name in
     attacks) run "Attacks through every door" .venv/bin/python -m tests.hostile.attacks "$attacks" ;;
     differential) run "Governed answers beside a filtered copy" slow tests/differential ;;
@@ -26,6 +26,9 @@ for name in ${*:-attacks differential mutations fuzz tables gold a2a-js tck slow
     gold)
       if [ -d "$evals" ]; then run "Gold SQL of evaluation sets" .venv/bin/python -m tests.hostile.gold_sql "$evals"
       else echo "gold skipped: no folder $evals (set HEADWATER_EVALS)"; fi ;;
+    metrics)
+      if [ -d "$evals/acme_insurance" ]; then run "Questions that metrics cover" .venv/bin/python -m tests.engine.semantic.judged "$evals"
+      else echo "metrics skipped: no folder $evals/acme_insurance (set HEADWATER_EVALS)"; fi ;;
     lives) run "Lives of approvals and shares" slow tests/engine/approvals ;;
     roles) run "Two organisations, every role, both databases" slow tests/headwater/test_story.py ;;
     chat) run "Orders hidden in data" slow tests/agents ;;
