@@ -4,6 +4,7 @@ Authentication, limits and the audit are on. The agents are the samples of `exam
 IBM's ContextForge stands before the same MCP server in the same run, and limits are counted in four processes."""
 
 import asyncio
+import signal
 import statistics
 import subprocess
 import sys
@@ -212,4 +213,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started here ends too
     asyncio.run(main())
