@@ -38,10 +38,11 @@ KIND_OF_FIELD = {
 }
 """What a field names where its name without `_id` does not say it and no `Refers` does."""
 
-TALKS = ("chat", "run_agent", "run_agent_stream", "get_agent_history", "delete_agent_session", "list_agent_runs")
-KIND_OF_ARGUMENT = {
+KIND_OF_ARGUMENT: dict[tuple[str, str], str | None] = {
     ("get_result", "query_id"): "result",
-    **{(tool, "session_id"): "agent_session" for tool in TALKS},
+    **{(tool, "session_id"): "agent_session" for tool in ("get_agent_history", "delete_agent_session")},
+    ("list_agent_runs", "session_id"): "agent_session",
+    **{(tool, "session_id"): None for tool in ("chat", "run_agent", "run_agent_stream")},  # free to everyone: a new one
     ("run_workflow", "task_id"): "workflow_run",
 }
 """The same for one tool's field alone."""

@@ -79,7 +79,6 @@ BY_DESIGN = {
     ("request_password_reset", "tenant_id"),
     ("request_access", "table"),
     ("run_workflow", "task_id"),  # free to everyone, as an idempotency key is
-    *((tool, "session_id") for tool in ("chat", "run_agent", "run_agent_stream")),  # free to everyone: a new one
 }
 """Answer the same whether or not it exists: that somebody was asked."""
 
