@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from agents.checkpoints import prune_checkpoints
 from core.context import Cancellation, Emit, JobRun, Principal
 from core.dispatch import Call, Dispatcher, Ports, is_permitted
 from core.errors import Unauthorized
@@ -255,6 +256,7 @@ def make_worker(platform: Platform, concurrency: int) -> Worker:
             engine.imports.sweep,
             engine.agents.ownership.purge,
             engine.runs.purge,
+            partial(prune_checkpoints, engine.store),
             engine.conversations.purge,
             engine.agents.served.purge,
         ],
