@@ -25,6 +25,7 @@ FOUND_BY_ID_ALONE = {
     "oauth_app": "an app names itself before anybody has signed in",
     "oauth_code": "a code is found by its hash",
     "oauth_device": "a device is found by the hash of its code",
+    "passkey": "whoever signs in with one says who they are by its id",
     "bucket": "its name begins with the tenant",
 }
 """Tables whose key does not begin with the tenant, and why."""
