@@ -43,7 +43,7 @@ KIND_OF_ARGUMENT: dict[tuple[str, str], str | None] = {
     **{(tool, "session_id"): "agent_session" for tool in ("get_agent_history", "delete_agent_session")},
     ("list_agent_runs", "session_id"): "agent_session",
     **{(tool, "session_id"): None for tool in ("chat", "run_agent", "run_agent_stream")},  # free to everyone: a new one
-    ("run_workflow", "task_id"): "workflow_run",
+    ("run_workflow", "task_id"): None,  # as well
 }
 """The same for one tool's field alone."""
 
