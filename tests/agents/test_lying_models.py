@@ -25,7 +25,8 @@ from tests.fakes.model_server import (
 )
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-WORKFLOWS = ("fixed", "reflection", "nl2sql", "metric_to_sql")
+SLOW = pytest.mark.slow
+WORKFLOWS = ["fixed", *(pytest.param(name, marks=SLOW) for name in ("reflection", "nl2sql", "metric_to_sql"))]
 HARD = "what share of the amount comes from the eu region"
 SECRET = "olga-secret"
 ATTACKS = [
@@ -108,7 +109,7 @@ async def test_a_liar_breaks_no_run(desk: AgentDesk, workflow: str, liar: str) -
     check(desk, await run(desk, workflow))
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("attack", [ATTACKS[0], *(pytest.param(text, marks=SLOW) for text in ATTACKS[1:])])
 async def test_sql_with_attacks_runs_as_any_sql_of_the_callers(desk: AgentDesk, attack: str) -> None:
     desk.server.play(sql(attack))
     began = time.monotonic()
