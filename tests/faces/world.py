@@ -23,6 +23,7 @@ from headwater.build import Platform, build
 from headwater.listeners import Ports
 from headwater.serve import serving
 from headwater.settings import read_settings
+from tests.fixtures_store import migrated
 from tests.hostile.forged_tokens import Forge
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ IDS = {
 
 
 def settings_of(home: Path, **changes: Any) -> Settings:
-    return read_settings(home, server=FREE, **changes)
+    return read_settings(migrated(home), server=FREE, **changes)
 
 
 async def make_home(home: Path, data: Path) -> dict[str, str | None]:

@@ -20,6 +20,7 @@ from click.testing import CliRunner
 from headwater.commands import cli
 from headwater.listeners import Ports
 from headwater.running import running
+from tests.fixtures_store import migrated
 
 READY_S = 30.0
 FREE_PORTS = ["--rest-port", "0", "--grpc-web-port", "0", "--mcp-port", "0", "--grpc-port", "0"]
@@ -110,7 +111,7 @@ def finished(process: "subprocess.Popen[str]", *, within_s: float = READY_S) -> 
 def serve(home: Path, *arguments: str, **environment: str) -> Server:
     """Start a server and wait until it is ready."""
     process = spawn(
-        "serve", "--home", str(home), *FREE_PORTS, *arguments, HEADWATER_SERVER__ADMIN_PORT="0", **environment
+        "serve", "--home", str(migrated(home)), *FREE_PORTS, *arguments, HEADWATER_SERVER__ADMIN_PORT="0", **environment
     )
     is_ready = until(lambda: process.poll() is not None or any(found.pid == process.pid for found in running(home)))
     if not is_ready or process.poll() is not None:
