@@ -44,6 +44,7 @@ KIND_OF_ARGUMENT: dict[tuple[str, str], str | None] = {
     ("list_agent_runs", "session_id"): "agent_session",
     **{(tool, "session_id"): None for tool in ("chat", "run_agent", "run_agent_stream")},  # free to everyone: a new one
     ("run_workflow", "task_id"): None,  # as well
+    ("run_eval", "run_id"): None,  # as well
 }
 """The same for one tool's field alone."""
 

@@ -64,6 +64,7 @@ KEEPS_UNREAD = {
 BESIDE: dict[tuple[str, str], dict[str, Any]] = {
     ("create_policy", "table"): {"tag": "", "columns": ["*"]},
     ("rollback_table", "snapshot_id"): {"timestamp": None},
+    ("create_verified_query", "query_id"): {"connection_id": "lakehouse", "sql": "SELECT 1 AS one"},
     ("get_agent_history", "session_id"): {"agent_id": "chat"},
     ("delete_agent_session", "session_id"): {"agent_id": "chat"},
 }
