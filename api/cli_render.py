@@ -16,6 +16,7 @@ from core.portable import Bars
 MAX_CELL = 60
 MIN_FOLDED = 24
 BAR, PLAIN_BAR = "█", "#"
+WHICH = ("agent_name", "id")  # go first where they would not fit: rows that nobody can tell apart say nothing
 MIN_BAR, MAX_BAR, BESIDE_BAR = 8, 40, 16
 
 
@@ -56,13 +57,17 @@ def _moment(text: str) -> str:
 
 
 def _line(value: Any) -> str:
-    """A field on one line; of an object the scalars, where it has some."""
+    """A field on one line; of an object what it has."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict):
-        scalars = [f"{key} {_line(item)}" for key, item in value.items() if _is_scalar(item) and item is not None]
-        if scalars:
-            return ", ".join(scalars)
+        said = {key: item for key, item in value.items() if item not in (None, {}, [])}
+        if said and any(map(_is_scalar, said.values())):
+            return ", ".join(f"{key} {_line(item) if _is_scalar(item) else _json(item)}" for key, item in said.items())
+    return _json(value)
+
+
+def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -75,12 +80,18 @@ def _rows_field(result: dict[str, Any]) -> str | None:
 
 
 def _show_rows(console: Console, rows: list[dict[str, Any]]) -> None:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    shown = _fitting(rows, [name for name in columns if any(_cell(row.get(name)) for row in rows)], console.width)
+    columns = [name for name in dict.fromkeys(name for row in rows for name in row) if _has(rows, name)]
+    shown = _fitting(rows, columns, console.width)
+    if which := [name for name in WHICH if name in columns and name not in shown]:
+        shown = _fitting(rows, [*which, *(name for name in columns if name not in which)], console.width)
     console.print(_table(rows, shown))
-    left_out = [name for name in columns if name not in shown and any(_cell(row.get(name)) for row in rows)]
+    left_out = [name for name in columns if name not in shown]
     if left_out:
         console.print(f"[dim]not shown: {', '.join(left_out)}; --json shows everything[/dim]")
+
+
+def _has(rows: list[dict[str, Any]], column: str) -> bool:
+    return any(_cell(row.get(column)) for row in rows)
 
 
 def _fitting(rows: list[dict[str, Any]], columns: list[str], width: int) -> list[str]:

@@ -127,3 +127,14 @@ def test_cells_are_text_and_never_markup() -> None:
 def test_columns_without_a_value_are_left_out() -> None:
     said = _shown({"rows": [{"a": 1, "b": None, "c": {}}]})
     assert said.split()[:2] == ["a", "1"]
+
+
+def test_an_object_on_a_line_hides_nothing_that_it_has() -> None:
+    said = _shown({"configuration": {"hold": True, "note": None, "retention": {"days": 3}}, "names": {"a": ["b"]}})
+    assert said.splitlines() == ['configuration hold true, retention {"days": 3}', 'names {"a": ["b"]}']
+
+
+def test_rows_whose_names_would_not_fit_begin_with_them() -> None:
+    row = {f"column_{number}": "x" * 20 for number in range(9)}
+    assert _shown({"rows": [row | {"id": "ann"}]}).split()[:2] == ["id", "column_0"]
+    assert _shown({"rows": [{"carrier": "UA", "id": "7"}]}).split()[:2] == ["carrier", "id"]
