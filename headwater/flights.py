@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.settings import Settings
 from engine.lake.warehouse import TABLE_DEFAULTS, Lake
@@ -99,7 +99,7 @@ def _append_week(catalog: "SqlCatalog", flights: "pa.Table", week: int) -> int:
 
     start = FIRST_DAY + timedelta(weeks=week)
     day = flights["flight_date"]
-    mask = pc.and_(pc.greater_equal(day, start), pc.less(day, start + timedelta(weeks=1)))  # type: ignore[call-overload]
+    mask: Any = pc.and_(pc.greater_equal(day, start), pc.less(day, start + timedelta(weeks=1)))  # type: ignore[call-overload]
     return _append(_table(catalog, "flights", flights), flights.filter(mask), through=week + 1)
 
 

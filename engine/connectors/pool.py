@@ -22,7 +22,6 @@ from engine.connectors.postgres import PostgresConnector
 from engine.connectors.shared import NAMESPACE, OWNER, PATHS, SHARE, ShareConnector, placed
 from engine.connectors.sqlite import SqliteConnector
 from engine.lake.buckets import EXTENSIONS, narrowed, read_bucket
-from engine.lake.sites import Site
 from engine.lake.storage import local_path
 from engine.lake.warehouse import Lake
 

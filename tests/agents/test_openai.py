@@ -95,9 +95,10 @@ async def test_agents_and_the_chat_are_models(street: Street) -> None:
 
 @pytest.mark.parametrize("is_stream", [False, True])
 async def test_workflows_are_models(street: Street, is_stream: bool) -> None:
-    model, ask = "headwater/workflows/nl2sql", [{"role": "user", "content": "total amount by region"}]
+    model: Any = "headwater/workflows/nl2sql"
+    ask: Any = [{"role": "user", "content": "total amount by region"}]
     assert model in [item.id async for item in street.client().models.list()]
-    made: Any = await street.client().chat.completions.create(model=model, messages=ask, stream=is_stream)  # type: ignore[call-overload]
+    made: Any = await street.client().chat.completions.create(model=model, messages=ask, stream=is_stream)
     if is_stream:
         text = "".join([chunk.choices[0].delta.content or "" async for chunk in made if chunk.choices])
     else:

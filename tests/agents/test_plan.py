@@ -1,6 +1,7 @@
 """The typed plan of models: its schema is small and strict, it becomes a definition, and nonsense is told as such."""
 
 import json
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -56,7 +57,7 @@ def test_schemas_are_strict_and_small(schema: dict[str, object]) -> None:
     assert len(json.dumps(schema)) < 4000
 
 
-def candidate(source: str, confidence: float, rows: list[dict[str, object]], problem: str = "") -> Candidate:
+def candidate(source: str, confidence: float, rows: Sequence[Mapping[str, object]], problem: str = "") -> Candidate:
     result = {"rows": rows, "columns": []}
     return {
         "source": source,

@@ -193,7 +193,7 @@ async def test_events_come_in_the_order_of_the_reference(desk: AgentDesk) -> Non
         await desk.platform.dispatcher.call(made)
 
     await call()
-    names = [part.event for part in parts]
+    names: list[str] = [part.event for part in parts]
     order = ["started", "progress", "node_progress", "node_detail", "sql_generated", "execution_complete"]
     assert [names.index(name) for name in [*order, "output_ready", "done"]] == sorted(
         names.index(name) for name in [*order, "output_ready", "done"]

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from api.errors import BodyTooLate, status_of
-from api.rest_calls import read_all
+from core.callers import read_body
 from core.errors import Timeout
-from mcp_server.auth import read_body
 
 
 async def silent() -> Any:
@@ -17,10 +16,10 @@ async def silent() -> Any:
 
 async def test_rest_gives_up_on_a_body_that_does_not_come() -> None:
     with pytest.raises(BodyTooLate) as caught:
-        await read_all(silent, patience_s=0.05)
+        await read_body(silent, patience_s=0.05, too_late=BodyTooLate)
     assert status_of(caught.value) == 408
 
 
 async def test_mcp_gives_up_on_a_body_that_does_not_come() -> None:
     with pytest.raises(Timeout):
-        await read_body(silent, 100, patience_s=0.05)
+        await read_body(silent, limit_bytes=100, patience_s=0.05)

@@ -2,6 +2,7 @@
 
 import json
 from base64 import urlsafe_b64decode
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -177,7 +178,9 @@ def bearer(platform: Served) -> dict[str, str]:
     return {"Authorization": f"Bearer {curl(platform, SIGN_IN)['access_token']}"}
 
 
-def streamed(platform: Served, request: dict[str, object], **headers: str) -> list[tuple[int, str, dict[str, object]]]:
+def streamed(
+    platform: Served, request: Mapping[str, object], **headers: str
+) -> list[tuple[int, str, dict[str, object]]]:
     """Number, name and data of every event."""
     wanted = {**bearer(platform), "Accept": "text/event-stream", "Cache-Control": "no-cache", **headers}
     answer = httpx.post(platform.url("rest") + "/workflows/run", json=request, headers=wanted, timeout=60)
