@@ -16,6 +16,8 @@ from api.streams import ARROW_FIELD, ArrowJoin
 from core.errors import InvalidArgument
 from core.jobs import Progress
 
+MAX_LINE = 100
+
 
 class Live:
     """A context for one call. The file of `--output` is there whole when the call succeeded, else not at all."""
@@ -88,11 +90,12 @@ class Live:
 
 
 def _brief(part: dict[str, Any]) -> str:
-    """One line: a part that wraps a single object shows what is in it."""
+    """One line, cut where it is long, for the result says it all; of a part that wraps an object, what is in it."""
     inner = next(iter(part.values())) if len(part) == 1 else part
     fields = inner if isinstance(inner, dict) else part
-    return "  ".join(
-        value if isinstance(value, str) else f"{name} {json.dumps(value, ensure_ascii=False)}"
+    line = "  ".join(
+        " ".join(value.split()) if isinstance(value, str) else f"{name} {json.dumps(value, ensure_ascii=False)}"
         for name, value in fields.items()
-        if value is not None
+        if value not in (None, "", {}, [])
     )
+    return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 1]}…"

@@ -78,6 +78,13 @@ async def test_beside_json_nothing_is_shown(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().err == ""
 
 
+async def test_a_long_part_is_one_line_without_what_is_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    with Live(Options()) as live:
+        live.show({"event": "token", "tool": "", "text": "a\nb " + "c" * 200})
+    said = capsys.readouterr().err
+    assert said.startswith("token  a b ccc") and said.endswith("…\n") and len(said) == 101
+
+
 def test_chunks_of_another_schema_are_not_joined() -> None:
     join = ArrowJoin()
     join.add(_chunk(1))
