@@ -77,9 +77,11 @@ async def serving(
     With `shared`, other processes may listen on the same ports."""
     for warning in check_exposure(settings):
         log.warning(warning)
-    sockets = bind(settings.server, shared=shared)
-    platform = await build(settings, registry=registry, isolated=True)
     async with contextlib.AsyncExitStack() as stack:
+        sockets = bind(settings.server, shared=shared)
+        for bound in sockets.values():
+            stack.callback(bound.close)  # also where the platform is not built
+        platform = await build(settings, registry=registry, isolated=True)
         stack.push_async_callback(platform.close)
         ports = await stack.enter_async_context(_faces(platform, sockets, shared=shared))
         take_over(settings.telemetry)  # again: the faces' frameworks have brought handlers of their own

@@ -147,11 +147,11 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-def until(condition: Any, *, within_s: float = READY_S) -> bool:
+def until(condition: Any, *, within_s: float = READY_S, every_s: float = 0.02) -> bool:
     """Wait until something holds; False when it does not in time."""
     ends_at = time.monotonic() + within_s
     while time.monotonic() < ends_at:
         if condition():
             return True
-        time.sleep(0.02)
+        time.sleep(every_s)
     return False

@@ -1,21 +1,26 @@
 """kill -9 in the middle of writes: what was acknowledged is there, and the home starts again."""
 
+import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 
+from core.dispatch import Call
 from headwater.running import running
+from headwater.serve import serving
+from tests.faces.world import settings_of
 from tests.headwater.edge_world import is_alive
-from tests.headwater.processes import Server, children_of, finished, headwater, serve, served, until
+from tests.headwater.processes import Server, children_of, finished, headwater, serve, until
 
 WRITERS = 4
 WRITES_BEFORE_THE_KILL = 40
 
 
-def test_every_acknowledged_write_survives_a_killed_server(tmp_path: Path, shop: Path) -> None:
+async def test_every_acknowledged_write_survives_a_killed_server(tmp_path: Path, shop: Path) -> None:
     home = tmp_path / "home"
     server = serve(home, "--data", str(shop))
     (data_plane,) = children_of(server.process.pid)
@@ -29,15 +34,20 @@ def test_every_acknowledged_write_survives_a_killed_server(tmp_path: Path, shop:
     assert "No server runs" in headwater("stop", "--home", str(home)).out
     assert len(made) >= WRITES_BEFORE_THE_KILL
 
-    with served(home) as again:
-        listed = again.call("list_connections", page_size=1000)["connections"]
-        assert set(made) <= {connection["connection_id"] for connection in listed}
-        column = again.call("get_table", connection_id="data", table="orders")["columns"][0]
-        assert int(column["description"]) >= max(described)
-        check = again.call("verify_audit_log")
-        assert check["is_valid"]
-        assert check["checked_count"] >= len(made) + len(described)
-        assert headwater("doctor", "--home", str(home)).code == 0
+    async with serving(settings_of(home)) as (platform, _):
+        owner = await platform.engine.identity.local_owner()
+
+        async def again(tool: str, **arguments: Any) -> Any:
+            return await platform.dispatcher.call(Call(tool, arguments, "test", "r1", principal=owner))
+
+        listed = (await again("list_connections", page_size=1000)).connections
+        assert set(made) <= {connection.connection_id for connection in listed}
+        column = (await again("get_table", connection_id="data", table="orders")).columns[0]
+        assert int(column.description) >= max(described)
+        check = await again("verify_audit_log")
+        assert check.is_valid
+        assert check.checked_count >= len(made) + len(described)
+        assert (await asyncio.to_thread(headwater, "doctor", "--home", str(home))).code == 0
         assert not any(path.exists() for path in left)
 
 

@@ -12,7 +12,9 @@ from tests.headwater.processes import Said, finished, headwater, spawn
 
 def test_the_demo_loads_answers_cares_and_ends(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        said = _demo(tmp_path / "home", HEADWATER_SERVER__GRPC_PORT=str(taken.getsockname()[1]))
+        port = str(taken.getsockname()[1])
+        said = headwater("demo", "--home", str(tmp_path / "home"), HEADWATER_SERVER__GRPC_PORT=port, COLUMNS="80")
+    assert (said.code, said.err) == (0, "")
     assert re.search(r"loaded 36\d,\d{3} rows in \d+ s", said.out)
     assert "is taken. Taking free ports instead." in " ".join(said.out.split())
     assert re.search(r"mcp\s+http://127\.0\.0\.1:(?!8002)\d+", said.out)

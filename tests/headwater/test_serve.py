@@ -1,5 +1,6 @@
 """One serving process: ready, drained, and clear about what it refuses."""
 
+import asyncio
 import signal
 import socket
 import ssl
@@ -21,6 +22,10 @@ from fastmcp.client.transports import StdioTransport, StreamableHttpTransport
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from headwater.running import running
+from headwater.serve import serving
+from headwater.settings import read_settings
+from tests.faces.world import FREE, settings_of
+from tests.fixtures_store import migrated
 from tests.headwater.processes import FREE_PORTS, Server, finished, headwater, serve, served, spawn, until
 
 NO_WORKERS = {"HEADWATER_JOBS__EMBEDDED_WORKERS": "0"}
@@ -57,7 +62,7 @@ def test_a_running_call_finishes_and_a_worker_process_runs_what_is_left(tmp_path
     worker = spawn("worker", "--home", str(tmp_path))
     job = ["get-job", "--job-id", answer.json()["job_id"], "--home", str(tmp_path), "--json"]
     try:
-        assert until(lambda: headwater(*job).json()["status"] == "succeeded")
+        assert until(lambda: headwater(*job).json()["status"] == "succeeded", every_s=0.5)
     finally:
         worker.send_signal(signal.SIGTERM)
     ended = finished(worker)
@@ -90,10 +95,11 @@ def test_without_authentication_it_serves_loopback_only(tmp_path: Path) -> None:
 
 
 async def test_with_authentication_off_callers_are_the_administrator_on_every_face(tmp_path: Path) -> None:
-    with served(tmp_path, HEADWATER_AUTH__ENABLED="false") as server:
-        mine = httpx.get(f"{server.url}/v1/users/me", trust_env=False)
+    settings = settings_of(tmp_path / "home", auth={"enabled": False}, edge={"isolation": "thread"})
+    async with serving(settings) as (_, ports), httpx.AsyncClient(trust_env=False) as http:
+        mine = await http.get(f"http://127.0.0.1:{ports.rest}/v1/users/me")
         assert "tenant.manage" in mine.json()["permissions"]
-        async with Client(f"http://127.0.0.1:{server.ports.mcp}/mcp") as client:
+        async with Client(f"http://127.0.0.1:{ports.mcp}/mcp") as client:
             assert (await client.call_tool("list_connections", {})).structured_content["total_count"] == 1
 
 
@@ -127,21 +133,21 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 async def test_a_certificate_serves_every_face(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
     cert, key = certificate
-    environment = {"HEADWATER_SERVER__TLS_CERT": str(cert), "HEADWATER_SERVER__TLS_KEY": str(key)}
+    pair = {**FREE, "tls_cert": str(cert), "tls_key": str(key)}
+    settings = read_settings(migrated(tmp_path / "home"), server=pair, edge={"isolation": "thread"})
     trust = ssl.create_default_context(cafile=cert)
-    with served(tmp_path, **environment) as server:
-        token = server.token("viewer")
-        said = headwater(
-            "list-tables", "--server", server.url, "--token", token, "--json", HEADWATER_EGRESS__CA_FILE=str(cert)
-        )
+    async with serving(settings) as (platform, ports), httpx.AsyncClient(verify=trust, trust_env=False) as http:
+        token = await platform.engine.identity.mint(role="viewer")
+        command = ["list-tables", "--server", f"https://127.0.0.1:{ports.rest}", "--token", token, "--json"]
+        said = await asyncio.to_thread(headwater, *command, HEADWATER_EGRESS__CA_FILE=str(cert))
         assert said.json()["total_count"] == 0
-        web = httpx.get(f"https://127.0.0.1:{server.ports.grpc_web}/nothing", verify=trust, trust_env=False)
+        web = await http.get(f"https://127.0.0.1:{ports.grpc_web}/nothing")
         assert web.status_code in (404, 405, 415)
         credentials = grpc.ssl_channel_credentials(cert.read_bytes())
-        async with grpc.aio.secure_channel(f"127.0.0.1:{server.ports.grpc}", credentials) as channel:
+        async with grpc.aio.secure_channel(f"127.0.0.1:{ports.grpc}", credentials) as channel:
             health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
             assert health.status == health_pb2.HealthCheckResponse.SERVING
-        transport = StreamableHttpTransport(f"https://127.0.0.1:{server.ports.mcp}/mcp", auth=token, verify=trust)
+        transport = StreamableHttpTransport(f"https://127.0.0.1:{ports.mcp}/mcp", auth=token, verify=trust)
         async with Client(transport) as client:
             assert await client.list_tools()
 
@@ -168,8 +174,7 @@ def test_a_second_server_on_a_home_serves_the_same_and_says_so(server: Server) -
 def test_the_wrong_root_key_stops_the_start(tmp_path: Path) -> None:
     headwater("token", "--home", str(tmp_path))
     (tmp_path / "keys" / "root.key").write_bytes(b"x" * 32)
-    process = spawn("serve", "--home", str(tmp_path), *FREE_PORTS)
-    said = finished(process)
+    said = headwater("serve", "--home", str(tmp_path), *FREE_PORTS)
     assert said.code == 8
     assert "Put the keys/root.key that belongs to this store back" in said.err
     assert "Traceback" not in said.err
@@ -188,8 +193,7 @@ async def test_standard_input_and_output_serve_a_desktop_client(server: Server, 
         assert refused.is_error == is_viewer
 
 
-async def test_standard_input_with_a_bad_token_is_refused(server: Server) -> None:
-    process = spawn("mcp", "--home", str(server.home), "--token", "nonsense")
-    said = finished(process)
+def test_standard_input_with_a_bad_token_is_refused(server: Server) -> None:
+    said = headwater("mcp", "--home", str(server.home), "--token", "nonsense")
     assert (said.code, said.out) == (3, "")
     assert "UNAUTHENTICATED The token is not valid." in said.err
