@@ -13,6 +13,7 @@ from core.settings import Settings
 from headwater.build import Platform, build
 from headwater.listeners import Ports
 from headwater.serve import serving
+from tests.fixtures_store import migrated
 
 ResultT = TypeVar("ResultT")
 Prepare = Callable[[Platform], Awaitable[dict[str, str]]]
@@ -64,6 +65,7 @@ def _run(settings: Settings, prepare: Prepare, ready: "Future[tuple[Served, asyn
 
 
 async def _serve(settings: Settings, prepare: Prepare, ready: "Future[tuple[Served, asyncio.Event]]") -> None:
+    migrated(settings.home)
     first = await build(settings)
     try:
         tokens = await prepare(first)

@@ -17,6 +17,7 @@ from core.settings import Settings
 from engine.identity.roles import BUILT_IN
 from headwater.build import Platform, build
 from headwater.settings import read_settings
+from tests.fixtures_store import migrated
 from tests.settled import settle
 
 ADMIN = Principal("ada", "default", frozenset({"admin"}), BUILT_IN["admin"])
@@ -77,7 +78,7 @@ async def make_projects(platform: Platform) -> None:
 
 def gateway_settings(home: Path, **changes: Any) -> Settings:
     egress = {"allowed_private_hosts": ["127.0.0.1", "localhost"], **changes.pop("egress", {})}
-    return read_settings(home, server=FREE, egress=egress, jobs={"embedded_workers": 0}, **changes)
+    return read_settings(migrated(home), server=FREE, egress=egress, jobs={"embedded_workers": 0}, **changes)
 
 
 @asynccontextmanager

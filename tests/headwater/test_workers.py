@@ -5,13 +5,16 @@ import signal
 import sys
 from pathlib import Path
 from subprocess import Popen
+from threading import Event
 
 import grpc
 import httpx
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from headwater.running import running
-from tests.headwater.processes import FREE_PORTS, Server, finished, headwater, served, until
+from tests.fixtures_store import migrated
+from tests.headwater.processes import FREE_PORTS, Server, finished, headwater, served, spawn, until
 
 OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
 SERVE = [sys.executable, "-m", "headwater", "serve", *FREE_PORTS]
@@ -70,6 +73,20 @@ def test_workers_share_the_ports_and_one_that_dies_is_replaced(tmp_path: Path, s
     assert not any(_is_alive(child) for child in children)
 
 
+def test_a_worker_ends_with_the_pipe_of_its_parent(tmp_path: Path) -> None:
+    ready = Event()
+    before = signal.signal(signal.SIGUSR1, lambda *_: ready.set())
+    try:
+        child = ["--child-of", str(os.getpid()), *FREE_PORTS]
+        worker = spawn("serve", "--home", str(migrated(tmp_path)), *child, HEADWATER_SERVER__ADMIN_PORT="0")
+        assert until(ready.is_set)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert worker.poll() is None
+    assert finished(worker).code == 0  # which closes the pipe, as the system does for a parent that was killed
+
+
+@pytest.mark.slow
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     with served(tmp_path, "--workers", "2") as server:
         children = _children(server.process.pid)
@@ -111,6 +128,20 @@ def test_a_daemon_that_does_not_start_says_why(tmp_path: Path) -> None:
     assert "The root key of this home does not open its store." in said.err
 
 
+def test_a_changed_source_starts_the_command_again(tmp_path: Path) -> None:
+    process = _said([sys.executable, "-c", RELOAD, str(tmp_path), "--help"])
+    assert process.stdout is not None and process.stderr is not None
+    try:
+        assert any("Usage: headwater serve" in line for line in process.stdout)
+        (tmp_path / "changed.py").write_text("")
+        assert process.stderr.readline() == "source changed: starting again\n"
+        assert any("Usage: headwater serve" in line for line in process.stdout)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        finished(process)
+
+
+@pytest.mark.slow
 def test_a_changed_source_starts_the_server_again(tmp_path: Path) -> None:
     sources, home = tmp_path / "sources", tmp_path / "a home"
     sources.mkdir()
