@@ -62,8 +62,9 @@ def test_every_toolset_lists_only_what_its_caller_may_call(
 @pytest.mark.parametrize("principal", ["viewer", "auditor", "roleless", "other"])
 @pytest.mark.parametrize("door", ["call_tool", "call_write_tool", "itself"])
 def test_tools_that_are_hidden_are_refused_by_every_way(house: Served, doors: Doors, principal: str, door: str) -> None:
-    hidden = {tool.name for tool in REGISTRY} - permitted(house, principal)
-    for name in sorted(hidden):
+    hidden = sorted({tool.name for tool in REGISTRY} - permitted(house, principal))
+    # Who may call nothing tries every name at every door; of the others' names every fifth is tried through another.
+    for name in hidden if door == "itself" or principal == "roleless" else hidden[::5]:
         if door == "itself":
             reply = call(doors, house, principal, name)
         else:
