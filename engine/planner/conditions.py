@@ -1,6 +1,7 @@
 """What rows of an answer must meet: comparisons, texts, values, and things that must be missing."""
 
-from engine.planner.intent import Condition, Having, Measure
+from engine.planner.intent import Condition, Having, Lack, Measure
+from engine.planner.polarity import is_negated
 from engine.planner.scene import NEAR, STRONG, Scene
 from engine.planner.schema import Column
 
@@ -11,12 +12,30 @@ def read_missing(scene: Scene) -> None:
         if scene.cue(at, "missing") is None:
             continue
         place = scene.following(at + 1, over=("distinct", "missing", "count"))
-        if place is None:
+        if place is None or (scene.elements[at].text.lower() == "not" and _is_value(scene, at + 1)):
             continue
         table = scene.table(place)
         if table is not None and scene.intent.entity is not None and table.name != scene.intent.entity.name:
-            scene.intent.missing.append(table)
+            scene.intent.missing.append(Lack(table))
             scene.use(*range(at, place + 1))
+
+
+def _is_value(scene: Scene, at: int) -> bool:
+    return at < len(scene.elements) and bool(scene.elements[at].values) and not scene.elements[at].is_schema
+
+
+def scope_missing(scene: Scene) -> None:
+    """`no cancelled orders`: conditions on what is missing say which rows are."""
+    intent = scene.intent
+    for lack in intent.missing:
+        lack.conditions = [item for item in intent.conditions if item.column.table == lack.table.name]
+        intent.conditions = [item for item in intent.conditions if item not in lack.conditions]
+        intent.joined = [table for table in intent.joined if table != lack.table]
+        if any(item.column.table == lack.table.name for item in intent.dimensions):
+            intent.doubt(f"something of {lack.table.name} is to be shown, but there is none", 0.5)
+    entity = intent.entity.name if intent.entity else ""
+    if intent.missing and any(item.column.table != entity for item in intent.conditions):
+        intent.doubt("what is missing may be meant otherwise", 0.7)
 
 
 def read_comparisons(scene: Scene) -> None:
@@ -61,7 +80,7 @@ def _compared(scene: Scene, at: int, place: int, operator: str, number: float | 
         if not scene.elements[before].is_schema:
             continue
         column = scene.column(before, "number")
-        if column is None:
+        if column is None or column.is_id:
             continue
         aggregate = next((scene.cue(p, "aggregates") for p in range(before - 1, max(-1, before - 3), -1)), None)
         if aggregate in ("avg", "sum", "max", "min"):
@@ -127,23 +146,35 @@ def _text_column_before(scene: Scene, at: int) -> Column | None:
 
 def read_values(scene: Scene) -> None:
     """Values that columns hold: `USA`, `buy transactions`, `active users`."""
-    chosen: dict[Column, list[str]] = {}
+    chosen: dict[tuple[Column, bool], list[str]] = {}
     for at, element in enumerate(scene.elements):
         if not element.values or element.is_used:
             continue
         if element.is_schema and element.quoted is None and max(i.score for i in element.candidates) >= STRONG:
             continue
-        fits = {column: scene.value_fit(at, column) for column, _ in element.values}
-        column, value = max(element.values, key=lambda item: fits[item[0]])
-        if sum(fit >= fits[column] - 0.02 for fit in fits.values()) > 1:
-            scene.intent.doubt(f"several columns hold {element.text}", 0.8)
-        if value not in chosen.setdefault(column, []):
-            chosen[column].append(value)
+        found = value_condition(scene, at)
+        values = chosen.setdefault((found.column, found.operator == "ne"), [])
+        if found.value not in values:
+            values.append(found.value)
         scene.use(at)
     _parts(scene)
-    for column, values in chosen.items():
-        found = Condition(column, "in", values) if len(values) > 1 else Condition(column, "eq", values[0])
-        scene.intent.conditions.append(found)
+    for (column, is_not), values in chosen.items():
+        one, several = ("ne", "not_in") if is_not else ("eq", "in")
+        several_of = Condition(column, several, values) if len(values) > 1 else Condition(column, one, values[0])
+        scene.intent.conditions.append(several_of)
+
+
+def value_condition(scene: Scene, at: int) -> Condition:
+    """That a column holds the value named at a place, or does not where it is negated."""
+    element = scene.elements[at]
+    fits = {column: scene.value_fit(at, column) for column, _ in element.values}
+    column, value = max(element.values, key=lambda item: fits[item[0]])
+    if sum(fit >= fits[column] - 0.02 for fit in fits.values()) > 1:
+        scene.intent.doubt(f"several columns hold {element.text}", 0.8)
+    is_not = is_negated(scene, at)
+    if is_not and element.is_negated:
+        scene.intent.doubt(f"{element.text} is read as anything but {value}", 0.85)
+    return Condition(column, "ne" if is_not else "eq", value)
 
 
 def _parts(scene: Scene) -> None:

@@ -9,13 +9,14 @@ from engine.dates.find import find_dates
 from engine.dates.ranges import Found, Mention
 from engine.planner.linking import LONGEST, Candidate, Linker
 from engine.planner.schema import Column, values_of
-from engine.planner.words import SCALES, Cues, Token, ngrams, tokens_of
+from engine.planner.words import SCALES, Cues, Token, ngrams, stem_of, tokens_of
 
 MAX_VALUE_TOKENS = 6
 WHOLE = 0.95
 """What a word such as `in` must fit at least to be a name."""
 FEW_VALUES = 20
 LONGEST_CODE = 4
+LEAST_DENIED = 4
 
 
 @dataclass(slots=True)
@@ -36,6 +37,7 @@ class Element:
     sign: str = ""
     is_ignored: bool = False
     is_used: bool = False
+    is_negated: bool = False  # `inactive`, `unpaid`: what it may be is denied
 
     @property
     def is_schema(self) -> bool:
@@ -134,10 +136,25 @@ class _Reader:
             element.values = list(values_of(self._linker.schema, token.text))
             return element, end
         element.is_ignored = token.stem in self._cues.ignored
-        if not element.is_ignored and at > 0 and token.text[0].isupper():
+        self._denied(element)
+        if not element.is_ignored and not element.is_negated and at > 0 and token.text[0].isupper():
             holders = self._linker.schema.value_words.get(token.text.lower(), ())
             element.parts = list(holders) if len(holders) <= FEW_VALUES else []
         return element, end
+
+    def _denied(self, element: Element) -> None:
+        """`unresolved` where there is something resolved, `inactive` where there is a flag active."""
+        word = element.text.lower()
+        for prefix in self._cues.denials:
+            rest = stem_of(word.removeprefix(prefix).lstrip("-"))
+            if not word.startswith(prefix) or len(rest) < LEAST_DENIED or element.is_ignored:
+                continue
+            element.values = list(values_of(self._linker.schema, rest))
+            families = ("boolean", "date", "time")
+            found = [item for item in self._linker.find((rest,)) if item.column and item.column.family in families]
+            element.candidates = [] if element.values else found
+            element.is_negated = bool(element.values or element.candidates)
+            return
 
     def _value(self, at: int) -> tuple[int, list[tuple[Column, str]]]:
         """The longest run of words that some column holds as a value."""

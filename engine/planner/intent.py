@@ -57,6 +57,14 @@ class Sort:
 
 
 @dataclass(slots=True)
+class Lack:
+    """A table that must have no row for a thing, or none that meets the conditions."""
+
+    table: Table
+    conditions: list[Condition] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Intent:
     """Everything that was understood.
 
@@ -67,9 +75,10 @@ class Intent:
     dimensions: list[Dimension] = field(default_factory=list)
     conditions: list[Condition] = field(default_factory=list)
     havings: list[Having] = field(default_factory=list)
-    missing: list[Table] = field(default_factory=list)
+    missing: list[Lack] = field(default_factory=list)
     joined: list[Table] = field(default_factory=list)
     ratio: tuple[Measure, Measure] | None = None
+    ratio_scale: int = 1
     sorts: list[Sort] = field(default_factory=list)
     limit: int | None = None
     is_distinct: bool = False
@@ -78,7 +87,8 @@ class Intent:
 
     def doubt(self, why: str, factor: float) -> None:
         """Note a choice that may be wrong, and what it does to confidence."""
-        self.doubts.append((why, factor))
+        if (why, factor) not in self.doubts:
+            self.doubts.append((why, factor))
 
     def tables(self) -> list[str]:
         """Names of all tables that a query of this needs, the entity's first."""

@@ -15,7 +15,11 @@ LIGHT = frozenset(
 )
 """Words of a table's name that say little about its rows."""
 SYNONYM_FACTOR = 0.8
+SHORT_FACTOR = 0.97
 LEAST = 0.45
+VOWELS = frozenset("aeiouy")
+LEAST_SPELLED, LEAST_SHORT = 5, 3
+MANY_SHORT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class Linker:
     def __init__(self, schema: Schema, cues: Cues):
         self.schema = schema
         self._cues = cues
+        self._shorts: dict[str, tuple[str, ...]] = {}
 
     @cached_property
     def _phrases(self) -> dict[tuple[str, ...], list[Candidate]]:
@@ -53,6 +58,33 @@ class Linker:
                     note(phrase, Candidate(score, column=column), column.path)
         return {phrase: list(candidates.values()) for phrase, candidates in found.items()}
 
+    @cached_property
+    def _words(self) -> frozenset[str]:
+        return frozenset(word for phrase in self._phrases for word in phrase)
+
+    @cached_property
+    def _is_short(self) -> bool:
+        """Whether the names of this schema leave letters out: where some do, others do."""
+        return sum(_has_no_vowel(word) for word in self.schema.raw_words) >= MANY_SHORT
+
+    def _short_forms(self, word: str) -> tuple[str, ...]:
+        """Words of the schema that are short for one of a question: `crs` for course, `stud` for student."""
+        if len(word) < LEAST_SPELLED or word in self._words:
+            return ()
+        known = self._shorts.get(word)
+        if known is None:
+            known = self._shorts[word] = tuple(
+                short
+                for short in self._words
+                if short[:1] == word[:1]
+                and LEAST_SHORT <= len(short) <= len(word) - 2
+                and (
+                    (_has_no_vowel(short) and _is_skeleton(short, word))
+                    or (self._is_short and word.startswith(short) and short[-1] not in VOWELS)
+                )
+            )
+        return known
+
     def find(self, stems: tuple[str, ...]) -> list[Candidate]:
         """What a phrase may stand for, the best first."""
         words = tuple(part for stem in stems for part in stem.split())
@@ -60,12 +92,23 @@ class Linker:
         for place, word in enumerate(words):
             # A verb stands for a column by itself, not as a part of its name.
             verbs = self._cues.verbs.get(word, ()) if len(words) == 1 else ()
-            for other in (*self._cues.synonyms.get(word, ()), *verbs):
+            others = [(other, SYNONYM_FACTOR) for other in (*self._cues.synonyms.get(word, ()), *verbs)]
+            for other, factor in (*others, *((short, SHORT_FACTOR) for short in self._short_forms(word))):
                 for item in self._phrases.get((*words[:place], other, *words[place + 1 :]), ()):
-                    score = item.score * SYNONYM_FACTOR
+                    score = item.score * factor
                     if score > found.get(_key(item), Candidate(0.0)).score:
                         found[_key(item)] = Candidate(score, item.column, item.table)
         return sorted((item for item in found.values() if item.score >= LEAST), key=lambda item: -item.score)
+
+
+def _has_no_vowel(word: str) -> bool:
+    return len(word) > 1 and word.isalpha() and not VOWELS & set(word)
+
+
+def _is_skeleton(short: str, word: str) -> bool:
+    """Whether letters stand in a word in this order, the first in front: `svc` in service."""
+    rest = iter(word)
+    return all(letter in rest for letter in short)
 
 
 def _key(item: Candidate) -> object:

@@ -4,6 +4,8 @@ from engine.planner.intent import Dimension, Measure
 from engine.planner.scene import Scene
 from engine.planner.schema import Column
 
+PLAIN = 0.7
+"""How well words must fit a column whose texts are counted."""
 JOINTS = ("to", "per", "over", "and")
 MONEY = ("amount", "price", "revenue", "cost", "value", "total")
 
@@ -54,6 +56,25 @@ def read_measures(scene: Scene) -> None:
             _aggregate(scene, at)
 
 
+def count_again(scene: Scene) -> None:
+    """`and how many each has`, `together with the count`: what is counted already, to be shown."""
+    intent = scene.intent
+    counts = [item for item in intent.measures if item.aggregate == "count" and item.column is None]
+    held = [item.measure for item in intent.havings if item.measure.aggregate == "count"]
+    if intent.ratio or not (counts or held):
+        return
+    for at, element in enumerate(scene.elements):
+        if scene.cue(at, "count") is None or element.is_used or element.is_schema:
+            continue
+        place = scene.following(at + 1, over=("distinct", "count"))
+        known = (counts or held)[0]
+        if place is not None and scene.table(place) not in (known.table, None):
+            continue
+        scene.use(at)
+        scene.add(known)
+        intent.is_grouped = True
+
+
 def _count(scene: Scene, at: int, aggregate: str = "") -> None:
     """`number of flights` counts rows, `number of citations` may be a column; `average number of` needs one."""
     place = scene.following(at + 1, over=("distinct", "aggregates", "count"))
@@ -61,6 +82,8 @@ def _count(scene: Scene, at: int, aggregate: str = "") -> None:
         return
     is_distinct = any(scene.cue(p, "distinct") for p in range(at, place))
     table, column = scene.table(place), scene.column(place)
+    if column is not None and column.family == "text" and scene.score(place, column) < PLAIN:
+        column = None
     is_column = column is not None and (table is None or not (scene.is_table_first(place) or column.is_id))
     if column is not None and is_column and column.family == "number" and not column.is_id:
         _numbers(scene, at, place, column, aggregate)

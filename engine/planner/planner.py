@@ -18,6 +18,8 @@ UNEXPLAINED = 0.55
 """What each word that nothing explains leaves of the confidence."""
 UNEXPLAINED_VERB = 0.85
 """Of words like `published`, which mostly say again what the tables around them do."""
+HEDGED = 0.8
+"""Of `still` or `already`, where nothing says what is in that state."""
 LEAST_CONFIDENCE = 0.53
 """Below it a question is declined: one noun that nothing stands for is enough."""
 
@@ -49,6 +51,9 @@ def plan(question: str, schema: Schema, now: datetime, calendar: Calendar | None
     confidence = 0.95
     for word in unexplained:
         confidence *= UNEXPLAINED_VERB if _is_verb(word, table) else UNEXPLAINED
+    hedges = [element for element in elements if "hedges" in element.cues and not element.is_used]
+    if hedges and not any(item.operator in ("is_null", "not_null") for item in intent.conditions):
+        doubts.append((f"{hedges[0].text} may mean a state or a time", HEDGED))
     for _, factor in doubts:
         confidence *= factor
     said = tuple(why for why, _ in doubts)
@@ -73,6 +78,10 @@ def _is_verb(word: str, table: Cues) -> bool:
 
 def is_unexplained(element: Element, table: Cues) -> bool:
     """Whether a word that matters was not used by anything."""
-    if element.is_used or not element.is_content:
+    if element.is_used:
         return False
-    return not set(element.cues) & {"group", "distinct", "names", "ids", "text"}
+    if set(element.cues) & {"missing", "negation"}:  # what an answer may never leave out
+        return True
+    if not element.is_content:
+        return False
+    return not set(element.cues) & {"hedges", "group", "distinct", "names", "ids", "text"}

@@ -110,7 +110,8 @@ def _ranked(scene: Scene, at: int) -> tuple[Measure | Dimension | None, range]:
     if table is None:
         return None, range(0)
     is_other = scene.intent.entity is not None and table.name != scene.intent.entity.name
-    if is_other or scene.subject_column(at) is not None:
+    subject = scene.subject_column(at)
+    if is_other or (subject is not None and subject not in table.labels):
         return Measure("count", table=table), range(at, place + 1)
     natural = _natural(scene, table, scene.elements[at].text)
     return (None if natural is None else Dimension(natural)), range(0)

@@ -1,13 +1,15 @@
 """Reads the elements of a question into an intent, one concern after the other."""
 
 from engine.dates.ranges import Found
-from engine.planner.conditions import read_comparisons, read_missing, read_texts, read_values
+from engine.planner.conditions import read_comparisons, read_missing, read_texts, read_values, scope_missing
 from engine.planner.elements import Element
 from engine.planner.intent import Intent
-from engine.planner.measures import read_measures, read_ratio
+from engine.planner.measures import count_again, read_measures, read_ratio
+from engine.planner.polarity import read_empty, read_flags
 from engine.planner.ranking import read_limit, read_order, read_ranking
 from engine.planner.scene import Scene
 from engine.planner.schema import Schema
+from engine.planner.shares import read_share
 from engine.planner.showing import read_groups, show_rest
 from engine.planner.times import read_times
 from engine.planner.words import Cues
@@ -16,15 +18,20 @@ STEPS = (
     read_ratio,
     read_limit,
     read_missing,
+    read_empty,
+    read_share,
     read_comparisons,
     read_texts,
+    read_flags,
     read_measures,
     read_ranking,
+    count_again,
     read_groups,
     read_order,
     read_values,
     read_times,
     show_rest,
+    scope_missing,
 )
 
 

@@ -25,6 +25,7 @@ class Scene:
         self.reach: frozenset[str] = frozenset()
         self.read_at: dict[int, Measure] = {}
         self.wants_most = True
+        self.negators: set[int] = set()
         self.grain = self.grouping_unit()
 
     def mentioned(self) -> dict[str, float]:
@@ -89,6 +90,10 @@ class Scene:
         if rivals:
             self.intent.doubt(f"{self.elements[at].text} may be another column", 0.85)
         return best.column
+
+    def score(self, at: int, column: Column) -> float:
+        """How well the element at a place fits a column."""
+        return max((item.score for item in self.elements[at].candidates if item.column == column), default=0.0)
 
     def table(self, at: int) -> Table | None:
         items = [item for item in self.elements[at].candidates if item.table is not None]

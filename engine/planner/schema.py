@@ -75,6 +75,7 @@ class Schema:
     values: dict[str, list[tuple[Column, str]]] = field(default_factory=dict)
     value_words: dict[str, list[tuple[Column, str]]] = field(default_factory=dict)
     dialect: str = ""
+    raw_words: frozenset[str] = frozenset()  # of all names, as they are spelled
 
     def table_of(self, column: Column) -> Table:
         return self.tables[column.table]
@@ -106,7 +107,8 @@ def read_schema(relations: Iterable[Relation], cues: Cues, dialect: str = "") ->
     given = list(relations)
     lead = _shared_lead([split_words(relation.name.split(".")[-1].strip('"')) for relation in given])
     tables = {relation.name: _table(relation, lead, cues, dialect) for relation in given}
-    schema = Schema(tables, dialect=dialect)
+    names = [name for item in given for name in (item.name, *(column for column, _ in item.columns))]
+    schema = Schema(tables, dialect=dialect, raw_words=frozenset(word for name in names for word in split_words(name)))
     schema.links = list(_links(schema))
     return schema
 
@@ -163,7 +165,7 @@ def _table(relation: Relation, lead: tuple[str, ...], cues: Cues, dialect: str) 
         Column(
             relation.name,
             name,
-            _spelled(parts[len(own) :] if len(parts) > len(own) else parts, cues),
+            _spelled(_without_initial(parts[len(own) :] if len(parts) > len(own) else parts, words), cues),
             _time_in_text(parts, dialect) or family_of(data_type),
             name not in relation.unreadable,
         )
@@ -172,6 +174,14 @@ def _table(relation: Relation, lead: tuple[str, ...], cues: Cues, dialect: str) 
     table = Table(relation.name, words, columns, row_count=relation.row_count)
     key = tuple(column for column in columns if column.name in relation.key) or _guess_key(table)
     return Table(relation.name, words, columns, key, _labels(table, key), relation.row_count)
+
+
+def _without_initial(words: tuple[str, ...], table: tuple[str, ...]) -> tuple[str, ...]:
+    """`name` of `sname` in a table of students."""
+    for label in LABELS:
+        if len(words) == 1 and table and words[0] == table[0][:1] + label:
+            return (label,)
+    return words
 
 
 def _spelled(words: tuple[str, ...], cues: Cues) -> tuple[str, ...]:
@@ -251,7 +261,10 @@ def _labels(table: Table, key: tuple[Column, ...]) -> tuple[Column, ...]:
     for column in texts:
         if column.words == table.words:
             return (column,)
-    return key
+    called = [column for column in texts if column.words[-1:] == ("name",)]
+    if len(called) == 1:
+        return (called[0],)
+    return tuple(column for column in called if column.words == ("full", "name")) or key
 
 
 def _links(schema: Schema) -> Iterable[Link]:
@@ -282,6 +295,8 @@ def _cost(column: Column, table: Table, other: Table) -> float | None:
         named = (column.words[:-1] or column.words) if column.words[-1] == "id" else column.words
         if named and column.words != ("id",) and _names(named, other):
             return 1.0 if named == other.words else 1.2
+        if len(named) > len(other.words) and named[-len(other.words) :] == other.words:
+            return 1.4  # in a role: `home_city_id` of cities
         if column.name == key.name and key.words != ("id",) and len(table.key) != 1:
             return 1.0
     shared = next((c for c in other.labels if c.name == column.name and len(c.words) > 1), None)

@@ -91,6 +91,9 @@ def _show_left(scene: Scene, at: int, column: Column) -> None:
     used = {item.column for item in scene.intent.measures} | {item.column for item in scene.intent.conditions}
     if column in used:
         scene.use(at)
+    elif (both := _coordinated(scene, at, column)) is not None:
+        scene.show([both, column], at)
+        scene.use(at)
     elif score >= (0.9 if column.family in ("date", "time") else PLAIN):
         scene.show([column], at)
         scene.use(at)
@@ -98,13 +101,29 @@ def _show_left(scene: Scene, at: int, column: Column) -> None:
         scene.use(at)
 
 
+def _coordinated(scene: Scene, at: int, column: Column) -> Column | None:
+    """The first of `first and last names`: a column that ends as the one named does."""
+    if at < 2 or scene.elements[at - 1].text.lower() not in ("and", "or", "/") or len(column.words) < 2:
+        return None
+    word = scene.elements[at - 2].stems[-1]
+    wanted = (word, *column.words[1:])
+    return next((item for item in scene.schema.table_of(column).columns if item.words == wanted), None)
+
+
 def _mention(scene: Scene, at: int) -> None:
     """A further table says that there is a row of it: `organizations that have authors`."""
     table = scene.table(at)
     best = max(item.score for item in scene.elements[at].candidates)
-    is_new = table is not None and table.name not in scene.intent.tables() and table not in scene.intent.missing
-    if table is not None and is_new and best >= STRONG:
-        scene.intent.joined.append(table)
+    is_new = (
+        table is not None
+        and table.name not in scene.intent.tables()
+        and all(lack.table != table for lack in scene.intent.missing)
+    )
+    if table is None or not is_new or best < STRONG:
+        return
+    if at > 0 and scene.elements[at - 1].text.lower() in ("which", "what"):  # `and which shop sold it`
+        scene.show(list(table.labels), at)
+    scene.intent.joined.append(table)
 
 
 def _wants_label(scene: Scene) -> bool:

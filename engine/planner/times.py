@@ -52,6 +52,8 @@ def _time_column(scene: Scene, at: int) -> Column | None:
                     if set(column.words) & set(HOUSEKEEPING) and "date" not in column.words
                     else 0.0
                 )
+                if "birth" in column.words:  # things happen to people later
+                    chore = 1.0
                 options.append((weight - chore + _said(scene, at, column), column))
             elif "year" in column.words and column.family == "number":
                 options.append((weight - 0.3 + _said(scene, at, column), column))
@@ -60,6 +62,10 @@ def _time_column(scene: Scene, at: int) -> Column | None:
         return None
     if sum(score > best[0] - 0.05 for score, _ in options) > 1:
         scene.intent.doubt("several columns hold a time", 0.8)
+    elif _said(scene, at, best[1]) == 0 and sum(score > best[0] - 0.55 for score, _ in options) > 1:
+        scene.intent.doubt("another column may hold the time that is meant", 0.9)
+    elif "birth" in best[1].words and _said(scene, at, best[1]) == 0:
+        scene.intent.doubt("only births have a time", 0.5)
     _use_said(scene, at, best[1])
     return best[1]
 

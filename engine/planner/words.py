@@ -67,6 +67,7 @@ class Cues:
     agents: frozenset[str]
     verbs: dict[str, tuple[str, ...]]
     natural: dict[str, str]
+    denials: tuple[str, ...]
     longest: int
 
 
@@ -106,6 +107,7 @@ def cues(name: str = "english") -> Cues:
     ignored = table.pop("ignored")["words"]
     table.pop("irregular")
     agents = frozenset(table.pop("agents")["words"])
+    denials = tuple(table.pop("denials")["prefixes"])
     natural = {begin: name for name, begins in table.pop("natural").items() for begin in begins}
     ends = {word: side for side, words in table.pop("ends").items() for word in words}
     phrases: dict[tuple[str, ...], dict[str, str]] = {}
@@ -123,6 +125,7 @@ def cues(name: str = "english") -> Cues:
         agents,
         verbs,
         natural,
+        denials,
         max(map(len, phrases)),
     )
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from engine.planner.intent import Condition, Dimension, Intent, Measure, Sort
+from engine.planner.intent import Condition, Dimension, Intent, Lack, Measure, Sort
 from engine.planner.joins import ThroughLink, join_tree, multiplies
 from engine.planner.schema import Column, Schema, Table
 
@@ -57,8 +57,10 @@ class _Writer:
                 definition["group"] = [self._term(item) for item in intent.dimensions]
         else:
             self._select(definition)
+        if (intent.measures or intent.ratio or intent.havings) and (keys := self._keys_of_labels()):
+            definition["group"] = [*(self._term(item) for item in intent.dimensions), *keys]
         conditions = [self._condition(item) for item in intent.conditions] + [
-            self._lacks(table) for table in intent.missing
+            self._lacks(lack) for lack in intent.missing
         ]
         if conditions:
             definition["filters"] = conditions
@@ -73,6 +75,16 @@ class _Writer:
             definition["limit"] = intent.limit
         return Written(definition, self._doubts)
 
+    def _keys_of_labels(self) -> list[dict[str, Any]]:
+        """Two people of one name are two groups."""
+        shown = {item.column for item in self._intent.dimensions if item.unit is None}
+        tables = [self._schema.tables[name] for name in self._alias]
+        return [
+            {"column": self._path(table.key[0])}
+            for table in tables
+            if len(table.key) == 1 and table.key[0] not in shown and table.labels and set(table.labels) <= shown
+        ]
+
     def _join(self, step: ThroughLink) -> dict[str, Any]:
         link, _, target = step
         return {
@@ -82,8 +94,7 @@ class _Writer:
         }
 
     def _path(self, column: Column) -> str:
-        quoted = column.name.replace('"', '""')
-        return f'{self._alias[column.table]}."{quoted}"'
+        return _named(self._alias[column.table], column)
 
     def _term(self, item: Dimension) -> dict[str, Any]:
         if item.unit is None:
@@ -166,7 +177,12 @@ class _Writer:
         if above.table is not None and below.table is not None and above.table != below.table:
             self._doubts.append(("things without a partner may be left out of the ratio", 0.6))
         zero = {"function": "nullif", "args": [self._call(below), {"value": 0}]}
-        top = {"cast": "double", "args": [self._call(above)]}
+        top: dict[str, Any] = {"cast": "double", "args": [self._call(above)]}
+        reached = {item.column.table for item in above.conditions} - {above.table.name if above.table else ""}
+        if above.table is not None and reached and multiplies(self._tree, above.table.name):
+            self._doubts.append(("things without a partner may be left out of the share", 0.6))
+        if self._intent.ratio_scale != 1:
+            top = {"operator": "*", "args": [{"value": self._intent.ratio_scale}, top]}
         return {"operator": "/", "args": [top, zero], "alias": "ratio"}
 
     def _call(self, item: Measure) -> dict[str, Any]:
@@ -182,8 +198,10 @@ class _Writer:
             "distinct": made.get("distinct", False),
         }
 
-    def _condition(self, item: Condition) -> dict[str, Any]:
-        path = self._path(item.column)
+    def _condition(self, item: Condition, path: str = "") -> dict[str, Any]:
+        path = path or self._path(item.column)
+        if item.operator in ("is_null", "not_null"):
+            return {"column": path, "operator": item.operator}
         if item.range is None:
             return {"column": path, "operator": item.operator, "value": item.value}
         ends = [
@@ -197,19 +215,19 @@ class _Writer:
         call = self._call(measure)
         return {"expression": call, "operator": operator, "value": value}
 
-    def _lacks(self, table: Table) -> dict[str, Any]:
+    def _lacks(self, lack: Lack) -> dict[str, Any]:
         """No row of a table belongs to the thing: its own column is null, or nothing refers to it."""
+        table = lack.table
         for link in self._schema.links:
-            if link.parent.table == table.name and link.child.table in self._alias:
+            if link.parent.table == table.name and link.child.table in self._alias and not lack.conditions:
                 return {"column": self._path(link.child), "operator": "is_null"}
         for link in self._schema.links:
-            if link.child.table == table.name and link.parent.table in self._alias:
-                inner = {
-                    "column": f'n."{link.child.name}"',
-                    "operator": "eq",
-                    "other": {"column": self._path(link.parent)},
-                }
-                query = {"table": table.name, "alias": "n", "select": [{"value": 1}], "filters": [inner]}
+            ends = {link.child.table: (link.child, link.parent), link.parent.table: (link.parent, link.child)}
+            own, other = ends.get(table.name, (None, None))
+            if own is not None and other is not None and other.table in self._alias:
+                inner = {"column": _named("n", own), "operator": "eq", "other": {"column": self._path(other)}}
+                filters = [inner, *(self._condition(item, _named("n", item.column)) for item in lack.conditions)]
+                query = {"table": table.name, "alias": "n", "select": [{"value": 1}], "filters": filters}
                 return {"not": {"exists": query}}
         raise Impossible(f"nothing connects {table.name} with what is asked for")
 
@@ -223,6 +241,11 @@ class _Writer:
         made = self._measure(sort.by)
         definition.setdefault("measures", []).append({**made, "alias": self._name(sort.by)})
         return {"column": self._outputs[sort.by], "direction": direction, "nulls": "last"}
+
+
+def _named(alias: str, column: Column) -> str:
+    quoted = column.name.replace('"', '""')
+    return f'{alias}."{quoted}"'
 
 
 def _literal(moment: datetime, column: Column) -> str:
