@@ -12,7 +12,7 @@ from pydantic_core import PydanticUndefined
 from api.cli import Answer, Options
 from api.cli_live import Live
 from api.streams import ARROW, ARROW_FIELD, SSE
-from core.errors import InvalidArgument, PlatformError, Timeout, Unavailable, error_from
+from core.errors import InvalidArgument, PlatformError, Timeout, Unauthenticated, Unavailable, error_from
 from core.jobs import Progress
 from core.settings import EgressSettings
 from core.tool import Route, Tool
@@ -44,6 +44,8 @@ class Server:
             link = linked(tool, answer, options)
             return await save_from_server(client, self.url, link, answer, options) if link else answer
         except PlatformError as error:
+            if isinstance(error, Unauthenticated) and not self.token:
+                error.hint = f"Sign in: `headwater login --server {self.url}`. Or give --token."
             return Answer(request_id, error=error)
         finally:
             await client.aclose()

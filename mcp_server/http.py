@@ -104,7 +104,7 @@ class NoSuchPath:
     """ASGI: every other path."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        error = NotFound("No such path.", hint="MCP is served at /mcp.")
+        error = NotFound("No such path.", hint="MCP is served at /mcp; REST has a port of its own.")
         await refuse(error, scope, receive, send, status=404)
 
 

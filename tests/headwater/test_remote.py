@@ -77,6 +77,7 @@ def _without_id(said: Said) -> dict[str, str]:
 def test_without_a_good_token_nothing_is_answered(server: Server, token: str) -> None:
     said = headwater("list-tables", "--server", server.url, "--token", token, "--json")
     assert (said.code, said.json()["error"]["code"]) == (3, "UNAUTHENTICATED")
+    assert ("headwater login --server" in said.json()["error"]["hint"]) is (not token)
 
 
 def test_a_token_without_the_permission_is_refused(server: Server) -> None:
