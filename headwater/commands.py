@@ -271,7 +271,7 @@ def audit_export(target: Path | None, home: Path | None, token: str | None, **wa
 @click.option("--server", envvar="HEADWATER_SERVER_URL", help="Of the server at this REST URL instead.")
 @click.option("--token", envvar="HEADWATER_TOKEN", help="Act as this token's owner; without one, as the home's owner.")
 def apply_file(path: Path, mode: str | None, prune: bool, home: Path | None, **there: str | None) -> None:
-    """Bring a tenant to what a YAML file says: roles, users, clients, connections, policies, quota."""
+    """Bring a tenant to what a YAML file says: people, connections, policies, metrics, agents, limits."""
     from headwater.declared.apply import apply
 
     server, token = there["server"], there["token"]
