@@ -12,12 +12,30 @@ def read_missing(scene: Scene) -> None:
         if scene.cue(at, "missing") is None:
             continue
         place = scene.following(at + 1, over=("distinct", "missing", "count"))
+        if (verb := _verb_after(scene, at)) is not None:
+            scene.intent.missing.append(Lack(scene.elements[verb].related[0]))
+            scene.use(at, verb)
+            continue
         if place is None or (scene.elements[at].text.lower() == "not" and _is_value(scene, at + 1)):
             continue
         table = scene.table(place)
         if table is not None and scene.intent.entity is not None and table.name != scene.intent.entity.name:
             scene.intent.missing.append(Lack(table))
             scene.use(*range(at, place + 1))
+
+
+def _verb_after(scene: Scene, at: int) -> int | None:
+    """`rooms that have never been booked`"""
+    entity = scene.intent.entity
+    for place in range(at + 1, min(at + 4, len(scene.elements))):
+        related = scene.elements[place].related
+        if related:
+            column = scene.column(place)
+            is_own = entity is None or entity.name in (related[0].name, column.table if column else "")
+            return None if is_own else place
+        if not scene.elements[place].is_ignored:
+            return None
+    return None
 
 
 def _is_value(scene: Scene, at: int) -> bool:
@@ -40,6 +58,7 @@ def scope_missing(scene: Scene) -> None:
 
 def read_comparisons(scene: Scene) -> None:
     """`area greater than 1000`, `at least 5 transactions`, `over $30,000`."""
+    _numbered(scene)
     for at in range(len(scene.elements)):
         operator = scene.cue(at, "compare")
         if operator is None or scene.elements[at].is_used or scene.elements[at].is_schema:
@@ -47,13 +66,31 @@ def read_comparisons(scene: Scene) -> None:
         place = next(
             (p for p in range(at + 1, min(at + 3, len(scene.elements))) if scene.elements[p].number is not None), None
         )
-        if place is None or scene.elements[place].date is not None:
+        if place is None or scene.elements[place].date is not None or _is_duration(scene, place):
             continue
         number = scene.elements[place].number
         assert number is not None
         scene.use(at, place)
         if not _counted(scene, place, operator, number):
             _compared(scene, at, place, operator, number)
+
+
+def _is_duration(scene: Scene, place: int) -> bool:
+    """`more than 20 years` is a length of time, not a column that holds years."""
+    after = scene.elements[place + 1] if place + 1 < len(scene.elements) else None
+    return after is not None and after.stems[-1] in ("year", "month", "week", "day") and len(after.stems) == 1
+
+
+def _numbered(scene: Scene) -> None:
+    """`five star hotels`: a number, the column that it is of, and the things."""
+    for at in range(len(scene.elements) - 2):
+        number = scene.elements[at].number
+        if number is None or scene.elements[at].is_used or scene.elements[at].date or not scene.is_table_first(at + 2):
+            continue
+        column = scene.column(at + 1, "number") if scene.elements[at + 1].is_schema else None
+        if column is not None and not column.is_id and not scene.is_table_first(at + 1):
+            scene.intent.conditions.append(Condition(column, "eq", number))
+            scene.use(at, at + 1)
 
 
 def _counted(scene: Scene, place: int, operator: str, number: float | int) -> bool:
@@ -153,6 +190,9 @@ def read_values(scene: Scene) -> None:
         if element.is_schema and element.quoted is None and max(i.score for i in element.candidates) >= STRONG:
             continue
         found = value_condition(scene, at)
+        if scene.intent.ratio and found in scene.intent.ratio[0].conditions:  # said again of what is divided
+            scene.use(at)
+            continue
         values = chosen.setdefault((found.column, found.operator == "ne"), [])
         if found.value not in values:
             values.append(found.value)

@@ -8,7 +8,7 @@ from engine.dates.calendar import Calendar
 from engine.dates.find import find_dates
 from engine.dates.ranges import Found, Mention
 from engine.planner.linking import LONGEST, Candidate, Linker
-from engine.planner.schema import Column, values_of
+from engine.planner.schema import Column, Table, values_of
 from engine.planner.words import SCALES, Cues, Token, ngrams, stem_of, tokens_of
 
 MAX_VALUE_TOKENS = 6
@@ -36,6 +36,7 @@ class Element:
     date: Mention | None = None
     sign: str = ""
     is_ignored: bool = False
+    related: list[Table] = field(default_factory=list)  # `booked` where there are bookings
     is_used: bool = False
     is_negated: bool = False  # `inactive`, `unpaid`: what it may be is denied
 
@@ -118,6 +119,8 @@ class _Reader:
         element.cues, element.candidates = dict(cue), candidates
         element.values = values if value_end == best_end else []
         element.number = self._tokens[at].number if best_end == at + 1 else None
+        if best_end == at + 1 and not any(item.table for item in candidates):
+            element.related = self._linker.related(element.text.lower())
         element.is_ignored = best_end == at + 1 and self._tokens[at].stem in self._cues.ignored
         return element, best_end
 
@@ -137,6 +140,8 @@ class _Reader:
             return element, end
         element.is_ignored = token.stem in self._cues.ignored
         self._denied(element)
+        if not element.is_ignored and not element.is_negated:
+            element.related = self._linker.related(token.text.lower())
         if not element.is_ignored and not element.is_negated and at > 0 and token.text[0].isupper():
             holders = self._linker.schema.value_words.get(token.text.lower(), ())
             element.parts = list(holders) if len(holders) <= FEW_VALUES else []

@@ -18,6 +18,8 @@ SYNONYM_FACTOR = 0.8
 SHORT_FACTOR = 0.97
 LEAST = 0.45
 VOWELS = frozenset("aeiouy")
+LEAST_VERB = 5
+ACTION_ENDS = ("ing", "ion", "ation", "ment", "al")
 LEAST_SPELLED, LEAST_SHORT = 5, 3
 MANY_SHORT = 3
 
@@ -84,6 +86,18 @@ class Linker:
                 )
             )
         return known
+
+    def related(self, verb: str) -> list[Table]:
+        """The table whose rows say that something was done: bookings of `booked`."""
+        if not verb.endswith("ed") or len(verb) < LEAST_VERB:
+            return []
+        roots = {verb[:-2], verb[:-1]}
+        return [
+            table
+            for table in self.schema.tables.values()
+            if len(table.words) == 1
+            and any(table.words[0] in (root, *(root + end for end in ACTION_ENDS)) for root in roots)
+        ][:1]
 
     def find(self, stems: tuple[str, ...]) -> list[Candidate]:
         """What a phrase may stand for, the best first."""

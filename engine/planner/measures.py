@@ -142,6 +142,8 @@ def _aggregate(scene: Scene, at: int) -> None:
             return None
     elif scene.is_table_first(place) and kind != "sum":
         return None
+    if column.family == "number" and scene.cue(at, "aggregates_of_time") is not None:
+        return None  # the latest score is not the highest
     if kind in ("max", "min") and scene.cue(at, "superlatives") and _is_ranking(scene, at, place):
         return None
     scene.use(*(p for p in range(at, place + 1) if not scene.elements[p].values))

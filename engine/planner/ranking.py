@@ -44,8 +44,25 @@ def read_ranking(scene: Scene) -> None:
             _popular(scene, at)
         elif scene.cue(at, "superlatives") is not None:
             _superlative(scene, at)
+    _check_order(scene)
     if scene.intent.limit is not None and not scene.intent.sorts and scene.intent.measures:
         scene.rank(scene.intent.measures[0], scene.wants_most)
+
+
+def _check_order(scene: Scene) -> None:
+    """The other end of an order that is said too, and an order within groups, which this does not plan."""
+    sorts = scene.intent.sorts
+    if scene.intent.limit == 1 and sorts and isinstance(sorts[0].by, Dimension) and _is_per_group(scene):
+        scene.intent.doubt("the first of each is asked for", 0.5)
+    for at, element in enumerate(scene.elements):  # `from the largest to the smallest`
+        is_end = not element.is_used and scene.cue(at, "superlatives") is not None and scene.intent.sorts
+        if is_end and [item.text.lower() for item in scene.elements[max(0, at - 2) : at]] == ["to", "the"]:
+            scene.use(at)
+
+
+def _is_per_group(scene: Scene) -> bool:
+    words = ("for each", "of each", "in each", "within each", "per", "for every", "in every", "each", "every")
+    return any(scene.cue(at, "group") is not None and e.text.lower() in words for at, e in enumerate(scene.elements))
 
 
 def _ranked_by(scene: Scene, at: int) -> None:
@@ -102,8 +119,12 @@ def _ranked(scene: Scene, at: int) -> tuple[Measure | Dimension | None, range]:
         return read, range(0)
     place = scene.following(at + 1, over=("distinct", "aggregates", "count"))
     if place is None:
-        return None, range(0)
+        return _predicate(scene, at), range(0)
     column, table = scene.column(place, "number", "date", "time"), scene.table(place)
+    if column is not None and column.family == "number" and scene.cue(at, "aggregates_of_time") is not None:
+        if not scene.is_table_first(place):
+            return None, range(0)  # the latest score is not the highest
+        column = None
     if column is not None and not column.is_id and not (table is not None and scene.is_table_first(place)):
         said = next((scene.cue(p, "aggregates") for p in range(at + 1, place) if scene.cue(p, "aggregates")), None)
         return (Measure(said, column) if said else Dimension(column)), range(at, place + 1)  # type: ignore[arg-type]
@@ -115,6 +136,14 @@ def _ranked(scene: Scene, at: int) -> tuple[Measure | Dimension | None, range]:
         return Measure("count", table=table), range(at, place + 1)
     natural = _natural(scene, table, scene.elements[at].text)
     return (None if natural is None else Dimension(natural)), range(0)
+
+
+def _predicate(scene: Scene, at: int) -> Dimension | None:
+    """`Which river is the longest?`"""
+    entity = scene.intent.entity
+    is_last = at + 1 >= len(scene.elements) or scene.elements[at + 1].sign in ("?", ".", "!")
+    column = _natural(scene, entity, scene.elements[at].text) if entity is not None and is_last else None
+    return None if column is None else Dimension(column)
 
 
 def read_order(scene: Scene) -> None:
@@ -147,9 +176,15 @@ def read_order(scene: Scene) -> None:
 def _natural(scene: Scene, table: Table, word: str) -> Column | None:
     """`longest` of rivers is their length: the number that the word is about, or the only one that a thing has."""
     numbers = [column for column in table.columns if column.family == "number" and not column.is_id]
-    for begin, name in scene.cues.natural.items():
-        if word.lower().startswith(begin):
-            for column in table.columns:
-                if name in column.words:
-                    return column
+    about = [name for begin, name in scene.cues.natural.items() if word.lower().startswith(begin)]
+    for name in about:
+        for column in table.columns:
+            if name in column.words:
+                return column
+    if "date" in about:
+        dates = [column for column in table.columns if column.family in ("date", "time")]
+        births = [column for column in dates if "birth" in column.words]
+        return births[0] if births else dates[0] if len(dates) == 1 else None
+    if about and numbers:
+        scene.intent.doubt(f"{word} may be about something else", 0.6)
     return numbers[0] if len(numbers) == 1 else None

@@ -66,6 +66,7 @@ def _is_nearer(scene: Scene, column: Column, table: Table) -> bool:
 def show_rest(scene: Scene) -> None:
     """Columns that are left are shown; the entity stands for what it is called by."""
     intent = scene.intent
+    _related(scene)
     for at, element in enumerate(scene.elements):
         if element.is_used or not element.is_schema:
             continue
@@ -77,9 +78,30 @@ def show_rest(scene: Scene) -> None:
             _mention(scene, at)
     if not intent.measures and not intent.ratio and not intent.dimensions and intent.entity is not None:
         intent.dimensions = [Dimension(column) for column in intent.entity.labels]
+        if intent.entity.labels and intent.entity.labels[0].is_id and not _wants_things(scene):
+            intent.doubt(f"what of {intent.entity.name} is asked for is not said", 0.7)
     elif _wants_label(scene) and intent.entity is not None:
         labels = [Dimension(column) for column in intent.entity.labels]
         intent.dimensions = [*labels, *(item for item in intent.dimensions if item not in labels)]
+
+
+def _related(scene: Scene) -> None:
+    """`rooms that were booked`: rooms that have a booking."""
+    lacks = {lack.table.name for lack in scene.intent.missing}
+    for at, element in enumerate(scene.elements):
+        if element.is_used or not element.related or element.related[0].name in lacks:
+            continue
+        table = element.related[0]
+        is_near = scene.intent.entity is not None and any(
+            {link.child.table, link.parent.table} == {table.name, scene.intent.entity.name}
+            for link in scene.schema.links
+        )
+        if table.name in scene.intent.tables():
+            scene.use(at)
+        elif is_near:
+            scene.use(at)
+            scene.intent.joined.append(table)
+            scene.intent.doubt(f"{element.text} is read as having {' '.join(table.words)}", 0.9)
 
 
 def _show_left(scene: Scene, at: int, column: Column) -> None:
@@ -99,6 +121,12 @@ def _show_left(scene: Scene, at: int, column: Column) -> None:
         scene.use(at)
     elif column.family in ("date", "time"):
         scene.use(at)
+
+
+def _wants_things(scene: Scene) -> bool:
+    """Whether rows are asked for, rather than something of them."""
+    is_what = scene.elements[0].text.lower() == "what"
+    return not is_what or any(kind in item.cues for item in scene.elements for kind in ("ids", "order"))
 
 
 def _coordinated(scene: Scene, at: int, column: Column) -> Column | None:

@@ -11,6 +11,9 @@ HOUSEKEEPING = ("created", "updated", "modified", "time")
 
 def read_times(scene: Scene) -> None:
     """Ranges of time go to the date column that belongs to what is counted."""
+    said = [item for item in scene.elements if item.date is not None and not item.is_used]
+    if len(said) > 1 or scene.dates.compares is not None or any(item.date and item.date.versus for item in said):
+        scene.intent.doubt("several times are spoken of", 0.5)
     for at, element in enumerate(scene.elements):
         if element.date is None or element.is_used:
             continue
@@ -76,6 +79,9 @@ def _time_tables(scene: Scene, at: int) -> dict[str, float]:
     for measure in scene.intent.measures:
         name = measure.table.name if measure.table else measure.column.table if measure.column else ""
         weights[name] = weights.get(name, 0.0) + 0.2
+    for element in scene.elements[:at]:
+        for table in element.related:  # `inspected in 2026`
+            weights[table.name] = weights.get(table.name, 0.0) + 0.6
     for place in range(at - 1, max(-1, at - NEAR), -1):
         names = [item.table.name for item in scene.elements[place].candidates if item.table and item.score >= STRONG]
         if names:

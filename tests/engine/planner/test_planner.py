@@ -155,12 +155,12 @@ def test_what_the_data_cannot_answer_is_declined(question: str) -> None:
 
 
 LIBRARY = {
-    "mem": "mem_id:integer mname:text email:text joined_dt:date is_active:boolean",
-    "bk": "bk_id:integer title:text genre:text pgs:integer",
-    "loan": "loan_id:integer mem_id:integer bk_id:integer loan_dt:date returned_on:date state:text has_fee:boolean",
+    "mem": "mem_id:integer mname:text email:text joined_dt:date lvl:text is_active:boolean",
+    "book": "book_id:integer title:text genre:text pages:integer lng:text",
+    "loan": "loan_id:integer mem_id:integer book_id:integer loan_dt:date returned_on:date state:text has_fee:boolean",
 }
 LIBRARY_VALUES = {
-    ("bk", "genre"): ["Crime", "Poetry", "Travel"],
+    ("book", "genre"): ["Crime", "Poetry", "Travel"],
     ("loan", "state"): ["open", "cancelled", "lost"],
 }
 
@@ -205,6 +205,19 @@ def library_sql_of(question: str) -> str:
             "Members with at least 3 loans and how many each has",
             "SELECT t0.mname, count(*) AS loan_count FROM mem AS t0 INNER JOIN loan AS t1 ON t1.mem_id = t0.mem_id "
             "GROUP BY t0.mname, t0.mem_id HAVING count(*) >= 3",
+        ),
+        (  # superlatives of time, and of numbers in front of what they count
+            "Which member is the newest?",
+            "SELECT t0.mname, t0.joined_dt FROM mem AS t0 ORDER BY joined_dt DESC LIMIT 1",
+        ),
+        (
+            "List the 300 page books",
+            "SELECT t0.title FROM book AS t0 WHERE t0.pages = 300",
+        ),
+        (
+            "Which books have never been loaned?",
+            "SELECT t0.title FROM book AS t0 WHERE NOT (EXISTS(SELECT 1 AS value FROM loan AS n "
+            "WHERE n.book_id = t0.book_id))",
         ),
         (  # shares and rates
             "What percentage of loans have a fee?",
