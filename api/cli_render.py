@@ -16,7 +16,7 @@ from core.portable import Bars
 MAX_CELL = 60
 MIN_FOLDED = 24
 BAR, PLAIN_BAR = "█", "#"
-WHICH = ("agent_name", "id")  # go first where they would not fit: rows that nobody can tell apart say nothing
+WHICH = ("agent_name", "id", "text")  # go first where they would not fit: rows without what they are about say nothing
 MIN_BAR, MAX_BAR, BESIDE_BAR = 8, 40, 16
 
 

@@ -144,4 +144,5 @@ def test_an_object_on_a_line_hides_nothing_that_it_has() -> None:
 def test_rows_whose_names_would_not_fit_begin_with_them() -> None:
     row = {f"column_{number}": "x" * 20 for number in range(9)}
     assert _shown({"rows": [row | {"id": "ann"}]}).split()[:2] == ["id", "column_0"]
+    assert _shown({"passages": [row | {"text": "Late is late."}]}).split()[:2] == ["text", "column_0"]
     assert _shown({"rows": [{"carrier": "UA", "id": "7"}]}).split()[:2] == ["carrier", "id"]
