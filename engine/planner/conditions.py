@@ -66,13 +66,15 @@ def read_comparisons(scene: Scene) -> None:
         place = next(
             (p for p in range(at + 1, min(at + 3, len(scene.elements))) if scene.elements[p].number is not None), None
         )
+        if scene.elements[at].text.lower().startswith("or ") and at and scene.elements[at - 1].number is not None:
+            place = at - 1  # `three or more orders`
         if place is None or scene.elements[place].date is not None or _is_duration(scene, place):
             continue
         number = scene.elements[place].number
         assert number is not None
         scene.use(at, place)
-        if not _counted(scene, place, operator, number):
-            _compared(scene, at, place, operator, number)
+        if not _counted(scene, max(at, place), operator, number):
+            _compared(scene, min(at, place), max(at, place), operator, number)
 
 
 def _is_duration(scene: Scene, place: int) -> bool:

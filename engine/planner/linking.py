@@ -10,6 +10,44 @@ from engine.planner.words import Cues
 LONGEST = 5
 GENERIC = frozenset(["name", "id", "number", "code", "date", "time", "type", "amount", "value", "count"])
 """Last words that may be left out: `country` for country_name."""
+UNITS = frozenset(
+    [
+        "kg",
+        "g",
+        "lb",
+        "km",
+        "m",
+        "cm",
+        "mm",
+        "mi",
+        "ft",
+        "percent",
+        "minute",
+        "hour",
+        "second",
+        "day",
+        "month",
+        "year",
+        "eur",
+        "usd",
+        "gbp",
+        "litre",
+        "liter",
+        "l",
+        "mb",
+        "gb",
+        "ms",
+        "min",
+        "sec",
+        "hr",
+        "kwh",
+        "mw",
+        "celsius",
+        "c",
+        "f",
+    ]
+)
+"""Last words that say what a number is measured in."""
 LIGHT = frozenset(
     ["daily", "monthly", "history", "log", "info", "information", "detail", "data", "fact", "dim", "table"]
 )
@@ -103,6 +141,9 @@ class Linker:
         """What a phrase may stand for, the best first."""
         words = tuple(part for stem in stems for part in stem.split())
         found = {_key(item): item for item in self._phrases.get(words, ())}
+        if len(stems) == 1 and len(words) > 1:  # `e-mail` for email
+            for item in self._phrases.get(("".join(words),), ()):
+                found.setdefault(_key(item), item)
         for place, word in enumerate(words):
             # A verb stands for a column by itself, not as a part of its name.
             verbs = self._cues.verbs.get(word, ()) if len(words) == 1 else ()
@@ -144,6 +185,8 @@ def _column_phrases(column: Column, table: Table) -> list[tuple[tuple[str, ...],
     words = column.words
     phrases = _parts(words)
     if len(words) > 1 and words[-1] in GENERIC and not column.is_id:
+        phrases += [(words[:-1], 0.9)]
+    if len(words) > 1 and words[-1] in UNITS and column.family == "number":
         phrases += [(words[:-1], 0.9)]
     if column.family == "text" and words[-1] not in GENERIC:
         phrases += [((*words, "name"), 0.85)]

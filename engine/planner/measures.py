@@ -66,6 +66,8 @@ def count_again(scene: Scene) -> None:
     for at, element in enumerate(scene.elements):
         if scene.cue(at, "count") is None or element.is_used or element.is_schema:
             continue
+        if [item.text.lower() for item in scene.elements[at + 1 : at + 3]] in (["of", "those"], ["of", "them"]):
+            continue  # another count, of some of them
         place = scene.following(at + 1, over=("distinct", "count"))
         known = (counts or held)[0]
         if place is not None and scene.table(place) not in (known.table, None):

@@ -18,7 +18,7 @@ def read_share(scene: Scene) -> None:
             continue
         if scene.cue(at, "share") is not None and _share(scene, at):
             return
-        if scene.cue(at, "rate") is not None and not element.is_schema and _rate(scene, at):
+        if scene.cue(at, "rate") is not None and not _is_named(scene, at) and _rate(scene, at):
             return
 
 

@@ -156,7 +156,7 @@ def test_what_the_data_cannot_answer_is_declined(question: str) -> None:
 
 LIBRARY = {
     "mem": "mem_id:integer mname:text email:text joined_dt:date lvl:text is_active:boolean",
-    "book": "book_id:integer title:text genre:text pages:integer lng:text",
+    "book": "book_id:integer title:text genre:text pages:integer weight_g:integer lng:text",
     "loan": "loan_id:integer mem_id:integer book_id:integer loan_dt:date returned_on:date state:text has_fee:boolean",
 }
 LIBRARY_VALUES = {
@@ -218,6 +218,18 @@ def library_sql_of(question: str) -> str:
             "Which books have never been loaned?",
             "SELECT t0.title FROM book AS t0 WHERE NOT (EXISTS(SELECT 1 AS value FROM loan AS n "
             "WHERE n.book_id = t0.book_id))",
+        ),
+        (
+            "Members without an e-mail",
+            "SELECT t0.mname FROM mem AS t0 WHERE t0.email IS NULL",
+        ),
+        (
+            "Books with a weight of 900 or more",
+            "SELECT t0.title FROM book AS t0 WHERE t0.weight_g >= 900",
+        ),
+        (
+            "How many loans are there and how many of those are lost?",
+            "declined: how many",
         ),
         (  # shares and rates
             "What percentage of loans have a fee?",
