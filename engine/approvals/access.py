@@ -44,7 +44,7 @@ class DataAccess:
     ) -> Approval:
         """Ask. Without columns: all those of the table that no policy of their own protects."""
         subject = {"connection_id": connection_id, "table": table, "columns": list(columns), "hours": hours}
-        what = f"{len(columns)} columns of {table}" if columns else table
+        what = f"{len(columns)} {'column' if len(columns) == 1 else 'columns'} of {table}" if columns else table
         opening = Opening(
             kind=DATA_ACCESS,
             title=f"Read {what} for {hours} h",
