@@ -109,7 +109,7 @@ class Linker:
 
     def _short_forms(self, word: str) -> tuple[str, ...]:
         """Words of the schema that are short for one of a question: `crs` for course, `stud` for student."""
-        if len(word) < LEAST_SPELLED or word in self._words:
+        if len(word) < LEAST_SPELLED or word in self._words or word.endswith(("ing", "ed")):
             return ()
         known = self._shorts.get(word)
         if known is None:

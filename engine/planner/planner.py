@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from engine.dates.calendar import Calendar
@@ -49,11 +50,13 @@ def plan(question: str, schema: Schema, now: datetime, calendar: Calendar | None
         return Planned(None, 0.0, (str(error),), unexplained, conventions, intent)
     doubts = [*intent.doubts, *written.doubts]
     confidence = 0.95
+    things = _after_articles(elements)
     for word in unexplained:
-        confidence *= UNEXPLAINED_VERB if _is_verb(word, table) else UNEXPLAINED
+        confidence *= UNEXPLAINED_VERB if _is_verb(word, table) and word not in things else UNEXPLAINED
     hedges = [element for element in elements if "hedges" in element.cues and not element.is_used]
     if hedges and not any(item.operator in ("is_null", "not_null") for item in intent.conditions):
         doubts.append((f"{hedges[0].text} may mean a state or a time", HEDGED))
+    doubts += _left_open(elements, intent)
     for _, factor in doubts:
         confidence *= factor
     said = tuple(why for why, _ in doubts)
@@ -70,6 +73,34 @@ def _as_read(question: str, said: Mention) -> str:
     )
     convention = f" ({said.range.convention})" if said.range.convention else ""
     return f"{question[said.start : said.end]}: [{start}, {end}){convention}"
+
+
+def _left_open(elements: list[Element], intent: Intent) -> list[tuple[str, float]]:
+    """A total that nothing sums up, and a time of something that was not understood."""
+    found = []
+    sums = [item for item in intent.measures if item.aggregate in ("sum", "count")]
+    totals = [item for item in elements if item.cues.get("aggregates") == "sum" and not item.is_used]
+    if totals and (not sums or len(sums) < len(totals) or _is_added(totals[-1], elements, "and")):
+        found.append((f"{totals[0].text} is not read", 0.8))
+    if any(item.range for item in intent.conditions) and any(
+        item.text.endswith("ing") and is_unexplained(item, cues()) for item in elements
+    ):
+        found.append(("the time may be of something else", 0.9))
+    return found
+
+
+def _is_added(word: Element, elements: list[Element], joint: str) -> bool:
+    """Whether a word stands in what a joint adds: `and for what total`."""
+    return any(item.text.lower() == joint and item.end < word.start for item in elements)
+
+
+def _after_articles(elements: list[Element]) -> set[str]:
+    """Words such as the `waiting` of `the waiting list`: they are no verbs."""
+    return {
+        after.text
+        for before, after in pairwise(elements)
+        if before.text.lower() in ("a", "an", "the", "their", "our") and after.text.endswith("ing")
+    }
 
 
 def _is_verb(word: str, table: Cues) -> bool:

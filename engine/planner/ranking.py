@@ -83,7 +83,8 @@ def _popular(scene: Scene, at: int) -> None:
     if place is None:
         return
     measure = Measure("count", table=_counted_table(scene, place))
-    if measure.table is not None and measure.table == scene.intent.entity and scene.is_table_first(place):
+    is_itself = scene.is_table_first(place) or scene.column(place) in (measure.table.labels if measure.table else ())
+    if measure.table is not None and measure.table == scene.intent.entity and is_itself:
         scene.intent.doubt(f"each of {measure.table.name} is there once", 0.6)
     scene.use(at)
     scene.add(measure)

@@ -247,6 +247,20 @@ def test_over_a_library_a_question_becomes(question: str, sql: str) -> None:
     assert library_sql_of(question) == sql
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How many lost loans are there in 2026 and for what total?",
+        "What loan in 2026?",
+        "How many members are leaving in 2026?",
+        "Which members are still active in 2025 and 2026?",
+        "What was the latest fee of each loan?",
+    ],
+)
+def test_an_answer_that_leaves_something_open_is_not_sure(question: str) -> None:
+    assert plan(question, _schema_of(LIBRARY, LIBRARY_VALUES), NOW).confidence < 0.8
+
+
 def test_how_a_time_was_read_is_told_also_where_there_was_no_choice() -> None:
     assert plan("orders in July 2026", shop(), NOW).conventions == ("July 2026: [2026-07-01, 2026-08-01)",)
     (rolling,) = plan("orders of the last 7 days", shop(), NOW).conventions
