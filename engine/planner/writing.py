@@ -82,7 +82,11 @@ class _Writer:
         return [
             {"column": self._path(table.key[0])}
             for table in tables
-            if len(table.key) == 1 and table.key[0] not in shown and table.labels and set(table.labels) <= shown
+            if len(table.key) == 1
+            and table.key[0].is_readable
+            and table.key[0] not in shown
+            and table.labels
+            and set(table.labels) <= shown
         ]
 
     def _join(self, step: ThroughLink) -> dict[str, Any]:
