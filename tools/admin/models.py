@@ -29,7 +29,7 @@ PRICE_OUT = "USD for a million tokens written."
 TIMEOUT = "Seconds that one answer may take."
 FALLBACKS = "Names of models to ask, in order, when this one does not answer."
 VERSION = "The version that you read: if it has changed since, nothing is done and CONFLICT is answered."
-Usd = Annotated[Decimal, Field(ge=0, le=10**6, decimal_places=9)]
+MOST_USD, PLACES = 10**6, 9
 
 
 class ListModels(Paged):
@@ -52,8 +52,8 @@ class CreateModel(Model):
     strength: Literal["small", "strong"] = Field("small", description=STRENGTH)
     context_tokens: int = Field(8192, ge=512, le=10**8, description=TOKENS_IN)
     max_output_tokens: int = Field(1024, ge=1, le=10**7, description=TOKENS_OUT)
-    input_usd_per_million: Usd = Field(Decimal(0), description=PRICE_IN)
-    output_usd_per_million: Usd = Field(Decimal(0), description=PRICE_OUT)
+    input_usd_per_million: Decimal = Field(Decimal(0), ge=0, le=MOST_USD, decimal_places=PLACES, description=PRICE_IN)
+    output_usd_per_million: Decimal = Field(Decimal(0), ge=0, le=MOST_USD, decimal_places=PLACES, description=PRICE_OUT)
     timeout_s: float = Field(60.0, gt=0, le=3600, description=TIMEOUT)
     fallbacks: list[str] = Field([], max_length=5, description=FALLBACKS)
 
@@ -67,8 +67,10 @@ class UpdateModel(ModelRef):
     strength: Literal["small", "strong"] | None = Field(None, description=STRENGTH)
     context_tokens: int | None = Field(None, ge=512, le=10**8, description=TOKENS_IN)
     max_output_tokens: int | None = Field(None, ge=1, le=10**7, description=TOKENS_OUT)
-    input_usd_per_million: Usd | None = Field(None, description=PRICE_IN)
-    output_usd_per_million: Usd | None = Field(None, description=PRICE_OUT)
+    input_usd_per_million: Decimal | None = Field(None, ge=0, le=MOST_USD, decimal_places=PLACES, description=PRICE_IN)
+    output_usd_per_million: Decimal | None = Field(
+        None, ge=0, le=MOST_USD, decimal_places=PLACES, description=PRICE_OUT
+    )
     timeout_s: float | None = Field(None, gt=0, le=3600, description=TIMEOUT)
     fallbacks: list[str] | None = Field(None, max_length=5, description=FALLBACKS)
     version: int | None = Field(None, ge=1, description=VERSION)
