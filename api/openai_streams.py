@@ -45,7 +45,7 @@ async def completion_stream(dispatcher: Dispatcher[Any], call: Call, asked: Stre
         first = await parts.get()
         if isinstance(first[1], PlatformError):
             raise first[1]
-    except BaseException:
+    except BaseException:  # cancelled ones too: whatever ends it, the run ends with it
         await _stop(runner)
         raise
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}

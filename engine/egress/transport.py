@@ -33,7 +33,7 @@ class EgressTransport(httpx.AsyncBaseTransport):
                     lane=self._lane,
                 )
             )
-        except BaseException:
+        except BaseException:  # cancelled ones too: whatever ends it, the connection is closed, and it goes on
             await stack.aclose()
             raise
         kept = {name: value for name, value in answer.headers.items() if name not in _ABOUT_THE_WIRE}
