@@ -1,5 +1,6 @@
 """What rows of an answer must meet: comparisons, texts, values, and things that must be missing."""
 
+from engine.planner.formulas import Value
 from engine.planner.intent import Condition, Having, Lack, Measure
 from engine.planner.polarity import is_negated
 from engine.planner.scene import NEAR, STRONG, Scene
@@ -185,7 +186,7 @@ def _text_column_before(scene: Scene, at: int) -> Column | None:
 
 def read_values(scene: Scene) -> None:
     """Values that columns hold: `USA`, `buy transactions`, `active users`."""
-    chosen: dict[tuple[Column, bool], list[str]] = {}
+    chosen: dict[tuple[Value, bool], list[str]] = {}
     for at, element in enumerate(scene.elements):
         if not element.values or element.is_used:
             continue

@@ -1,11 +1,13 @@
 """What a question asks for: measures, dimensions, conditions, order and limits, before it is a query."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from engine.dates.calendar import Unit
 from engine.dates.ranges import Range
-from engine.planner.schema import Column, Table
+from engine.planner.formulas import Value, columns_of
+from engine.planner.schema import Table
 
 Aggregate = Literal["count", "sum", "avg", "min", "max", "median", "stddev"]
 
@@ -15,7 +17,7 @@ class Measure:
     """An aggregate of a column, or of a table's rows."""
 
     aggregate: Aggregate
-    column: Column | None = None
+    column: Value | None = None
     table: Table | None = None
     is_distinct: bool = False
     conditions: tuple["Condition", ...] = ()
@@ -25,18 +27,22 @@ class Measure:
 class Dimension:
     """What rows are grouped by or shown with; dates by a unit."""
 
-    column: Column
+    column: Value
     unit: Unit | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A comparison of a column with a value (a tuple for several), or with a range of time."""
+    """A comparison of a column with a value (a tuple for several), with a range of time, or with another column.
 
-    column: Column
+    The operator `or` holds where one of its `options` does."""
+
+    column: Value
     operator: str
     value: Any = None
     range: Range | None = None
+    other: Value | None = None
+    options: tuple["Condition", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +102,18 @@ class Intent:
         measures += [sort.by for sort in self.sorts if isinstance(sort.by, Measure)]
         others = [*self.dimensions, *self.conditions, *(part for item in measures for part in item.conditions)]
         others += [sort.by for sort in self.sorts if isinstance(sort.by, Dimension)]
-        columns = [item.column for item in (*measures, *others) if item.column is not None]
+        values = [item.column for item in (*measures, *others)]
+        values += [value for item in conditions_in(others) for value in (item.column, item.other)]
+        columns = [column for value in values for column in columns_of(value)]
         counted = [item.table for item in measures if item.table is not None]
         tables = [*([self.entity] if self.entity else []), *counted]
         names = [*(table.name for table in tables), *(column.table for column in columns)]
         return list(dict.fromkeys([*names, *(table.name for table in self.joined)]))
+
+
+def conditions_in(items: Iterable[object]) -> Iterator[Condition]:
+    """The conditions among some parts of an intent, and those that they are made of."""
+    for item in items:
+        if isinstance(item, Condition):
+            yield item
+            yield from conditions_in(item.options)

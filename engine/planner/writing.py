@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from engine.planner.computing import Inexpressible, expression
+from engine.planner.formulas import Value, columns_of
 from engine.planner.intent import Condition, Dimension, Intent, Lack, Measure, Sort
 from engine.planner.joins import ThroughLink, join_tree, multiplies
 from engine.planner.schema import Column, Schema, Table
@@ -100,20 +102,27 @@ class _Writer:
     def _path(self, column: Column) -> str:
         return _named(self._alias[column.table], column)
 
+    def _value(self, value: Value, alias: str = "") -> dict[str, Any]:
+        """A column or formula as an expression; `alias` stands in the place of its table's own."""
+        try:
+            return expression(value, (lambda item: _named(alias, item)) if alias else self._path, self._schema.dialect)
+        except Inexpressible as error:
+            raise Impossible(str(error)) from None
+
     def _term(self, item: Dimension) -> dict[str, Any]:
         if item.unit is None:
-            return {"column": self._path(item.column)}
+            return self._value(item.column)
         if self._schema.dialect == "sqlite":
             return self._text_term(item)
         grain = {"half": "quarter"}.get(item.unit.grain, item.unit.grain)
-        return {"function": "date_trunc", "args": [{"value": grain}, {"column": self._path(item.column)}]}
+        return {"function": "date_trunc", "args": [{"value": grain}, self._value(item.column)]}
 
     def _text_term(self, item: Dimension) -> dict[str, Any]:
         """SQLite cuts texts."""
         pattern = {"day": "%Y-%m-%d", "month": "%Y-%m-01", "year": "%Y-01-01"}.get(item.unit.grain if item.unit else "")
         if pattern is None:
             raise Impossible("SQLite knows days, months and years to group by")
-        return {"function": "strftime", "args": [{"value": pattern}, {"column": self._path(item.column)}]}
+        return {"function": "strftime", "args": [{"value": pattern}, self._value(item.column)]}
 
     def _name(self, item: Dimension | Measure) -> str:
         """A name for an output that is not taken."""
@@ -161,9 +170,14 @@ class _Writer:
 
     def _measure(self, item: Measure) -> dict[str, Any]:
         if item.column is not None:
-            if item.aggregate in ("sum", "avg", "median") and multiplies(self._tree, item.column.table):
+            tables = {column.table for column in columns_of(item.column)}
+            if item.aggregate in ("sum", "avg", "median") and all(multiplies(self._tree, name) for name in tables):
                 self._doubts.append(("joins may repeat what is summed", 0.6))
-            made: dict[str, Any] = {"aggregate": item.aggregate, "column": self._path(item.column)}
+            value = self._value(item.column)
+            made: dict[str, Any] = {
+                "aggregate": item.aggregate,
+                **(value if "column" in value else {"expression": value}),
+            }
             return {**made, "distinct": True} if item.is_distinct else made
         assert item.table is not None
         return self._row_count(item.table, item.is_distinct)
@@ -192,7 +206,7 @@ class _Writer:
     def _call(self, item: Measure) -> dict[str, Any]:
         """A measure as an expression; with conditions, over the rows that meet them."""
         made = self._measure(item)
-        argument: dict[str, Any] | None = {"column": made["column"]} if "column" in made else None
+        argument: dict[str, Any] | None = {"column": made["column"]} if "column" in made else made.get("expression")
         if item.conditions:
             when: dict[str, Any] = {"and": [self._condition(condition) for condition in item.conditions]}
             argument = {"case": [{"when": when, "then": argument or {"value": 1}}]}
@@ -202,14 +216,19 @@ class _Writer:
             "distinct": made.get("distinct", False),
         }
 
-    def _condition(self, item: Condition, path: str = "") -> dict[str, Any]:
-        path = path or self._path(item.column)
+    def _condition(self, item: Condition, alias: str = "") -> dict[str, Any]:
+        if item.operator == "or":
+            return {"or": [self._condition(option, alias) for option in item.options]}
+        value = self._value(item.column, alias)
+        left = value if "column" in value else {"expression": value}
         if item.operator in ("is_null", "not_null"):
-            return {"column": path, "operator": item.operator}
+            return {**left, "operator": item.operator}
+        if item.other is not None:
+            return {**left, "operator": item.operator, "other": self._value(item.other, alias)}
         if item.range is None:
-            return {"column": path, "operator": item.operator, "value": item.value}
+            return {**left, "operator": item.operator, "value": item.value}
         ends = [
-            {"column": path, "operator": operator, "value": _literal(moment, item.column)}
+            {**left, "operator": operator, "value": _literal(moment, item.column)}
             for operator, moment in (("ge", item.range.start), ("lt", item.range.end))
             if moment is not None
         ]
@@ -230,7 +249,7 @@ class _Writer:
             own, other = ends.get(table.name, (None, None))
             if own is not None and other is not None and other.table in self._alias:
                 inner = {"column": _named("n", own), "operator": "eq", "other": {"column": self._path(other)}}
-                filters = [inner, *(self._condition(item, _named("n", item.column)) for item in lack.conditions)]
+                filters = [inner, *(self._condition(item, "n") for item in lack.conditions)]
                 query = {"table": table.name, "alias": "n", "select": [{"value": 1}], "filters": filters}
                 return {"not": {"exists": query}}
         raise Impossible(f"nothing connects {table.name} with what is asked for")
@@ -252,7 +271,7 @@ def _named(alias: str, column: Column) -> str:
     return f'{alias}."{quoted}"'
 
 
-def _literal(moment: datetime, column: Column) -> str:
+def _literal(moment: datetime, column: Value) -> str:
     if column.family == "date" or moment == moment.replace(hour=0, minute=0, second=0, microsecond=0):
         return f"{moment:%Y-%m-%d}"
     return moment.isoformat(sep=" ", timespec="seconds")
