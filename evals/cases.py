@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,8 +93,8 @@ class Suite:
         groups: dict[tuple[str, bool], list[Case]] = {}
         for case in self.cases:
             groups.setdefault((case.database, case.is_answerable), []).append(case)
-        share = every / len(self.cases)
-        kept = {case.id for group in groups.values() for case in _spread(group, round(len(group) * share))}
+        counts = _shares([len(group) for group in groups.values()], every / len(self.cases))
+        kept = {case.id for group, count in zip(groups.values(), counts, strict=True) for case in _spread(group, count)}
         return _with_digest(self, tuple(case for case in self.cases if case.id in kept))
 
 
@@ -144,11 +146,19 @@ def own_suite(cases: Sequence[Case], *, connection: str, current_date: str) -> S
 
 def _read(path: Path) -> SuiteFile:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise Conflict(f"The suite {path.name} is larger than 20 MB.", hint="Split it.")
-        return SuiteFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        found = path.stat()
     except FileNotFoundError:
         raise NotFound(f"There is no suite at {path}.", hint="`headwater evals list` shows those at hand.") from None
+    if found.st_size > MAX_BYTES:
+        raise Conflict(f"The suite {path.name} is larger than 20 MB.", hint="Split it.")
+    return _read_version(path.absolute(), found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=32)
+def _read_version(path: Path, changed_ns: int, size_bytes: int) -> SuiteFile:
+    """What is written there; kept, for suites are listed and found by name often."""
+    try:
+        return SuiteFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise Conflict(f"The suite {path.name} is not YAML: {_first_line(error)}") from None
     except ValidationError as error:
@@ -163,7 +173,7 @@ def _check(written: SuiteFile, cases: Sequence[Case]) -> None:
     if not cases or len(cases) > MAX_CASES:
         raise Conflict(f"The suite {written.suite!r} has {len(cases):,} cases.", hint=f"One to {MAX_CASES:,} are run.")
     ids = [case.id for case in cases]
-    twice = next((name for name in ids if ids.count(name) > 1), "")
+    twice = next((name for name, count in Counter(ids).items() if count > 1), "")
     if twice:
         raise Conflict(f"Two cases of the suite {written.suite!r} have the id {twice!r}.")
     unknown = {case.database for case in cases} - {"", *written.databases}
@@ -206,6 +216,16 @@ def _with_digest(suite: Suite, cases: tuple[Case, ...]) -> Suite:
         cases,
         digest,
     )
+
+
+def _shares(sizes: Sequence[int], share: float) -> list[int]:
+    """How many of each group; where some are too small to be rounded up, by the largest remainders."""
+    rounded = [round(size * share) for size in sizes]
+    if all(rounded):
+        return rounded
+    left = round(sum(sizes) * share) - sum(int(size * share) for size in sizes)
+    greatest = sorted(range(len(sizes)), key=lambda at: int(sizes[at] * share) - sizes[at] * share)[:left]
+    return [int(size * share) + (at in greatest) for at, size in enumerate(sizes)]
 
 
 def _spread(cases: Sequence[Case], count: int) -> list[Case]:

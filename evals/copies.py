@@ -2,6 +2,8 @@
 
 After the idea of test suites for SQL (Zhong, Yu and Klein 2020): the same question must hold on other rows."""
 
+import hashlib
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,14 +58,15 @@ def write_copies(relations: Sequence[Relation], folder: Path, name: str, *, seed
 
 
 def build_database(script: Path, folder: Path) -> Path:
-    """The database that a SQL script makes, built anew where the script has changed."""
+    """The database that a SQL script makes; a script that has changed makes another one."""
     import duckdb  # lazily: only suites with scripts need it
 
     folder.mkdir(parents=True, exist_ok=True)
-    path, text = folder / f"{script.stem}.duckdb", script.read_text(encoding="utf-8")
-    if path.exists() and path.stat().st_mtime >= script.stat().st_mtime:
+    text = script.read_text(encoding="utf-8")
+    path = folder / f"{script.stem}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.duckdb"
+    if path.exists():
         return path
-    half = path.with_suffix(".part")
+    half = path.with_suffix(f".{os.getpid()}.part")
     half.unlink(missing_ok=True)
     with duckdb.connect(str(half)) as database:
         database.execute(text)

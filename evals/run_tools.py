@@ -1,11 +1,12 @@
 """Evaluation runs: whether answers got better, not worse."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from core.errors import Conflict
+from core.errors import Conflict, NotFound
 from core.jobs import Progress
 from core.pages import Listing, Paged
 from core.portable import Model, Refers
@@ -15,7 +16,7 @@ from engine.evaluations.history import StoredRun
 from evals.cases import Case, Suite, own_suite
 from evals.compare import Scores, compare, scores
 from evals.outcomes import Arm, CaseResult, Run
-from evals.runner import Place, run_suite
+from evals.runner import Place, connection_of, run_suite
 from evals.schemas import digest_schemas
 from evals.statistics import Share
 from evals.suite_tools import NAME, find_suite
@@ -49,7 +50,7 @@ class RunEval(Model):
     )
     model: str = Field("", max_length=64, description="Name of a model, as list_models shows it; empty: the default.")
     connections: dict[str, str] = Field(
-        {}, max_length=100, description="Connection id for each database of the suite, where it names databases."
+        {}, max_length=100, description="Connection id of each database that the suite names, where it is your own."
     )
     case_count: int = Field(0, ge=0, le=5_000, description="About as many cases, evenly spread; 0 runs all.")
     run_id: str = Field(
@@ -164,7 +165,7 @@ async def run_eval(ctx: Ctx, request: RunEval) -> EvalRunResult:
     It may cost model tokens. Compare runs with compare_eval_runs; `headwater evals report` makes a page of them."""
     suite = _asked(ctx, request).pick(request.case_count)
     history, arm = ctx.engine.evaluations, Arm(request.workflow, request.workflow, request.model)
-    place = Place({name: request.connections.get(name, name) for name in suite.databases})
+    place = await _place(ctx, suite, request.connections)
     facts = run_facts(suite, arm, await digest_schemas(ctx.call, place.of(suite)))
     begun = await history.begin(
         ctx.principal, suite.name, facts, run_id=request.run_id or (ctx.job.job_id if ctx.job else "")
@@ -281,6 +282,30 @@ def _show_scores(found: Scores) -> EvalScores:
 
 def _show_share(share: Share) -> EvalShare:
     return EvalShare(right=share.right, of=share.of, value=share.value, low=share.low, high=share.high)
+
+
+async def _place(ctx: Ctx, suite: Suite, given: Mapping[str, str]) -> Place:
+    """Where the suite's databases are: as given, else as `headwater evals run` connects them, else by their names."""
+    found = {}
+    for name in suite.databases:
+        tried = [given[name]] if name in given else [connection_of(suite, name), name]
+        at_hand = [connection for connection in tried if await _is_there(ctx, connection)]
+        if not at_hand:
+            raise NotFound(
+                f"The database {name!r} of the suite {suite.name!r} is no connection here.",
+                hint=f"Name one in `connections`; or let `headwater evals run {suite.name} --cases 1` make it on the "
+                "server's home, and start the server again.",
+            )
+        found[name] = at_hand[0]
+    return Place(found)
+
+
+async def _is_there(ctx: Ctx, connection: str) -> bool:
+    try:
+        await ctx.call("get_connection", {"connection_id": connection})
+    except NotFound:
+        return False
+    return True
 
 
 def _asked(ctx: Ctx, request: RunEval) -> Suite:

@@ -33,6 +33,11 @@ class Place:
         return sorted(set(self.connections.values())) or [suite.connection]
 
 
+def connection_of(suite: Suite, database: str) -> str:
+    """The connection to a suite's database that `headwater evals run` makes."""
+    return f"eval-{suite.name}-{database}"
+
+
 async def untold(result: CaseResult, done: int, total: int) -> None:
     """The `told` of a run that nobody follows."""
 

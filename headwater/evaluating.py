@@ -20,10 +20,11 @@ from evals.compare import gate, scores
 from evals.copies import COPIES, build_database, read_relations, write_copies
 from evals.outcomes import Arm, CaseResult, Run
 from evals.run_tools import as_run, run_facts
-from evals.runner import Place, run_suite
+from evals.runner import Place, connection_of, run_suite
 from evals.schemas import digest_schemas
 from headwater.build import Platform
 from headwater.local import opened
+from headwater.settings import BUILT, evals_folder
 
 Echo = Callable[[str], object]
 
@@ -108,22 +109,24 @@ class Evaluator:
         return as_run(await history.finish(by, begun.run_id, "cancelled" if stop else "completed"))
 
     async def _place(self, suite: Suite, folder: Path, *, has_copies: bool, echo: Echo) -> Place:
-        """Connections for the suite's databases and, where a folder is given, for their changed copies."""
-        connections = {name: f"eval-{suite.name}-{name}" for name in suite.databases}
-        for name, path in suite.databases.items():
-            built = await asyncio.to_thread(build_database, path, folder) if path.suffix == ".sql" else path
-            await self._connect(connections[name], built)
+        """Connections for the suite's databases and, where they are wanted, for their changed copies."""
+        connections = {name: connection_of(suite, name) for name in suite.databases}
+        built = {name: await _built(path, folder / BUILT) for name, path in suite.databases.items()}
+        for name, path in built.items():
+            await self._connect(connections[name], path)
         if not has_copies:
             return Place(connections)
         copied = {}
         for name, connection in (connections or {"": suite.connection}).items():
-            copied[name] = await self._copy(connection, folder / "copies", echo)
+            copied[name] = await self._copy(connection, folder / "copies", built.get(name), echo)
         return Place(connections, copied)
 
-    async def _copy(self, connection: str, folder: Path, echo: Echo) -> list[str]:
+    async def _copy(self, connection: str, folder: Path, source: Path | None, echo: Echo) -> list[str]:
         names = [f"{connection}-{kind}" for kind in COPIES]
         paths = [folder / f"{name}.duckdb" for name in names]
-        if not all(path.exists() for path in paths):
+        if not all(_is_copy(path, source) for path in paths):
+            for path in paths:
+                path.unlink(missing_ok=True)
             echo(f"making changed copies of {connection}")
             relations = await read_relations(self.call, connection)
             await asyncio.to_thread(write_copies, relations, folder, connection)
@@ -155,9 +158,19 @@ async def evaluator(settings: Settings, *, data: Path | None = None) -> AsyncIte
         yield Evaluator(platform, await platform.engine.identity.local_owner())
 
 
+async def _built(path: Path, folder: Path) -> Path:
+    """A database file; from a script, the one that it makes."""
+    return await asyncio.to_thread(build_database, path, folder) if path.suffix == ".sql" else path
+
+
+def _is_copy(path: Path, source: Path | None) -> bool:
+    """Whether a copy is there, and not of a database that has been made anew since."""
+    return path.exists() and (source is None or path.stat().st_mtime >= source.stat().st_mtime)
+
+
 def copies_folder(settings: Settings) -> Path:
     """Where changed copies lie: beside the home, whose own files no connection may read."""
-    return settings.home.with_name(f"{settings.home.name}-evals")
+    return evals_folder(settings.home)
 
 
 def find_suite(name: str, folder: Path) -> Path:

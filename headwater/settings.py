@@ -23,6 +23,8 @@ from core.settings import Settings
 DEFAULT_HOME = Path(".headwater")
 DATA_FILE = "data.path"
 """In the home: what `serve --data` was given last, which its connection may go on reading."""
+BUILT = "built"
+"""In the folder of evaluations: databases that shipped suites have made, which hold nobody's data."""
 
 
 class _Environment(EnvSettingsSource):
@@ -83,7 +85,9 @@ def read_settings(home: Path | None = None, **overrides: Any) -> Settings:
         raise InvalidArgument(f"A HEADWATER_* variable cannot be read: {error}.", hint=hint) from None
     except (TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"{toml} is not TOML: {error}", hint="See docs/reference/settings.md.") from None
-    query = read.query.model_copy(update={"allowed_roots": [*read.query.allowed_roots, *_served_data(folder)]})
+    query = read.query.model_copy(
+        update={"allowed_roots": [*read.query.allowed_roots, *_served_data(folder), *_built(folder)]}
+    )
     values = {name: getattr(read, name) for name in Settings.model_fields}
     return Settings.model_construct(**{**values, "query": query})
 
@@ -93,3 +97,13 @@ def _served_data(home: Path) -> list[Path]:
         return [Path((home / DATA_FILE).read_text().strip())]
     except OSError:
         return []
+
+
+def evals_folder(home: Path) -> Path:
+    """What evaluations keep beside a home, whose own files no connection may read."""
+    return home.with_name(f"{home.name}-evals")
+
+
+def _built(home: Path) -> list[Path]:
+    folder = evals_folder(home) / BUILT
+    return [folder] if folder.is_dir() else []

@@ -1,9 +1,13 @@
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from core.errors import Conflict, NotFound
 from evals.cases import read_suite, shipped_suites
+from evals.copies import build_database
+
+EVERYDAY = "24257cfd1263be13"
 
 TWO = 'suite: two\ncases:\n  - {id: a, question: "How many?", gold: ["SELECT 1"]}\n  - {id: b, question: "Why?"}\n'
 
@@ -32,6 +36,37 @@ def test_fewer_cases_are_spread_over_what_can_and_what_cannot_be_answered() -> N
     kinds = [case.is_answerable for case in suite.cases]
     assert (len(kinds), kinds.count(False)) == (21, 5)
     assert suite.digest != read_suite(shipped_suites()["flights"]).digest
+
+
+def test_groups_that_are_small_are_not_left_out() -> None:
+    picked = read_suite(shipped_suites()["everyday"]).pick(20)
+    kinds = [case.is_answerable for case in picked.cases]
+    assert (len(kinds), kinds.count(False), len({case.database for case in picked.cases})) == (20, 5, 10)
+
+
+def test_the_databases_of_everyday_are_made_by_their_scripts_and_gold_runs_on_them(tmp_path: Path) -> None:
+    suite = read_suite(shipped_suites()["everyday"])
+    assert (len(suite.cases), sum(not case.is_answerable for case in suite.cases)) == (340, 70)
+    assert suite.digest == EVERYDAY  # runs of before stay comparable; whoever mends a question changes it on purpose
+    for name, script in suite.databases.items():
+        with duckdb.connect(str(build_database(script, tmp_path)), read_only=True) as database:
+            golds = [gold for case in suite.cases if case.database == name for gold in case.gold]
+            assert all(database.execute(gold).fetchone() for gold in golds), name
+    assert len(list(tmp_path.iterdir())) == len(suite.databases) == 10
+
+
+def test_a_database_is_made_once_and_anew_where_its_script_has_changed(tmp_path: Path) -> None:
+    script = tmp_path / "shop.sql"
+    script.write_text("CREATE TABLE orders (id INTEGER)")
+    made = build_database(script, tmp_path / "built")
+    assert build_database(script, tmp_path / "built") == made
+    script.write_text("CREATE TABLE orders (id INTEGER, amount INTEGER)")
+    assert build_database(script, tmp_path / "built") != made
+
+
+def test_a_suite_that_has_changed_is_read_again(tmp_path: Path) -> None:
+    assert len(read_suite(written(tmp_path, TWO)).cases) == 2
+    assert len(read_suite(written(tmp_path, TWO.replace('  - {id: b, question: "Why?"}\n', ""))).cases) == 1
 
 
 def test_lines_of_others_are_read_by_their_names_and_those_without_gold_left_out(tmp_path: Path) -> None:
