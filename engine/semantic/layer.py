@@ -48,6 +48,10 @@ class Layer:
         for metric in metrics:
             _put(self.metrics, "metric", metric.name, metric)
 
+    def plus(self, *metrics: Metric) -> "Layer":
+        """The layer with more metrics. Raises Conflict when one has a name that is taken."""
+        return Layer(self.models.values(), [*self.metrics.values(), *metrics])
+
     @property
     def measures(self) -> Mapping[str, tuple[SemanticModel, Measure]]:
         return self._measures

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 
 from engine.planner.words import cues, stem_of
@@ -20,7 +21,7 @@ _MEANS = re.compile(
     r"(?:refers to|means|stands for|identifies|is for|marks)\s+(?:an?\s+|the\s+)?(?P<term>\w+)",
     re.IGNORECASE,
 )
-MAX_DESCRIPTION = 4000
+MAX_DESCRIPTION, MAX_NEAREST = 4000, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +69,14 @@ def flags(places: dict[str, Place]) -> list[Role]:
     for path, place in places.items():
         words = words_of(place.element.name)
         if isinstance(place.element, Dimension) and len(words) > 1 and words[0] in FLAGS:
-            wanted: int | bool = 1 if place.element.expression.value == 1 else True
-            condition = Condition.model_validate({"column": path, "operator": "eq", "value": wanted})
-            found.append(Role(words[1:], condition, None, len(place.steps)))
+            found.append(Role(words[1:], set_flag(place.element, path), None, len(place.steps)))
     return found
+
+
+def set_flag(flag: Dimension, path: str) -> Condition:
+    """That what a dimension flags is so."""
+    wanted: int | bool = 1 if flag.expression.value == 1 else True
+    return Condition.model_validate({"column": path, "operator": "eq", "value": wanted})
 
 
 def roles(places: dict[str, Place]) -> list[Role]:
@@ -116,6 +121,8 @@ def _names(element: Dimension | Entity, owners: Iterable[Words]) -> Iterator[tup
         yield words, 1.0
         for owner in owners:
             yield (*owner, *words), 1.0
+            for part in _parts(owner):  # `coverage start` for the start of a policy_coverage_detail
+                yield (*part, *words), 0.75
             if words[: len(owner)] == owner and len(words) > len(owner):
                 yield words[len(owner) :], 0.8
         for start in range(1, len(words)):  # `claim number` for company_claim_number
@@ -123,6 +130,13 @@ def _names(element: Dimension | Entity, owners: Iterable[Words]) -> Iterator[tup
                 yield words[start:], 0.85
         if len(words) > 1 and words[-1] in NAMING | IDENTIFYING:
             yield words[:-1], 0.8 if words[-1] in NAMING else 0.7
+
+
+def _parts(words: Words) -> Iterator[Words]:
+    """The shorter runs of words in a name."""
+    for length in range(1, len(words)):
+        for start in range(len(words) - length + 1):
+            yield words[start : start + length]
 
 
 def _sibling(places: dict[str, Place], prefix: str, name: str) -> str | None:
@@ -153,3 +167,16 @@ def holders(places: dict[str, Place], base: SemanticModel, layer: Layer) -> dict
         if column is not None and isinstance(place.element, Dimension):
             found.setdefault((owner.name, column.lower()), []).append(path)
     return found
+
+
+def nearest(asked: Iterable[str], layer: Layer) -> tuple[str, ...]:
+    """Metrics that share words with a question, or are spelled alike."""
+    wanted = set(asked) - ignored()
+    scored = []
+    for metric in layer.metrics.values():
+        words = {word for name in metric_names(metric) for word in name}
+        if common := words & wanted:
+            scored.append((-len(common) / len(words), metric.name))
+    close = [name for _, name in sorted(scored)]
+    close += get_close_matches("_".join(sorted(wanted))[:200], list(layer.metrics), n=3, cutoff=0.5)
+    return tuple(dict.fromkeys(close))[:MAX_NEAREST]

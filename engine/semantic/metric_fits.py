@@ -10,8 +10,8 @@ from engine.semantic.sentence import Sentence
 
 GENERIC = frozenset(["total", "amount", "number", "value", "count", "sum", "average"])
 COUNTING = (("how", "many"), ("number", "of"), ("count", "of"), ("the", "number", "of"))
-MAX_METRICS = 20
-LEAST_METRIC, ELSEWHERE, LEFT_OUT = 0.7, 0.9, 0.8
+MAX_METRICS, MAX_LISTED = 20, 30
+LEAST_METRIC, ELSEWHERE, SHARED, LEFT_OUT = 0.7, 0.9, 0.9, 0.8
 
 
 @dataclass(slots=True)
@@ -51,6 +51,7 @@ class _Finder:
         self._words = sentence.words
         self._layer = layer
         self._found: list[tuple[int, Metric]] = []
+        self._known = {word for metric in layer.metrics.values() for name in metric_names(metric) for word in name}
 
     def read(self) -> Named:
         named = Named()
@@ -92,6 +93,9 @@ class _Finder:
             elsewhere: list[int] = []
             left_out = 0
             for word in missing:
+                if (word in GENERIC or word == wanted[-1]) and self._is_shared(word, places[-1]):
+                    score *= SHARED
+                    continue
                 apart = self._apart(word, places) if is_first else None
                 if apart is not None:
                     score *= ELSEWHERE
@@ -119,6 +123,17 @@ class _Finder:
                 left.remove(word.word)
                 places.append(place)
         return places
+
+    def _is_shared(self, noun: str, at: int) -> bool:
+        """Whether all of a list have one noun at its end: `net, gross and late amount`."""
+        is_list = False
+        for word in self._words[at + 1 : at + MAX_LISTED]:
+            if word.word == noun:
+                return is_list
+            is_list = is_list or word.token.text in (",", "and", "&")
+            if word.word not in self._known and word.token.text not in (",", "and", "&"):
+                return False
+        return False
 
     def _apart(self, word: str, places: Sequence[int]) -> int | None:
         return next((n for n, each in enumerate(self._words) if n not in places and each.word == word), None)

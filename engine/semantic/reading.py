@@ -1,9 +1,8 @@
 """Questions in words as questions for metrics, without a model: what is understood, how surely, what is left over."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from difflib import get_close_matches
 
 from core.errors import Conflict
 from engine.dates.calendar import Calendar
@@ -11,8 +10,20 @@ from engine.dates.find import find_dates
 from engine.dates.ranges import Found, Range
 from engine.planner.words import cues, stem_of
 from engine.semantic.compile import MetricQuery
+from engine.semantic.formed import form_metrics
 from engine.semantic.layer import Layer, Place
-from engine.semantic.lexicon import Role, flags, holders, ignored, metric_names, phrases, roles, words_of
+from engine.semantic.lexicon import (
+    IDENTIFYING,
+    Role,
+    flags,
+    holders,
+    ignored,
+    metric_names,
+    nearest,
+    phrases,
+    roles,
+    words_of,
+)
 from engine.semantic.metric_fits import read_metrics
 from engine.semantic.models import Metric, SemanticModel, Window
 from engine.semantic.sentence import UNEXPLAINED, Sentence, weight
@@ -20,8 +31,9 @@ from engine.sql.definitions import Condition
 
 GROUPING = ("by", "per", "each", "every")
 MAX_VALUE_WORDS = 5
-SURE = 0.95
-MAX_NEAREST = 5
+SUMMED = frozenset(["total", "sum", "overall", "altogether", "combined", "much", "aggregate"])
+NUMBERED = frozenset(["number", *IDENTIFYING])
+SURE, NO_TOTAL = 0.95, 0.8
 
 FindValue = Callable[[str], Sequence[tuple[str, str, str]]]
 """For a text, the models and columns that hold it as a value, and how they spell it."""
@@ -29,7 +41,9 @@ FindValue = Callable[[str], Sequence[tuple[str, str, str]]]
 
 @dataclass(frozen=True, slots=True)
 class MetricReading:
-    """A query for metrics, or none and why. uncovered: words that nothing stands for; nearest: metrics like them."""
+    """A query for metrics, or none and why. uncovered: words that nothing stands for; nearest: metrics like them.
+
+    formed: metrics of the query that the question itself defines."""
 
     query: MetricQuery | None
     confidence: float
@@ -39,6 +53,7 @@ class MetricReading:
     conventions: tuple[str, ...] = ()
     range: Range | None = None
     versus: Range | None = None
+    formed: tuple[Metric, ...] = ()
 
 
 @dataclass(slots=True)
@@ -61,12 +76,14 @@ def read_question(question: str, layer: Layer, find: FindValue, now: datetime, c
 class _Reader:
     def __init__(self, question: str, layer: Layer, find: FindValue, now: datetime, calendar: Calendar):
         self._question = question
-        self._layer = layer
+        self._whole = layer
         self._find = find
         self._calendar = calendar
         self._dates = find_dates(question, now, calendar)
         self._sentence = Sentence(question, self._dates)
         self._words = self._sentence.words
+        self._formed = form_metrics(self._sentence, layer)
+        self._layer = self._formed.layer
         self._sense = _Sense()
 
     def read(self) -> MetricReading:
@@ -74,7 +91,9 @@ class _Reader:
         self._sense.metrics, self._sense.doubts = named.metrics, named.doubts
         if not self._sense.metrics:
             return MetricReading(None, 0.0, self._sentence.left(), self._nearest())
-        bases = [self._base(metric) for metric in self._sense.metrics]
+        said = [self._formed.said[each.name] for each in named.metrics if each.name in self._formed.said]
+        self._sense.doubts += said
+        bases = self._bases(self._sense.metrics)
         places = self._shared(bases)
         self._phrases = phrases(places, bases[0], self._layer)
         self._roles = roles(places)
@@ -84,17 +103,25 @@ class _Reader:
         self._read_flags(flags(places))
         self._read_values(holders(places, bases[0], self._layer))
         self._name_rows(bases, places)
+        self._list_rows(bases[0], places)
         return self._result()
 
     # Places
 
-    def _base(self, metric: Metric) -> SemanticModel:
-        """The model whose rows a metric measures; of several its first."""
-        at, seen = metric, {metric.name}
-        while at.kind in ("ratio", "derived") and at.inputs and at.inputs[0].name not in seen:
-            seen.add(at.inputs[0].name)
-            at = self._layer.metric(at.inputs[0].name)
-        return self._layer.measure(at.inputs[0].name)[0]
+    def _bases(self, metrics: Iterable[Metric]) -> list[SemanticModel]:
+        """The models whose rows metrics measure, each once."""
+        found: dict[str, SemanticModel] = {}
+        waiting, been = list(metrics), set[str]()
+        while waiting:
+            metric = waiting.pop(0)
+            for given in metric.inputs if metric.name not in been else ():
+                if metric.kind in ("ratio", "derived"):
+                    waiting.append(self._layer.metric(given.name))
+                else:
+                    model, _ = self._layer.measure(given.name)
+                    found.setdefault(model.name, model)
+            been.add(metric.name)
+        return list(found.values())
 
     def _shared(self, bases: Sequence[SemanticModel]) -> dict[str, Place]:
         """What all of the metrics can be grouped by."""
@@ -282,17 +309,22 @@ class _Reader:
             if not self._words[at].use and self._words[at].word in used:
                 self._words[at].use = "again"
 
+    def _list_rows(self, base: SemanticModel, places: dict[str, Place]) -> None:
+        """`the amount of all orders by order number` asks for no total: amounts are shown one by one."""
+        sense, said = self._sense, {word.word for word in self._words}
+        metric = sense.metrics[0]
+        if len(sense.metrics) > 1 or metric.kind != "simple" or said & SUMMED or not self._sentence.is_of_all():
+            return
+        _, measure = self._layer.measure(metric.inputs[0].name)
+        is_whole = any(set(name) <= said for name in metric_names(metric)) and metric not in self._formed.metrics
+        names = [words_of(places[path].element.name)[-1] for path in sense.groups if path in places]
+        is_by_key = len(names) == len(sense.groups) > 0 and all(name in NUMBERED for name in names)
+        if measure.aggregation == "sum" and not is_whole and is_by_key and base.entity(base.primary) is not None:
+            self._group(base.primary)
+            sense.doubts.append((f"no total is asked for, so each {base.primary} is shown", NO_TOTAL))
+
     def _nearest(self) -> tuple[str, ...]:
-        """Metrics that share words with the question, or are spelled alike."""
-        asked = {word.word for word in self._words} - ignored()
-        scored = []
-        for metric in self._layer.metrics.values():
-            words = {word for name in metric_names(metric) for word in name}
-            if common := words & asked:
-                scored.append((-len(common) / len(words), metric.name))
-        close = [name for _, name in sorted(scored)]
-        close += get_close_matches("_".join(sorted(asked))[:200], list(self._layer.metrics), n=3, cutoff=0.5)
-        return tuple(dict.fromkeys(close))[:MAX_NEAREST]
+        return nearest({word.word for word in self._words}, self._whole)
 
     def _result(self) -> MetricReading:
         sense, dates = self._sense, self._dates
@@ -333,6 +365,7 @@ class _Reader:
             tuple(_as_read(self._question, mention.start, mention.end, mention.range) for mention in mentions),
             meant,
             other,
+            self._formed.metrics,
         )
 
 
@@ -355,6 +388,7 @@ def checked(reading: MetricReading, layer: Layer) -> MetricReading:
 
     if reading.query is None:
         return reading
+    layer = layer.plus(*reading.formed)
     try:
         if not lacks_bounds(reading.query, layer):
             compile_metrics(reading.query, layer)

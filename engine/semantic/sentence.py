@@ -62,6 +62,11 @@ class Sentence:
         number = self.words[at].token.number or NUMBER_WORDS.get(self.words[at].word)
         return int(number) if number is not None and 0 < number <= MAX_NUMBER else None
 
+    def is_of_all(self) -> bool:
+        """Whether there stands something such as `of all orders`, whose last word has been understood."""
+        texts = [word.token.text.lower() for word in self.words]
+        return any(texts[at - 2 : at] == ["of", "all"] and word.use for at, word in enumerate(self.words))
+
     def left(self) -> tuple[str, ...]:
         """The words that nothing stands for."""
         said = [word for word in self.words if not word.use and word.token.kind != "sign"]

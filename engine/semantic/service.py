@@ -139,6 +139,8 @@ class Semantic:
             near = f"Near to it: {', '.join(reading.nearest)}." if reading.nearest else "list_metrics shows all."
             raise Conflict(f"No metric covers {words}.", hint=near)
         seen = await self.definitions.layers.seen(by, connection_id)
+        if reading.formed:
+            seen = replace(seen, layer=seen.layer.plus(*reading.formed))
         connector = await self._catalog.connectors.get(seen.view.spec)
         query = replace(reading.query, dialect=connector.dialect)
         return await self.asking.finish(by, seen, query, reading.range, reading.versus)
