@@ -1,7 +1,7 @@
 """What nodes work with beside the state: the caller's tools, a model within a budget, and the log of the run."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ from agents.state import State
 from core.errors import Cancelled, PlatformError
 from engine.context import Ctx
 from engine.models.model import Model
-from engine.runs.run import Run, Step
+from engine.runs.run import Outcome, Run, RunEvent, Step
 from prompts.library import load
 
 Node = Callable[["Bench", State], Awaitable[dict[str, Any]]]
@@ -27,6 +27,13 @@ class Bench:
     model: Model | None
     budget: Budget
     steps: list[Step] = field(default_factory=list)
+    told: set[str] = field(default_factory=set)  # by whoever worked on the run before
+    progress: int = 0
+
+    def remember(self, events: Sequence[RunEvent]) -> None:
+        """What the log of the run says already, so that it is not told twice and does not go back."""
+        self.told = {event.kind for event in events}
+        self.progress = max((int(event.data.get("progress", 0)) for event in events), default=0)
 
     async def call(self, tool: str, **arguments: Any) -> Any:
         """Call a tool as the caller, through the gate."""
@@ -52,8 +59,14 @@ class Bench:
 
     async def tell(self, event: EventName, **data: Any) -> None:
         """Write an event to the run's log, and give it to whoever follows."""
-        written = await self.ctx.engine.runs.append(self.run, event, data)
+        so_far = Outcome("running", steps=tuple(self.steps), cost=self.budget.cost) if event == "node_detail" else None
+        written = await self.ctx.engine.runs.append(self.run, event, data, so_far)
         await self.ctx.emit(WorkflowEvent(event=event, seq=written.seq, task_id=self.run.run_id, data=data))
+
+    async def tell_once(self, event: EventName, **data: Any) -> None:
+        """As `tell`, unless the log has one."""
+        if event not in self.told:
+            await self.tell(event, **data)
 
     def node(self, name: str, work: Node, share: int) -> Any:
         """A node that says when it begins and what it found; `share` is how far the run is then, in per cent."""
@@ -61,24 +74,24 @@ class Bench:
         async def run(state: State) -> dict[str, Any]:
             if self.ctx.cancelled:
                 raise Cancelled("The run was cancelled.")
-            began, used = time.perf_counter(), self.budget.cost
-            await self.tell("node_progress", node=name, status="processing", progress=share)
+            began, used = time.perf_counter(), self.budget.cost.tokens
+            self.progress = max(self.progress, share)  # graphs are parts of others, where they begin later
+            await self.tell("node_progress", node=name, status="processing", progress=self.progress)
             try:
                 update = dict(await work(self, state))
             except PlatformError as error:
-                self._note(name, "failed", began, used.tokens_in + used.tokens_out, error.message)
+                self._note(name, "failed", began, used, error.message)
                 raise
             details = update.pop(DETAIL, {})
-            self._note(name, "completed", began, used.tokens_in + used.tokens_out, str(details.get("said", "")))
+            self._note(name, "completed", began, used, str(details.get("said", "")))
             await self.tell("node_detail", node=name, description=DESCRIPTIONS[name], details=details)
             return update
 
         return run
 
     def _note(self, name: str, status: str, began: float, tokens: int, detail: str) -> None:
-        cost = self.budget.cost
         taken = int((time.perf_counter() - began) * 1000)
-        self.steps.append(Step(name, status, taken, cost.tokens_in + cost.tokens_out - tokens, detail[:500]))
+        self.steps.append(Step(name, status, taken, self.budget.cost.tokens - tokens, detail[:500]))
 
 
 DESCRIPTIONS = {

@@ -22,6 +22,7 @@ TASK_ID = r"^[A-Za-z0-9_.:@-]{1,200}$"
 DATE = r"^([0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01]))?$"
 PATH = r"^[^\x00-\x1f\x7f]*$"
 MAX_TASK = 4000
+INTERRUPTED = "Nobody works on this run any more. Make the same call with this task_id: it goes on from where it stood."
 Name = Literal["nl2sql", "reflection", "fixed", "metric_to_sql"]
 ID_TEXT = "Id of the run."
 
@@ -51,7 +52,7 @@ class RunWorkflow(Model):
     ext_knowledge: str = Field("", max_length=8000, description="What to know beside the data.")
     model: str = Field("", max_length=64, description="Of list_models; `none`: the planner alone.")
     clarification: str = Field("", max_length=1000, description="Answer to what it asked.")
-    after_seq: int = Field(0, ge=0, description="Only events after this one.")
+    after_seq: int = Field(0, ge=0, description="Events after this one.")
 
 
 class WorkflowRunRef(Model):
@@ -111,8 +112,8 @@ class WorkflowAnswer(Model):
     """An answer, a question back, or an honest refusal."""
 
     task_id: str = Field(description=ID_TEXT)
-    status: Literal["completed", "failed", "waiting", "running", "cancelled"] = Field(
-        description="waiting: it asks back; failed: `refusal` or `error` says why."
+    status: Literal["completed", "failed", "waiting", "running", "interrupted", "cancelled"] = Field(
+        description="waiting: it asks back; failed: `refusal` or `error` says why; interrupted: call again."
     )
     workflow: Name = Field(description="The workflow.")
     sql: str = Field(description="The SQL that gave the rows.")
@@ -292,11 +293,12 @@ def _wanted(request: RunWorkflow, connection_id: str) -> Wanted:
 def show_run(run: Run) -> WorkflowAnswer:
     """A run as callers see it."""
     made = dict(run.answer or {})
-    status = made.get("status") if run.status == "completed" else run.status
+    status = made.get("status") if run.status == "completed" else "interrupted" if run.is_left else run.status
     metadata = made.get("metadata")
     taken_s = metadata["execution_time"] if metadata else max(0.0, (run.finished_at or run.updated_at) - run.created_at)
     refusal = made.get("refusal")
     error = run.error["message"] if run.error else (made.get("why") if status == "failed" else None)
+    error = INTERRUPTED if run.is_left else error
     return WorkflowAnswer(
         task_id=run.run_id,
         status=status or "running",

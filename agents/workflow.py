@@ -55,14 +55,16 @@ async def find_connection(ctx: Ctx, name: str) -> str:
 
 async def run(ctx: Ctx, wanted: Wanted) -> Run:
     """The run of that task id, ended or waiting. Raises what made it fail, Conflict for another request."""
+    seen = wanted.after_seq
     while True:
         started = await _start(ctx, wanted)
         if started.is_mine:
-            for event in await ctx.engine.runs.events(started.run, wanted.after_seq):
+            for event in await ctx.engine.runs.events(started.run, seen):
                 await _emit(ctx, started.run, event)
             return await _work(ctx, wanted, started.run, is_new=started.is_new)
-        async for event in ctx.engine.runs.follow(ctx.principal, started.run, wanted.after_seq):
+        async for event in ctx.engine.runs.follow(ctx.principal, started.run, seen):
             await _emit(ctx, started.run, event)
+            seen = event.seq
         ended = await ctx.engine.runs.get(ctx.principal, started.run.run_id)
         if ended.has_ended or ended.status == "waiting":
             return _given(ended)
@@ -89,15 +91,17 @@ async def _start(ctx: Ctx, wanted: Wanted) -> Any:
 
 async def _work(ctx: Ctx, wanted: Wanted, run: Run, *, is_new: bool) -> Run:
     runs, began = ctx.engine.runs, time.perf_counter()
-    bench = Bench(ctx, run, None, Budget(max_calls=MAX_CALLS, max_tokens=MAX_TOKENS))
+    budget = Budget(max_calls=MAX_CALLS, max_tokens=max(0, MAX_TOKENS - run.cost.tokens))
+    bench = Bench(ctx, run, None, budget, list(run.steps))
+    if not (is_new or wanted.clarification):
+        bench.remember(await runs.events(run))
     try:
         async with runs.holding(run, ctx.cancelled):
             bench.model = await find_model(ctx, wanted.model)
-            if is_new:
+            if is_new or not (bench.told or wanted.clarification):
                 await bench.tell("started", task_id=run.run_id, workflow=wanted.workflow)
                 await bench.tell("progress", message="Initializing workflow", progress=5)
-            made = await _drive(bench, wanted, is_new=is_new)
-            return await _end(bench, made, began)
+            return await _drive(bench, wanted, began, is_new=is_new)
     except asyncio.CancelledError:  # the caller left, or the process ends: somebody may go on with it
         await asyncio.shield(_let_go(bench, began))
         raise
@@ -109,8 +113,8 @@ async def _work(ctx: Ctx, wanted: Wanted, run: Run, *, is_new: bool) -> Run:
         raise
 
 
-async def _drive(bench: Bench, wanted: Wanted, *, is_new: bool) -> dict[str, Any]:
-    """The graph from where it stands to its output."""
+async def _drive(bench: Bench, wanted: Wanted, began: float, *, is_new: bool) -> Run:
+    """The graph from where it stands to its output. What it stood on goes when its end is written down."""
     config: Any = thread_of(bench.run)
     async with open_checkpoints(bench.ctx, bench.run.tenant) as saver:
         if is_new or wanted.clarification:
@@ -119,8 +123,9 @@ async def _drive(bench: Bench, wanted: Wanted, *, is_new: bool) -> dict[str, Any
         stands = None if is_new or wanted.clarification else await graph.aget_state(config)
         begin: Any = None if stands is not None and stands.values else _first_state(wanted)
         final = await graph.ainvoke(begin, config)
+        ended = await _end(bench, dict(final["output"]) | {"rounds": final.get("rounds", 0)}, began)
         await _forget(saver, config)
-    return dict(final["output"]) | {"rounds": final.get("rounds", 0)}
+    return ended
 
 
 async def _forget(saver: Any, config: dict[str, Any]) -> None:
@@ -155,15 +160,15 @@ async def _end(bench: Bench, made: dict[str, Any], began: float) -> Run:
             "path": made["path"],
             "confidence": made["confidence"],
             "model": bench.model.name if bench.model else "",
-            "tokens": bench.budget.cost.tokens_in + bench.budget.cost.tokens_out,
+            "tokens": bench.run.cost.tokens + bench.budget.cost.tokens,
         },
     }
     if made["question"]:
-        await bench.tell("question", question=made["question"], options=[])
+        await bench.tell_once("question", question=made["question"], options=[])
     if made["refusal"] is not None and not made["question"]:
-        await bench.tell("error", code="CANNOT_ANSWER", message=made["why"], hint=made["refusal"]["hint"])
+        await bench.tell_once("error", code="CANNOT_ANSWER", message=made["why"], hint=made["refusal"]["hint"])
     shown = {name: answer[name] for name in ("result", "metadata", "sql", "row_count", "chart", "confidence", "path")}
-    await bench.tell("output_ready", **shown)
+    await bench.tell_once("output_ready", **shown)
     await _tell_done(bench, made["status"], taken_s)
     status = "waiting" if made["status"] == "waiting" else "completed"
     outcome = Outcome(status, answer=answer, steps=tuple(bench.steps), cost=bench.budget.cost)  # type: ignore[arg-type]
@@ -172,7 +177,7 @@ async def _end(bench: Bench, made: dict[str, Any], began: float) -> Run:
 
 async def _tell_done(bench: Bench, status: str, taken_s: float) -> None:
     taken = {"total_time": taken_s, "exec_time_ms": int(taken_s * 1000)}
-    await bench.tell("done", task_id=bench.run.run_id, status=status, **taken)
+    await bench.tell_once("done", task_id=bench.run.run_id, status=status, **taken)
 
 
 async def _let_go(bench: Bench, began: float) -> None:

@@ -106,7 +106,7 @@ class JobSettings(Group):
     """The durable queue."""
 
     embedded_workers: int = Field(1, ge=0, le=16, description="Jobs that `serve` itself runs at a time; 0 for none.")
-    lease_s: float = Field(15.0, gt=0, description="Seconds without a sign of life after which a job is taken over.")
+    lease_s: float = Field(15.0, gt=0, description="Seconds without a sign of life after which a job or run is free.")
     max_attempts: int = Field(5, ge=1, le=100, description="Starts of one job before it counts as failed.")
 
 

@@ -127,7 +127,7 @@ def build_engine(settings: Settings, store: Store, registry: Registry, edges: Ed
         evaluations=Evaluations(store),
         models=build_models(settings, store, ground.seals, egress=ground.egress, file=read_models(settings)),
         conversations=build_conversations(ground),
-        runs=Runs(store, seal=partial(ground.seals.seal, "runs"), unseal=partial(ground.seals.open, "runs")),
+        runs=build_runs(ground, settings.jobs.lease_s),
         feedback=build_feedback(ground),
         agents=build_agents(ground, identity, ledger),
         desk=build_desk(ground.seals, build_outbox(settings, store, ground), catalog=catalog, identity=identity),
@@ -246,6 +246,12 @@ def build_conversations(ground: Ground) -> Conversations:
         seal=partial(ground.seals.seal, "conversations"),
         unseal=partial(ground.seals.open, "conversations"),
     )
+
+
+def build_runs(ground: Ground, lease_s: float) -> Runs:
+    """Runs of workflows and agents."""
+    seal, unseal = partial(ground.seals.seal, "runs"), partial(ground.seals.open, "runs")
+    return Runs(ground.store, seal=seal, unseal=unseal, lease_s=lease_s)
 
 
 def build_care(settings: Settings, lake: Lake, catalog: Catalog) -> TableCare:

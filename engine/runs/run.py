@@ -28,6 +28,11 @@ class Cost:
     tokens_out: int = 0
     nano: int = 0
 
+    @property
+    def tokens(self) -> int:
+        """Read and written."""
+        return self.tokens_in + self.tokens_out
+
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(self.tokens_in + other.tokens_in, self.tokens_out + other.tokens_out, self.nano + other.nano)
 
@@ -80,6 +85,7 @@ class Run:
     created_at: float
     updated_at: float
     finished_at: float | None
+    is_left: bool = False  # it has not ended, and nobody works on it: whoever did is gone
 
     @property
     def has_ended(self) -> bool:

@@ -6,12 +6,12 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, not_, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from core.context import Cancellation, Principal
@@ -22,13 +22,19 @@ from engine.runs.run import ENDED, Beginning, Cost, Kind, Outcome, Run, RunEvent
 from engine.store.db import Store
 from engine.store.tables import run_events, runs
 
-LEASE_S = 30.0
+LEASE_S = 15.0
 BEAT_S = 3.0
 POLL_MIN_S, POLL_MAX_S = 0.05, 0.5
 RETENTION_S = 30 * 24 * 3600.0
 PURGE_BATCH = 500
 MAX_EVENTS = 20_000  # of one run
 PAGE = 1000
+NOTHING: Mapping[str, Any] = {}
+LOST = {
+    "code": "UNAVAILABLE",
+    "message": "The process that worked on this run has ended in the middle of it.",
+    "hint": "Ask again: nothing of this turn was kept. Look first whether a change that it was to make was made.",
+}
 
 
 class Seal(Protocol):
@@ -65,10 +71,12 @@ class Runs:
         *,
         seal: Seal,
         unseal: Seal,
+        lease_s: float = LEASE_S,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ):
         self._store = store
+        self._lease_s = lease_s
         self.seal = seal
         self.unseal = unseal
         self._clock = clock
@@ -97,8 +105,9 @@ class Runs:
 
     async def page(self, by: Principal, window: Window, wanted: RunFilter | None = None) -> tuple[list[Run], int]:
         """A slice of the caller's own runs, newest first, and how many there are."""
-        where = [runs.c.tenant_id == by.tenant, runs.c.owner == by.subject]
-        where += [runs.c[name] == value for name, value in asdict(wanted or RunFilter()).items() if value is not None]
+        given = asdict(wanted or RunFilter())
+        where = [runs.c.tenant_id == by.tenant, runs.c.owner == by.subject, *self._standing(given.pop("status"))]
+        where += [runs.c[name] == value for name, value in given.items() if value is not None]
 
         def work(connection: Connection) -> tuple[list[Any], int]:
             total = connection.execute(select(func.count()).select_from(runs).where(*where)).scalar_one()
@@ -108,12 +117,15 @@ class Runs:
         rows, total = await self._store.read(work)
         return [self._run(row) for row in rows], total
 
-    async def append(self, run: Run, kind: str, data: dict[str, Any]) -> RunEvent:
-        """Add an event and give its number. Raises Cancelled when somebody else holds the run now."""
+    async def append(self, run: Run, kind: str, data: dict[str, Any], so_far: Outcome | None = None) -> RunEvent:
+        """Add an event and give its number; with steps and cost `so_far`, which outlive whoever works on it.
+
+        Raises Cancelled when somebody else holds the run now."""
         now, sealed = self._clock(), self._sealed(run.tenant, data)
+        values = {} if so_far is None else self._done(run, so_far)
 
         def work(connection: Connection) -> int:
-            self._keep(connection, run, now)
+            self._keep(connection, run, now, values)
             last = connection.execute(
                 select(func.coalesce(func.max(run_events.c.seq), 0)).where(*_of(run.tenant, run.uid))
             ).scalar_one()
@@ -156,12 +168,9 @@ class Runs:
             "status": outcome.status,
             "answer": None if outcome.answer is None else self._sealed(run.tenant, outcome.answer),
             "error": None if outcome.error is None else self._sealed(run.tenant, outcome.error),
-            "steps": self._sealed(run.tenant, [asdict(step) for step in outcome.steps]),
-            "tokens_in": run.cost.tokens_in + outcome.cost.tokens_in,
-            "tokens_out": run.cost.tokens_out + outcome.cost.tokens_out,
-            "nano": run.cost.nano + outcome.cost.nano,
             "held_until": None,
             "finished_at": now if outcome.status in ENDED else None,
+            **self._done(run, outcome),
         }
 
         def work(connection: Connection) -> Any:
@@ -189,7 +198,7 @@ class Runs:
             row = connection.execute(select(runs).where(_is(by, kind, run_id)).with_for_update()).first()
             if row is None:
                 raise _missing(run_id)
-            if row.status in ENDED:
+            if self._run(row).has_ended:
                 return row
             values: dict[str, Any] = {"cancel_requested": 1, "updated_at": now}
             if row.held_until is None or row.held_until < now:
@@ -249,7 +258,7 @@ class Runs:
         is_free = not run.has_ended and (run.held_until is None or run.held_until < now)
         if not is_free or (run.status == "waiting" and not beginning.resumes):
             return Started(run, is_mine=False, is_new=False)
-        values = {"status": "running", "fence": run.fence + 1, "held_until": now + LEASE_S, "updated_at": now}
+        values = {"status": "running", "fence": run.fence + 1, "held_until": now + self._lease_s, "updated_at": now}
         connection.execute(update(runs).where(where).values(values))
         taken = connection.execute(select(runs).where(where)).one()
         return Started(self._run(taken), is_mine=True, is_new=False)
@@ -271,15 +280,15 @@ class Runs:
             "nano": 0,
             "cancel_requested": 0,
             "fence": 1,
-            "held_until": now + LEASE_S,
+            "held_until": now + self._lease_s,
             "created_at": now,
             "updated_at": now,
         }
 
-    def _keep(self, connection: Connection, run: Run, now: float) -> bool:
+    def _keep(self, connection: Connection, run: Run, now: float, more: Mapping[str, Any] = NOTHING) -> bool:
         """Hold a run for a while longer; whether its owner wants it cancelled. Raises Cancelled when it is lost."""
         held = (runs.c.tenant_id == run.tenant, runs.c.uid == run.uid, runs.c.fence == run.fence)
-        values = {"held_until": now + LEASE_S, "updated_at": now}
+        values = {"held_until": now + self._lease_s, "updated_at": now, **more}
         statement = update(runs).where(*held, runs.c.finished_at.is_(None)).values(values)
         row = connection.execute(statement.returning(runs.c.cancel_requested)).first()
         if row is None:
@@ -289,7 +298,7 @@ class Runs:
     async def _beat(self, run: Run, cancelled: Cancellation) -> None:
         with self._bell.listen(_cancelling(run.uid)) as listener:
             while not cancelled:
-                await listener.wait(BEAT_S)
+                await listener.wait(min(BEAT_S, self._lease_s / 4))
                 try:
                     is_wanted = await self._store.write(lambda connection: self._keep(connection, run, self._clock()))
                 except Cancelled:
@@ -299,6 +308,22 @@ class Runs:
                 if is_wanted:
                     cancelled.set()
 
+    def _done(self, run: Run, outcome: Outcome) -> dict[str, Any]:
+        """Steps and cost of a run as they are stored."""
+        cost = run.cost + outcome.cost
+        steps = self._sealed(run.tenant, [asdict(step) for step in outcome.steps])
+        return {"steps": steps, "tokens_in": cost.tokens_in, "tokens_out": cost.tokens_out, "nano": cost.nano}
+
+    def _standing(self, status: Status | None) -> tuple[ColumnElement[bool], ...]:
+        """The condition for a status as `_run` shows it: a talk that its process has left has failed."""
+        if status is None:
+            return ()
+        is_free = func.coalesce(runs.c.held_until, 0) < self._clock()
+        left = and_(runs.c.status == "running", runs.c.kind != "workflow", is_free)
+        if status == "failed":
+            return (or_(runs.c.status == "failed", left),)
+        return (runs.c.status == status, not_(left))
+
     def _sealed(self, tenant: str, value: Any) -> bytes:
         return self.seal(tenant, json.dumps(value, separators=(",", ":"), default=str).encode())
 
@@ -307,6 +332,8 @@ class Runs:
 
     def _run(self, row: Any) -> Run:
         steps = self._opened(row.tenant_id, row.steps) or []
+        is_left = row.status == "running" and (row.held_until or 0) < self._clock()
+        is_lost = is_left and row.kind != "workflow"  # which has no checkpoint to go on from
         return Run(
             tenant=row.tenant_id,
             owner=row.owner,
@@ -316,10 +343,10 @@ class Runs:
             name=row.name,
             agent_id=row.agent_id,
             session_id=row.session_id,
-            status=row.status,
+            status="failed" if is_lost else row.status,
             request=self._opened(row.tenant_id, row.request),
             answer=self._opened(row.tenant_id, row.answer),
-            error=self._opened(row.tenant_id, row.error),
+            error=LOST if is_lost else self._opened(row.tenant_id, row.error),
             steps=tuple(Step(**step) for step in steps),
             cost=Cost(row.tokens_in, row.tokens_out, row.nano),
             is_cancel_requested=bool(row.cancel_requested),
@@ -327,7 +354,8 @@ class Runs:
             held_until=row.held_until,
             created_at=row.created_at,
             updated_at=row.updated_at,
-            finished_at=row.finished_at,
+            finished_at=row.held_until if is_lost else row.finished_at,
+            is_left=is_left,
         )
 
 

@@ -259,12 +259,27 @@ async def test_a_run_whose_process_died_goes_on_where_it_stood(desk: AgentDesk) 
         await asyncio.sleep(0.02)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    assert (await desk.call("get_workflow_run", task_id="again")).status == "running"
+    left = await desk.call("get_workflow_run", task_id="again")
+    assert left.status == "interrupted" and "Make the same call with this task_id" in left.error
     desk.server.play(writes(BY_REGION))
     answer = await run(desk, HARD, model="twin", task_id="again")
-    assert answer.status == "completed" and len(answer.result) == 3
+    assert answer.status == "completed" and len(answer.result) == 3 and answer.error is None
     nodes = [step.node for step in answer.steps]
-    assert "schema_linking" not in nodes and "generate_sql" in nodes
+    assert (nodes.count("schema_linking"), nodes.count("execute_sql")) == (1, 1) and "generate_sql" in nodes
+
+
+async def test_progress_never_goes_back(desk: AgentDesk) -> None:
+    parts: list[WorkflowEvent] = []
+
+    async def emit(part: Any) -> None:
+        parts.append(part)
+
+    asked = {"task": "total amount by region", "workflow": "nl2sql", "model": "none"}
+    await desk.platform.dispatcher.call(
+        Call("run_workflow", asked, "test", "r1", principal=await desk.who(), emit=emit)
+    )
+    shown: list[Any] = [part.data["progress"] for part in parts if "progress" in part.data]
+    assert len(shown) > 5 and shown == sorted(shown)
 
 
 async def test_nothing_of_a_run_is_left_in_checkpoints(desk: AgentDesk) -> None:

@@ -129,6 +129,32 @@ async def test_a_run_that_nobody_holds_is_cancelled_at_once(runs: Runs, clock: C
     assert (await runs.cancel(ADA, "t1")).status == "cancelled"
 
 
+async def test_a_talk_whose_process_is_gone_has_failed_and_says_what_to_do(runs: Runs, clock: Clock) -> None:
+    """It has no checkpoint to go on from; a workflow has, and waits for whoever asks for it."""
+    await runs.start(ADA, beginning("chat1", kind="chat"))
+    await runs.start(ADA, beginning("flow1"))
+    assert (await runs.get(ADA, "chat1", "chat")).status == "running"
+    clock.now += LEASE_S + 1
+    talk, flow = await runs.get(ADA, "chat1", "chat"), await runs.get(ADA, "flow1")
+    assert (talk.status, flow.status, flow.is_left) == ("failed", "running", True)
+    assert talk.error is not None and "ended in the middle" in talk.error["message"] and talk.error["hint"]
+    assert talk.finished_at is not None and (await runs.cancel(ADA, "chat1", "chat")).status == "failed"
+    for status, expected in (("failed", ["chat1"]), ("running", ["flow1"]), ("completed", [])):
+        found, total = await runs.page(ADA, Window(0, 9), RunFilter(status=status))  # type: ignore[arg-type]
+        assert ([run.run_id for run in found], total) == (expected, len(expected))
+
+
+async def test_steps_and_cost_so_far_outlive_whoever_worked(runs: Runs, clock: Clock) -> None:
+    lost = (await runs.start(ADA, beginning())).run
+    so_far = Outcome("running", steps=(Step("link", "completed", 5),), cost=Cost(3, 1, 9))
+    await runs.append(lost, "node_detail", {}, so_far)
+    clock.now += LEASE_S + 1
+    taken = (await runs.start(ADA, beginning())).run
+    assert (taken.cost, taken.steps, taken.is_left) == (Cost(3, 1, 9), so_far.steps, False)
+    done = await runs.finish(taken, Outcome("completed", steps=taken.steps, cost=Cost(1, 1, 1)))
+    assert (done.cost, done.steps) == (Cost(4, 2, 10), so_far.steps)
+
+
 async def test_what_is_said_stands_sealed_in_the_store(runs: Runs, store: Store) -> None:
     run = (await runs.start(ADA, beginning())).run
     await runs.append(run, "node", {"sql": "secret question"})
