@@ -7,6 +7,7 @@ from datetime import datetime
 from engine.dates.calendar import Calendar
 from engine.dates.find import find_dates
 from engine.dates.ranges import Found, Mention
+from engine.planner.definitions import Definition
 from engine.planner.linking import LONGEST, Candidate, Linker
 from engine.planner.schema import Column, Table, values_of
 from engine.planner.words import SCALES, Cues, Token, ngrams, stem_of, tokens_of
@@ -38,6 +39,7 @@ class Element:
     is_ignored: bool = False
     related: list[Table] = field(default_factory=list)  # `booked` where there are bookings
     is_used: bool = False
+    meant: Definition | None = None  # what somebody has defined it as
     is_negated: bool = False  # `inactive`, `unpaid`: what it may be is denied
 
     @property

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from engine.dates.calendar import Unit
 from engine.dates.ranges import Range
+from engine.planner.calculations import Calculation, measures_in
 from engine.planner.formulas import Value, columns_of
 from engine.planner.schema import Table
 
@@ -14,13 +15,14 @@ Aggregate = Literal["count", "sum", "avg", "min", "max", "median", "stddev"]
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """An aggregate of a column, or of a table's rows."""
+    """An aggregate of a column, or of a table's rows; or what is calculated of such, mostly of that table."""
 
     aggregate: Aggregate
     column: Value | None = None
     table: Table | None = None
     is_distinct: bool = False
     conditions: tuple["Condition", ...] = ()
+    calculation: Calculation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ class Intent:
         """Names of all tables that a query of this needs, the entity's first."""
         measures = [*self.measures, *(having.measure for having in self.havings), *(self.ratio or ())]
         measures += [sort.by for sort in self.sorts if isinstance(sort.by, Measure)]
+        measures = [part for item in measures for part in measures_in(item)]
         others = [*self.dimensions, *self.conditions, *(part for item in measures for part in item.conditions)]
         others += [sort.by for sort in self.sorts if isinstance(sort.by, Dimension)]
         values = [item.column for item in (*measures, *others)]

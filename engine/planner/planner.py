@@ -1,5 +1,6 @@
 """Questions in plain words as queries, without a model: what is understood, how sure it is, or why it is declined."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -9,6 +10,7 @@ from engine.dates.calendar import Calendar
 from engine.dates.ranges import Mention
 from engine.planner.elements import Element, elements_of
 from engine.planner.intent import Intent
+from engine.planner.knowing import Knowing, know
 from engine.planner.linking import Linker
 from engine.planner.reading import read_intent
 from engine.planner.schema import Schema
@@ -37,11 +39,33 @@ class Planned:
     intent: Intent | None = field(default=None, repr=False)
 
 
-def plan(question: str, schema: Schema, now: datetime, calendar: Calendar | None = None) -> Planned:
-    """The query that a question asks for. A question of other things is declined: no definition."""
-    table = cues()
-    elements, dates = elements_of(question, Linker(schema, table), table, now, calendar or Calendar())
-    intent = read_intent(elements, dates, schema, table)
+def plan(
+    question: str,
+    schema: Schema,
+    now: datetime,
+    calendar: Calendar | None = None,
+    *,
+    knowledge: Sequence[str] = (),
+) -> Planned:
+    """The query that a question asks for. A question of other things is declined: no definition.
+
+    Of `knowledge`, texts that define terms or say how to match, what belongs to the question is used."""
+    knowing = know(question, knowledge, schema, now, calendar or Calendar())
+    if not knowing.is_used:
+        return _plan(question, knowing)
+    planned = _plan(knowing.question, knowing)
+    if planned.definition is not None:
+        return planned
+    plain = _plan(question, knowing.without())
+    return planned if plain.definition is None else plain
+
+
+def _plan(question: str, knowing: Knowing) -> Planned:
+    table, schema = cues(), knowing.schema
+    elements, dates = elements_of(question, Linker(schema, table), table, knowing.now, knowing.calendar)
+    elements, dates = knowing.mark(elements, dates)
+    intent = read_intent(elements, dates, schema, table, knowing.terms)
+    knowing.settle(intent)
     unexplained = tuple(element.text for element in elements if is_unexplained(element, table))
     conventions = tuple(_as_read(question, item) for item in dates.mentions)
     try:

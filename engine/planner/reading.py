@@ -1,5 +1,7 @@
 """Reads the elements of a question into an intent, one concern after the other."""
 
+from collections.abc import Callable
+
 from engine.dates.ranges import Found
 from engine.planner.conditions import read_comparisons, read_missing, read_texts, read_values, scope_missing
 from engine.planner.elements import Element
@@ -35,10 +37,18 @@ STEPS = (
 )
 
 
-def read_intent(elements: list[Element], dates: Found, schema: Schema, cues: Cues) -> Intent:
-    """What a question asks for. Elements that nothing used stay unmarked."""
+def read_intent(
+    elements: list[Element],
+    dates: Found,
+    schema: Schema,
+    cues: Cues,
+    terms: Callable[[Scene], None] | None = None,
+) -> Intent:
+    """What a question asks for; `terms` reads those that are defined. Elements that nothing used stay unmarked."""
     scene = Scene(elements, dates, schema, cues)
     scene.find_entity()
     for step in STEPS:
         step(scene)
+        if step is read_measures and terms is not None:
+            terms(scene)
     return scene.intent

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from engine.planner.calculations import Calculation
 from engine.planner.computing import Inexpressible, expression
 from engine.planner.formulas import Value, columns_of
 from engine.planner.intent import Condition, Dimension, Intent, Lack, Measure, Sort
@@ -128,6 +129,8 @@ class _Writer:
         """A name for an output that is not taken."""
         if isinstance(item, Dimension):
             wanted = item.unit.grain if item.unit else item.column.name
+        elif item.calculation is not None:
+            wanted = item.calculation.name
         elif item.column is not None:
             wanted = f"{item.aggregate}_{'_'.join(item.column.words)}"
         else:
@@ -150,7 +153,12 @@ class _Writer:
         select = self._dimensions()
         if select:
             definition["select"] = select
-        if intent.measures:
+        if any(item.calculation or item.conditions for item in intent.measures):
+            calls = [{**self._call(item), "alias": self._name(item)} for item in intent.measures]
+            definition["select"] = [*select, *calls]
+            if select:
+                definition["group"] = [self._term(item) for item in intent.dimensions]
+        elif intent.measures:
             definition["measures"] = [{**self._measure(item), "alias": self._name(item)} for item in intent.measures]
         elif intent.havings:
             definition["group"] = [self._term(item) for item in intent.dimensions]
@@ -205,6 +213,8 @@ class _Writer:
 
     def _call(self, item: Measure) -> dict[str, Any]:
         """A measure as an expression; with conditions, over the rows that meet them."""
+        if item.calculation is not None:
+            return self._calculated(item.calculation)
         made = self._measure(item)
         argument: dict[str, Any] | None = {"column": made["column"]} if "column" in made else made.get("expression")
         if item.conditions:
@@ -215,6 +225,20 @@ class _Writer:
             "args": [argument] if argument else [],
             "distinct": made.get("distinct", False),
         }
+
+    def _calculated(self, item: Any) -> dict[str, Any]:
+        """What is calculated of measures; nothing is divided by zero."""
+        if isinstance(item, Measure):
+            return self._call(item)
+        if not isinstance(item, Calculation):
+            return {"value": item}
+        made = [self._calculated(part) for part in item.parts]
+        if item.operator == "rank":
+            order = {"expression": made[0], "direction": "desc" if item.is_descending else "asc", "nulls": "last"}
+            return {"function": "rank", "over": {"order": [order]}}
+        if item.operator == "/":
+            made = [{"cast": "double", "args": [made[0]]}, {"function": "nullif", "args": [made[1], {"value": 0}]}]
+        return {"operator": item.operator, "args": made}
 
     def _condition(self, item: Condition, alias: str = "") -> dict[str, Any]:
         if item.operator == "or":
@@ -261,6 +285,8 @@ class _Writer:
             return {"column": name, "direction": direction, "nulls": "last"}
         if isinstance(sort.by, Dimension):
             return {"expression": self._term(sort.by), "direction": direction, "nulls": "last"}
+        if sort.by.calculation is not None:
+            return {"expression": self._call(sort.by), "direction": direction, "nulls": "last"}
         made = self._measure(sort.by)
         definition.setdefault("measures", []).append({**made, "alias": self._name(sort.by)})
         return {"column": self._outputs[sort.by], "direction": direction, "nulls": "last"}

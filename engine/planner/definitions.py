@@ -1,0 +1,172 @@
+"""What texts say of terms: `GPM (gross profit margin) = (revenue - cost) / revenue`, `an active user is one with ...`.
+
+The texts are data: a sentence of no known form is kept as unread, and does nothing."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from engine.planner.words import cues, stem_of, tokens_of
+
+MAX_CHARS = 16_000
+MAX_SENTENCES = 200
+MAX_SENTENCE = 600
+MAX_NAME_WORDS = 6
+_EXAMPLE = re.compile(r"[,;(]?\s*\b(?:e\.g\.?|eg|for example|for instance|such as)[,:]?\s[^\n]{0,400}", re.I)
+_ENDS = re.compile(r"\n+|;\s+|(?<=[.!?])(?<!\.\.)[\"'\u201d]?\s+(?=[\"'A-Z(`\u201c])|(?<=[a-z0-9)%])\.\s+(?=[a-z])")
+_BEGINS = re.compile(
+    r"(?<=[A-Za-z0-9)%\"'.])\s+"
+    r"(?=(?:To (?=[a-z])|When (?=[a-z])|Always (?=[a-z])|If (?=[a-z])|For (?=[a-z])|Truncate (?=[a-z])|Weekend"
+    r"|Last \d|[A-Z][A-Za-z]*[A-Z]\w*(?: \([^()\n]{2,80}\))? = |[A-Z]{2,10} (?:means|stands for|refers to) ))"
+)
+_NAME = r"[\"'\u201c`]?(?P<name>[^\"'\u201c\u201d`=:()\n]{2,80}?)[\"'\u201d`]?"
+_LONG = r"(?:\s*\((?P<long>[^()\n]{2,80})\))?"
+_EQUALS = re.compile(
+    rf"^(?:to (?:calculate|compute|find|get) (?:the )?)?{_NAME}{_LONG}\s*(?:=|:=|:)\s*(?P<body>.+)$", re.I
+)
+_MEANS = re.compile(
+    rf"^(?:here,? |where |the term |a |an |the |our )?{_NAME}{_LONG},?\s+"
+    r"(?:means?|refers? to|stands? for|denotes?|represents?|(?:is|are) (?:defined|calculated|computed|measured|"
+    r"determined|understood|counted|expressed|abbreviated|short|obtained)(?: by (?:taking )?| as| from| for| to be)?"
+    r"|equals?|(?:is|are) equal to|(?:is|are) (?:all |any )?(?=(?:the |an? |those |ones |one |any )?"
+    r"(?:number|count|total|sum|average|mean|ratio|share|percentage|fraction|proportion|difference|median|maximum|"
+    r"minimum|highest|lowest|those|ones|one|customers?|rows?|records?|anyone|every|all|calculating)\b))\s+(?P<body>.+)$",
+    re.I,
+)
+_STEPS = re.compile(
+    r"^(?:to|when) (?:calculat\w+|comput\w+|get(?:ting)?|find(?:ing)?|determin\w+|measur\w+|deriv\w+|obtain\w*) "
+    rf"(?:the )?{_NAME}{_LONG},? (?:you (?:should|must|need to|would|can) |we |please )?"
+    r"(?P<body>(?:divide|subtract|multiply|add|sum|count|average|take|use) .+)$",
+    re.I,
+)
+_BY_IT = re.compile(rf"^by {_NAME}{_LONG},? (?:we|i|you) (?:mean|understand)s? (?P<body>.+)$", re.I)
+_STATE = re.compile(
+    r"^(?:a|an|the|any)? ?(?P<thing>[a-z][\w ]{1,40}?) (?:is|are|counts? as|(?:is|are) (?:considered|called|regarded as"
+    r"|deemed|said to be)) (?P<state>[a-z][\w-]{2,30}) (?:if|when|whenever|as long as|where) "
+    r"(?:(?:it|they|he|she|the[iy]r?|its|his|her) )?(?P<body>.+)$",
+    re.I,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What one term stands for. The first of its bodies that can be read is taken."""
+
+    names: tuple[str, ...]
+    bodies: tuple[str, ...]
+    text: str
+    is_recipe: bool = False  # steps to get at something that the words themselves may say well enough
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """Definitions, and the sentences that define nothing: rules, remarks, and what was not understood."""
+
+    definitions: tuple[Definition, ...] = ()
+    sentences: tuple[str, ...] = ()
+
+
+def read_notes(texts: Sequence[str]) -> Notes:
+    """The definitions in some texts, each term's first; equal sentences once."""
+    definitions: dict[str, Definition] = {}
+    rest: list[str] = []
+    left = MAX_CHARS
+    for text in texts:
+        for sentence in _sentences(text[:left]):
+            found = define(sentence)
+            if found is None:
+                rest.append(sentence)
+                continue
+            key = " ".join(stems_of(found.names[0]))
+            definitions.setdefault(key, found)
+        left = max(0, left - len(text))
+    return Notes(tuple(definitions.values()), tuple(dict.fromkeys(rest)))
+
+
+def define(sentence: str) -> Definition | None:
+    """The definition that a sentence is, if it is one."""
+    plain = _unquoted(_EXAMPLE.sub("", sentence).strip()).rstrip(".; ")
+    state = _STATE.match(plain)
+    if state is not None:
+        thing = state["thing"].strip()
+        names: tuple[str, ...] = (
+            f"{state['state']} {thing}",
+            f"{thing} is {state['state']}",
+            f"{thing} are {state['state']}",
+        )
+        return Definition(names, (f"{thing} with {state['body']}",), sentence)
+    for pattern in (_STEPS, _BY_IT, _EQUALS, _MEANS):
+        match = pattern.match(plain)
+        if match is None or (pattern is _EQUALS and not _is_name(match)):
+            continue
+        names = tuple(dict.fromkeys(name for name in (_name(match["name"]), _name(match["long"] or "")) if name))
+        if not names or any(len(name.split()) > MAX_NAME_WORDS for name in names):
+            return None
+        parts = [part.strip() for part in re.split(r"\s=\s(?!['\"\d-])", match["body"]) if part.strip()]
+        bodies = tuple(_body(part, names[0]) for part in reversed(parts))
+        more = tuple(part for part in parts[:-1] if len(part.split()) <= MAX_NAME_WORDS)
+        return Definition((*names, *more), bodies, sentence, is_recipe=pattern is _STEPS)
+    return None
+
+
+def stems_of(text: str) -> tuple[str, ...]:
+    """The words of a name, in lower case and singular."""
+    return tuple(token.stem for token in tokens_of(text) if token.kind in ("word", "number"))
+
+
+def _is_name(match: re.Match[str]) -> bool:
+    """Whether what stands before `=` or `:` is a name, rather than a sentence that goes on with a condition."""
+    words = match["name"].lower().split()
+    light = {"filter", "join", "where", "use", "always", "using", "that", "if", "is", "are", "should", "must", "only"}
+    return not (light & set(words)) and not re.search(r"[<>!.]$", match["name"].strip())
+
+
+def _name(text: str) -> str:
+    plain = re.sub(r"^(?:the|a|an|our|each|every|any)\s+", "", text.strip(" ,"), flags=re.I)
+    return re.sub(r"\s+(?:per|for each|for every|of each|by) .*$", "", plain, flags=re.I).strip(" ,")
+
+
+def _body(text: str, name: str) -> str:
+    """The words that stand for a term. `those with` stands for the thing that the term ends with."""
+    plain = re.sub(
+        r"^(?:(?:calculate|compute|assess|find|use|take|taking|define|measure|calculating|as|by|that"
+        r"|use the formula) )+",
+        "",
+        _unquoted(text.strip()),
+        flags=re.I,
+    )
+    plain = re.sub(r"\s*\((?:for|over|in|within|during) [^()]{0,80}\)\s*$", "", plain)
+    head = name.split()[-1]
+    plain = re.sub(
+        r"^(?:all |any |only )?(?:of )?(?:the )?(?:those|ones?|anyone|everyone|any)(?: of them)?\b(?= )", head, plain
+    )
+    plain = re.sub(r",? (?:which|that) (?:is|are|means) (?=the |an? )", " = ", plain, count=1)
+    return plain.rpartition(" = ")[2].strip(" .,;") or plain
+
+
+def _unquoted(text: str) -> str:
+    """Without quotation marks around the whole, or left over from it."""
+    for mark in ('"', "'", "`"):
+        if (
+            text.count(mark) in (1, 2)
+            and (text[:1] == mark or text[-1:] == mark)
+            and text.count(mark) == ((text[:1] == mark) + (text[-1:] == mark))
+        ):
+            return text.strip(mark)
+    return text.strip("\u201c\u201d")
+
+
+def _sentences(text: str) -> Iterator[str]:
+    count = 0
+    for line in _ENDS.split(text):
+        for part in _BEGINS.split(line or ""):
+            sentence = " ".join((part or "").split())[:MAX_SENTENCE]
+            if sentence and count < MAX_SENTENCES:
+                count += 1
+                yield sentence
+
+
+def content_of(text: str) -> frozenset[str]:
+    """The stems of a text that say what it is about."""
+    ignored = cues().ignored
+    return frozenset(stem for stem in stems_of(text) if stem not in ignored and not stem_of(stem).isdigit())

@@ -1,0 +1,183 @@
+"""Phrases of a definition as measures, read as questions are: `total revenue`, `number of successful transactions`."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from engine.dates.calendar import Calendar
+from engine.planner.calculations import Calculation, Said, phrases_in
+from engine.planner.conditions import read_comparisons, read_texts, read_values
+from engine.planner.definitions import Definition, stems_of
+from engine.planner.elements import Element, elements_of
+from engine.planner.formulas import Formula
+from engine.planner.intent import Condition, Measure
+from engine.planner.linking import Linker
+from engine.planner.measures import read_measures
+from engine.planner.polarity import read_flags
+from engine.planner.scene import Scene
+from engine.planner.schema import Column, Schema, Table
+from engine.planner.showing import show_rest
+from engine.planner.sqltext import read_call
+from engine.planner.times import read_times
+from engine.planner.words import Cues
+
+MAX_NESTED = 3
+LEAST_PLAIN = 0.6
+STEPS: tuple[Callable[[Scene], None], ...] = (
+    read_comparisons,
+    read_texts,
+    read_flags,
+    read_measures,
+    read_values,
+    read_times,
+    show_rest,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What phrases are read against."""
+
+    linker: Linker
+    cues: Cues
+    now: datetime
+    calendar: Calendar
+    said: dict[str, tuple[Definition, Said]]  # by the stems of a term
+    phrases: dict[str, str]
+
+    @property
+    def schema(self) -> Schema:
+        return self.linker.schema
+
+
+class Unreadable(Exception):
+    """A phrase of a definition that nothing stands for."""
+
+
+@dataclass(slots=True)
+class Leaves:
+    """Reads the phrases of one definition where a question uses it."""
+
+    frame: Frame
+    scene: Scene
+
+    def measure(self, said: Said, name: str) -> Measure:
+        """What a term is calculated of, as one measure. Raises Unreadable."""
+        made = self._made(said, name, 0)
+        if not isinstance(made, Calculation):
+            raise Unreadable(name)
+        table = next((item for item in map(self._table_of, _flat(made)) if item is not None), None)
+        return Measure("sum", table=table, calculation=replace(made, name=name))
+
+    def row_value(self, said: Said, name: str) -> Formula | None:
+        """What a term is of each row, where all its phrases are plainly columns of numbers of one table."""
+        columns = [self._plain(phrase) for phrase in phrases_in(said)]
+        if said.operator == "rank" or not columns or any(column is None for column in columns):
+            return None
+        if len({column.table for column in columns if column is not None}) != 1:
+            return None
+        made = self._of_row(said, [column for column in columns if column is not None], name)
+        return made if isinstance(made, Formula) else None
+
+    def _of_row(self, said: Said | str | float, columns: list[Column], name: str) -> Column | Formula | float | int:
+        if isinstance(said, str):
+            return columns.pop(0)
+        if not isinstance(said, Said):
+            return said
+        parts = tuple(self._of_row(part, columns, name) for part in said.parts)
+        return Formula(said.operator, parts, stems_of(name) or ("value",))  # type: ignore[arg-type]
+
+    def _plain(self, phrase: str) -> Column | None:
+        stems = tuple(stem for stem in stems_of(phrase) if stem not in ("the", "a", "an", "its", "their"))
+        if not stems or any(
+            self.frame.cues.phrases.get((stem,), {}).keys() & {"aggregates", "count"} for stem in stems
+        ):
+            return None
+        found = [
+            item
+            for item in self.frame.linker.find(stems)
+            if isinstance(item.column, Column) and item.column.family == "number" and item.score >= LEAST_PLAIN
+        ]
+        best = max(found, key=lambda item: item.score + self._nearness(item.column), default=None)  # type: ignore[arg-type]
+        return best.column if best is not None and isinstance(best.column, Column) else None
+
+    def _nearness(self, column: Column) -> float:
+        return 0.4 * self.scene.named.get(column.table, 0.0)
+
+    def _made(self, said: Said | str | float, name: str, depth: int) -> Calculation | Measure | float | int:
+        if isinstance(said, str):
+            return self._phrase(said, depth)
+        if not isinstance(said, Said):
+            return said
+        parts = tuple(self._made(part, name, depth) for part in said.parts)
+        return Calculation(said.operator, parts, name, said.is_descending)
+
+    def _phrase(self, phrase: str, depth: int) -> Measure | Calculation:
+        key = " ".join(stems_of(re.sub(r"^(?:the|a|an)\s+", "", phrase, flags=re.I)))
+        nested = self.frame.said.get(key)
+        if depth < MAX_NESTED and nested is not None:
+            made = self._made(nested[1], nested[0].names[0], depth + 1)
+            if isinstance(made, (Calculation, Measure)):
+                return made
+        if depth < MAX_NESTED and key in self.frame.phrases:
+            return self._phrase(self.frame.phrases[key], depth + 1)
+        call = read_call(phrase, self.frame.schema, self.scene.named)
+        return call if call is not None else self._read(phrase)
+
+    def _read(self, phrase: str) -> Measure:
+        """A phrase that is read as a question of its own, in which the tables of the question are near."""
+        plain = re.sub(r"\s*\([^()]*\)", "", phrase).strip() or phrase
+        frame = self.frame
+        elements, dates = elements_of(plain, frame.linker, frame.cues, frame.now, frame.calendar)
+        inner = Scene(elements, dates, frame.schema, frame.cues)
+        for name, fit in self.scene.named.items():
+            inner.named[name] = max(inner.named.get(name, 0.0), 0.8 * fit)
+        inner.find_entity()
+        for step in STEPS:
+            step(inner)
+        measure = self._measure_of(inner, phrase)
+        for element in elements:
+            if _is_open(element, frame.cues):
+                self.scene.intent.doubt(f"{element.text} of {phrase[:60]!r} is not read", 0.75)
+        for why, factor in inner.intent.doubts:
+            self.scene.intent.doubt(why, factor)
+        own = measure.column.table if measure.column is not None else measure.table.name if measure.table else ""
+        for table in inner.intent.joined:
+            if table.name != own and table not in self.scene.intent.joined:
+                self.scene.intent.joined.append(table)
+        return replace(measure, conditions=(*measure.conditions, *inner.intent.conditions))
+
+    def _measure_of(self, inner: Scene, phrase: str) -> Measure:
+        """The measure of a phrase: the one that it names, else the sum of its column or the count of its things."""
+        intent = inner.intent
+        if intent.measures:
+            return intent.measures[0]
+        columns = [item.column for item in intent.dimensions if item.column.family == "number"]
+        if columns:
+            return Measure("sum", columns[-1])
+        table = intent.entity or self._counted(inner.intent.conditions)
+        if table is None or not any(inner.is_table(item, table.name) for item in inner.elements):
+            raise Unreadable(phrase)
+        is_distinct = any("distinct" in item.cues for item in inner.elements)
+        return Measure("count", table=table, is_distinct=is_distinct)
+
+    def _counted(self, conditions: list[Condition]) -> Table | None:
+        return self.frame.schema.tables.get(conditions[0].column.table) if conditions else None
+
+    def _table_of(self, measure: Measure) -> Table | None:
+        if measure.table is not None:
+            return measure.table
+        return None if measure.column is None else self.frame.schema.tables.get(measure.column.table)
+
+
+def _flat(item: Calculation | Measure | float) -> list[Measure]:
+    if isinstance(item, Calculation):
+        return [measure for part in item.parts for measure in _flat(part)]
+    return [item] if isinstance(item, Measure) else []
+
+
+def _is_open(element: Element, cues: Cues) -> bool:
+    if element.is_used or not element.is_content or element.cues:
+        return False
+    return not element.text.lower().endswith(("ed", "ing")) and element.stems[-1] not in cues.verbs

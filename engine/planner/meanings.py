@@ -1,0 +1,207 @@
+"""A question with what its terms have been defined as: phrases in the place of terms, calculations at theirs."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from engine.dates.find import find_dates
+from engine.planner.calculations import Said, read_calculation
+from engine.planner.definitions import Definition, Notes, define, read_notes, stems_of
+from engine.planner.elements import Element
+from engine.planner.words import MAX_CHARS, Token, cues, tokens_of
+
+MAX_PHRASE = 300
+_SOME_DAY = datetime(2024, 5, 15, 12)
+_ASIDE = re.compile(
+    r"(?:,|;|\()\s*(?:where|with|here|and)?\s*(?P<text>[\"']?[A-Za-z][\w -]{0,40}[\"']?\s*"
+    r"(?:=|means?\b|stands? for\b|refers? to\b|(?:is|are) (?:defined|calculated|computed|measured)\b|being\b)"
+    r"[^?;]{3,200}?)"
+    r"(?P<end>\)|[?;.](?=\s|$)|$)",
+    re.I,
+)
+_SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Z\"'])")
+_JOINT = re.compile(
+    r"(?:,?\s*\b(?:who|that|which)\b\s+(?:\w+\s+){1,2})?(?:\b(?:in|on|over|for|during|within|from|since|of)\b\s*)?"
+    r"(?:\b(?:the|a)\b\s*)?(?:on or (?:after|before)\s*)?$",
+    re.I,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a term stands that is calculated, or stands again; by characters of the question as it is read."""
+
+    start: int
+    end: int
+    definition: Definition | None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A question as it is read, with the definitions that it uses."""
+
+    question: str
+    places: tuple[Place, ...] = ()
+    used: tuple[Definition, ...] = ()
+    notes: Notes = field(default_factory=Notes)
+    said: Mapping[str, Said] = field(default_factory=dict)  # by the definition's text
+
+    def mark(self, elements: list[Element]) -> list[Element]:
+        """The elements with one for each place, which no other word or value explains."""
+        for place in self.places:
+            inside = [item for item in elements if item.start < place.end and place.start < item.end]
+            if not inside:
+                continue
+            start, end = inside[0].start, inside[-1].end
+            stems = tuple(stem for item in inside for stem in item.stems)
+            made = Element(self.question[start:end], stems, start, end, meant=place.definition)
+            made.is_used = made.is_ignored = place.definition is None
+            at = elements.index(inside[0])
+            elements = [*elements[:at], made, *elements[at + len(inside) :]]
+        return elements
+
+
+def hear(question: str, knowledge: Sequence[str]) -> Heard:
+    """A question with the definitions in some texts, and in itself, put to its terms."""
+    asked, own = _own_definitions(question[:MAX_CHARS])
+    notes = read_notes(knowledge)
+    known = [*own, *notes.definitions]
+    heard = _Hearing(asked, known).hear()
+    return replace(heard, notes=notes)
+
+
+def _own_definitions(question: str) -> tuple[str, list[Definition]]:
+    """`What is the TAC by country, where TAC means total active customers?`: the question without what it defines."""
+    found: list[Definition] = []
+    asked = question
+    for match in list(_ASIDE.finditer(question)):
+        made = define(match["text"].strip())
+        rest = asked.replace(match.group(), match["end"] if match["end"] != ")" else "", 1)
+        if made is not None and _places(tokens_of(rest), made.names):
+            found.append(made)
+            asked = rest
+    for sentence in _SENTENCE.split(asked):
+        made = define(sentence) if not sentence.rstrip().endswith("?") else None
+        rest = asked.replace(sentence, "", 1).strip()
+        if made is not None and rest and _places(tokens_of(rest), made.names):
+            found.append(made)
+            asked = rest
+    return asked, found
+
+
+def _places(tokens: list[Token], names: Sequence[str]) -> list[tuple[int, int]]:
+    """From which token to which any of some names stands, none within another."""
+    wanted = sorted((stems for name in names if (stems := stems_of(name))), key=len, reverse=True)
+    found: list[tuple[int, int]] = []
+    at = 0
+    while at < len(tokens):
+        stems = next((item for item in wanted if _stands(tokens, at, item)), ())
+        if stems:
+            found.append((at, at + len(stems)))
+        at += len(stems) or 1
+    return found
+
+
+def _stands(tokens: list[Token], at: int, stems: tuple[str, ...]) -> bool:
+    run = tokens[at : at + len(stems)]
+    return len(run) == len(stems) and all(token.stem == stem for token, stem in zip(run, stems, strict=True))
+
+
+class _Hearing:
+    """One question on its way; definitions of phrases are put into it one after the other."""
+
+    def __init__(self, question: str, known: Sequence[Definition]):
+        self._question = question
+        self._known = known
+        self._calculated: list[Definition] = []
+        self._used: list[Definition] = []
+        self._said: dict[str, Said] = {}
+        self._again: list[Definition] = []
+
+    def hear(self) -> Heard:
+        for definition in self._known:
+            found = _places(tokens_of(self._question), definition.names)
+            if not found or _is_time(definition):
+                continue
+            said = next((made for body in definition.bodies if (made := read_calculation(body)) is not None), None)
+            if said is not None:
+                self._said[definition.text] = said
+                self._calculated.append(definition)
+                self._used.append(definition)
+            elif not definition.is_recipe or _is_measure(definition.bodies[0]):
+                self._put(definition, found)
+        return Heard(self._question, tuple(self._all_places()), tuple(self._used), said=self._said)
+
+    def _put(self, definition: Definition, found: list[tuple[int, int]]) -> None:
+        """The phrase in the place of the term, where it stands first."""
+        tokens = tokens_of(self._question)
+        start, end = tokens[found[0][0]].start, tokens[found[0][1] - 1].end
+        end = _over_bracket(self._question, end, definition)
+        before = self._question[:start]
+        phrase = _fitted(definition.bodies[-1][:MAX_PHRASE], before, self._question[end:])
+        if not phrase or len(before) + len(phrase) > MAX_CHARS:
+            return
+        self._question = f"{before}{phrase}{self._question[end:]}"
+        self._used.append(definition)
+        self._again.append(definition)
+
+    def _all_places(self) -> list[Place]:
+        tokens = tokens_of(self._question)
+        places = []
+        for definition in self._calculated:
+            first = True
+            for start, end in _places(tokens, definition.names):
+                reach = _over_bracket(self._question, tokens[end - 1].end, definition)
+                places.append(Place(tokens[start].start, reach, definition if first else None))
+                first = False
+        for definition in self._again:
+            short = definition.names[:1] if definition.names[0].isupper() else ()
+            for start, end in _places(tokens, short):
+                places.append(Place(tokens[start].start, tokens[end - 1].end, None))
+        return places
+
+
+def _is_time(definition: Definition) -> bool:
+    """`last week = ...`: a range rather than a phrase."""
+    found = find_dates(definition.names[0], _SOME_DAY)
+    return any(item.start == 0 and item.end >= len(definition.names[0].rstrip()) for item in found.mentions)
+
+
+def _is_measure(body: str) -> bool:
+    """`sum the amounts`: a recipe that is a phrase as well."""
+    return bool(re.match(r"^(?:sum|count|average) (?:of |up )?(?:the |all )?[\w ]{3,60}$", body, re.I))
+
+
+def _over_bracket(text: str, end: int, definition: Definition) -> int:
+    """The end of `PMD (per month demand)`, where the brackets say the term again."""
+    match = re.match(r"\s*\(([^()]{2,80})\)", text[end:])
+    if match is None:
+        return end
+    names = {stems_of(name) for name in (*definition.names, *definition.bodies)}
+    return end + match.end() if stems_of(match[1]) in names else end
+
+
+def _fitted(phrase: str, before: str, after: str) -> str:
+    """A phrase as it fits into a question: without the aggregate or the time that stands there already."""
+    table = cues()
+    words = phrase.split()
+    said = [word.lower().strip(",") for word in before.split()[-3:]]
+    kinds = _aggregates(tuple(said[-2:])) | _aggregates(tuple(said[-1:]))
+    if words and kinds & _aggregates((words[0].lower(),)):
+        words = words[1:]
+    if said[-2:] == ["how", "many"] and words and table.phrases.get((words[0].lower(),), {}).get("aggregates") == "sum":
+        words = words[1:]
+    phrase = " ".join(words)
+    theirs = {(item.range.start, item.range.end) for item in find_dates(f"{before} {after}", _SOME_DAY).mentions}
+    if theirs:
+        for item in reversed(find_dates(phrase, _SOME_DAY).mentions):
+            if (item.range.start, item.range.end) in theirs or not re.search(r"\d{4}", phrase[item.start : item.end]):
+                head = _JOINT.sub("", phrase[: item.start].rstrip() + " ").rstrip(" ,")
+                phrase = f"{head}{phrase[item.end :]}"
+        phrase = re.sub(r",?\s*(?:inclusive|exclusive|including|excluding) of (?:today|the current \w+).*$", "", phrase)
+    return phrase.strip(" ,")
+
+
+def _aggregates(words: tuple[str, ...]) -> set[str]:
+    return {value for kind, value in cues().phrases.get(words, {}).items() if kind in ("aggregates", "count")}

@@ -1,0 +1,69 @@
+"""Terms of a question that are calculated: put among its measures, or in the place of a column."""
+
+from dataclasses import dataclass
+
+from engine.planner.elements import Element
+from engine.planner.intent import Having, Measure
+from engine.planner.leaves import Frame, Leaves, Unreadable
+from engine.planner.meanings import Heard
+from engine.planner.scene import Scene
+
+BACK = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The step of reading that gives calculated terms their measures."""
+
+    heard: Heard
+    frame: Frame
+
+    def read(self, scene: Scene) -> None:
+        """Raises nothing: what cannot be read stays a word that nothing explains."""
+        for at, element in enumerate(scene.elements):
+            definition = element.meant
+            if definition is None or element.is_used:
+                continue
+            try:
+                measure = self._measure(scene, at, element)
+            except Unreadable as error:
+                scene.intent.doubt(f"{str(error)[:60]!r} in what {definition.names[0]} is, is not read", 0.6)
+                continue
+            element.is_used = True
+            scene.read_at[at] = measure
+            if not _is_compared(scene, at, measure):
+                scene.add(measure)
+            for place in range(max(0, at - BACK), at):
+                if scene.cue(place, "aggregates") or scene.cue(place, "count"):
+                    is_ranking = scene.cue(place, "superlatives") is not None
+                    scene.elements[place].is_used = scene.elements[place].is_used or not is_ranking
+
+    def _measure(self, scene: Scene, at: int, element: Element) -> Measure:
+        assert element.meant is not None
+        definition, said = element.meant, self.heard.said[element.meant.text]
+        leaves = Leaves(self.frame, scene)
+        name = "_".join(element.stems)
+        row = leaves.row_value(said, name)
+        if row is None:
+            return leaves.measure(said, name)
+        aggregate = next(
+            (kind for place in range(max(0, at - BACK), at) if (kind := scene.cue(place, "aggregates"))), None
+        )
+        if aggregate is not None and not scene.cue(at - 1, "superlatives"):
+            return Measure(aggregate, row)  # type: ignore[arg-type]
+        if said.operator in ("+", "-"):
+            return Measure("sum", row)
+        return leaves.measure(said, definition.names[0])
+
+
+def _is_compared(scene: Scene, at: int, measure: Measure) -> bool:
+    """`with an ARPU above 20`"""
+    for place in range(at + 1, min(at + 4, len(scene.elements) - 1)):
+        operator, number = scene.cue(place, "compare"), scene.elements[place + 1].number
+        if operator is not None and number is not None:
+            scene.intent.havings.append(Having(measure, operator, number))
+            scene.use(place, place + 1)
+            return True
+        if not scene.elements[place].is_ignored:
+            return False
+    return False
