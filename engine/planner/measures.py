@@ -97,6 +97,7 @@ def _count(scene: Scene, at: int, aggregate: str = "") -> None:
     else:
         return
     scene.use(*(p for p in range(at, place + 1) if not scene.elements[p].values))
+    scene.use(place)  # what is counted is no value of something else
     _most(scene, at, measure)
     scene.add(measure)
 
