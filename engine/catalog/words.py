@@ -11,6 +11,9 @@ from functools import lru_cache
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])(?![A-Z]s(?![a-z]))")
 _WORD = re.compile(r"[^\W_]+")
 
+_SAME = frozenset(["series", "species", "news", "lens", "gas", "diabetes"])  # no plurals of something else
+_IN_IE = frozenset(["movies", "cookies", "calories", "rookies", "zombies", "selfies", "hoodies", "smoothies", "ties"])
+
 MAX_QUERY_WORDS = 16
 LONGEST_NAME = 200  # characters of what is remembered: names come again, whole texts do not
 MAX_POSTINGS = 40_000  # looked at for one word; keeps a search bounded when a prefix fits everything
@@ -34,9 +37,9 @@ _remembered = lru_cache(maxsize=16_384)(_split)
 
 
 def _singular(word: str) -> str:
-    if len(word) <= 3 or not word.endswith("s") or word.endswith(("ss", "us", "is")):
+    if len(word) <= 3 or not word.endswith("s") or word.endswith(("ss", "us", "is")) or word in _SAME:
         return word
-    if word.endswith("ies"):
+    if word.endswith("ies") and word not in _IN_IE:
         return word[:-3] + "y"
     return word[:-2] if word.endswith(("sses", "xes", "ches", "shes")) else word[:-1]
 

@@ -8,7 +8,7 @@ from engine.dates.calendar import Unit
 from engine.dates.ranges import Range
 from engine.planner.calculations import Calculation, measures_in
 from engine.planner.formulas import Value, columns_of
-from engine.planner.schema import Table
+from engine.planner.schema import Column, Table
 
 Aggregate = Literal["count", "sum", "avg", "min", "max", "median", "stddev"]
 
@@ -98,19 +98,27 @@ class Intent:
         if (why, factor) not in self.doubts:
             self.doubts.append((why, factor))
 
-    def tables(self) -> list[str]:
-        """Names of all tables that a query of this needs, the entity's first."""
+    def parts(self) -> tuple[list[Measure], list[Dimension | Condition]]:
+        """All measures, and all that speaks of single columns."""
         measures = [*self.measures, *(having.measure for having in self.havings), *(self.ratio or ())]
         measures += [sort.by for sort in self.sorts if isinstance(sort.by, Measure)]
         measures = [part for item in measures for part in measures_in(item)]
         others = [*self.dimensions, *self.conditions, *(part for item in measures for part in item.conditions)]
-        others += [sort.by for sort in self.sorts if isinstance(sort.by, Dimension)]
+        return measures, [*others, *(sort.by for sort in self.sorts if isinstance(sort.by, Dimension))]
+
+    def columns(self) -> list[Column]:
+        """All columns that a query of this reads."""
+        measures, others = self.parts()
         values = [item.column for item in (*measures, *others)]
         values += [value for item in conditions_in(others) for value in (item.column, item.other)]
-        columns = [column for value in values for column in columns_of(value)]
+        return [column for value in values for column in columns_of(value)]
+
+    def tables(self) -> list[str]:
+        """Names of all tables that a query of this needs, the entity's first."""
+        measures, _ = self.parts()
         counted = [item.table for item in measures if item.table is not None]
         tables = [*([self.entity] if self.entity else []), *counted]
-        names = [*(table.name for table in tables), *(column.table for column in columns)]
+        names = [*(table.name for table in tables), *(column.table for column in self.columns())]
         return list(dict.fromkeys([*names, *(table.name for table in self.joined)]))
 
 

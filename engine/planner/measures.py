@@ -79,6 +79,11 @@ def count_again(scene: Scene) -> None:
 
 def _count(scene: Scene, at: int, aggregate: str = "") -> None:
     """`number of flights` counts rows, `number of citations` may be a column; `average number of` needs one."""
+    kind = next((p for p in range(at + 1, min(at + 4, len(scene.elements))) if p in scene.kinds), None)
+    if kind is not None and not aggregate:
+        scene.use(at)
+        scene.add(Measure("count", table=scene.kinds[kind]))
+        return
     place = scene.following(at + 1, over=("distinct", "aggregates", "count"))
     if place is None:
         return

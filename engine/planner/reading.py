@@ -13,6 +13,7 @@ from engine.planner.scene import Scene
 from engine.planner.schema import Schema
 from engine.planner.shares import read_share
 from engine.planner.showing import read_groups, show_rest
+from engine.planner.subjects import find_entity
 from engine.planner.times import read_times
 from engine.planner.words import Cues
 
@@ -46,9 +47,10 @@ def read_intent(
 ) -> Intent:
     """What a question asks for; `terms` reads those that are defined. Elements that nothing used stay unmarked."""
     scene = Scene(elements, dates, schema, cues)
-    scene.find_entity()
+    find_entity(scene)
     for step in STEPS:
         step(scene)
         if step is read_measures and terms is not None:
             terms(scene)
+    scene.doubt_rivals()
     return scene.intent

@@ -24,6 +24,8 @@ class Scene:
         self.named = self.mentioned()
         self.reach: frozenset[str] = frozenset()
         self.read_at: dict[int, Measure] = {}
+        self.kinds: dict[int, Table] = {}  # values that stand for things, as `receptionists` do for staff
+        self.rivalled: dict[tuple[int, Column], str] = {}
         self.wants_most = True
         self.negators: set[int] = set()
         self.grain = self.grouping_unit()
@@ -88,8 +90,17 @@ class Scene:
             item for item in items if item.column != best.column and self.fit(at, item) > self.fit(at, best) - 0.05
         ]
         if rivals:
-            self.intent.doubt(f"{self.elements[at].text} may be another column", 0.85)
+            self.rivalled[at, best.column] = f"{self.elements[at].text} may be another column"
+        else:
+            self.rivalled.pop((at, best.column), None)
         return best.column
+
+    def doubt_rivals(self) -> None:
+        """Columns that came to be used though others fit as well."""
+        used = self.intent.columns()
+        for (at, column), why in self.rivalled.items():
+            if column in used and self.elements[at].is_used:
+                self.intent.doubt(why, 0.85)
 
     def score(self, at: int, column: Column) -> float:
         """How well the element at a place fits a column."""
@@ -147,15 +158,9 @@ class Scene:
             at += 1
         return at
 
-    def find_entity(self) -> None:
-        """The first table that is named plainly is what the question is about."""
-        for at, element in enumerate(self.elements):
-            if element.is_schema and self.is_table_first(at) and max(i.score for i in element.candidates) >= STRONG:
-                table = self.table(at)
-                if table is not None:
-                    self.intent.entity = table
-                    self.reach = self.schema.reachable(table.name)
-                    return
+    def set_entity(self, table: Table) -> None:
+        self.intent.entity = table
+        self.reach = self.schema.reachable(table.name)
 
     def value_of(self, at: int) -> Condition:
         column, value = max(self.elements[at].values, key=lambda item: self.value_fit(at, item[0]))

@@ -68,12 +68,13 @@ class Link:
 @dataclass(slots=True)
 class Schema:
     """Everything that questions are read against. `values` maps a text in plain words to the columns that
-    hold it, `value_words` each word of what things are called."""
+    hold it, `value_stems` its words in the singular, `value_words` each word of what things are called."""
 
     tables: dict[str, Table]
     links: list[Link] = field(default_factory=list)
     values: dict[str, list[tuple[Column, str]]] = field(default_factory=dict)
     value_words: dict[str, list[tuple[Column, str]]] = field(default_factory=dict)
+    value_stems: dict[str, list[tuple[Column, str]]] = field(default_factory=dict)
     dialect: str = ""
     raw_words: frozenset[str] = frozenset()  # of all names, as they are spelled
 
@@ -152,6 +153,8 @@ def add_values(schema: Schema, column: Column, values: Iterable[str]) -> None:
         words = _WORD.findall(value.lower())
         if words and len(words) <= MAX_VALUE_WORDS:
             schema.values.setdefault(" ".join(words), []).append((column, value))
+            if (stems := " ".join(split_words(value))) != " ".join(words) or len(words) > 1:
+                schema.value_stems.setdefault(stems, []).append((column, value))
         for word in set(words) if is_label and len(words) > 1 else ():
             schema.value_words.setdefault(word, []).append((column, value))
 
@@ -315,8 +318,11 @@ def _names(words: tuple[str, ...], table: Table) -> bool:
 
 
 def values_of(schema: Schema, text: str) -> Sequence[tuple[Column, str]]:
-    """The columns that hold a text, and how they spell it."""
-    return schema.values.get(" ".join(_WORD.findall(text.lower())), ())
+    """The columns that hold a text, and how they spell it; `no-shows` is what they call no_show or NoShow."""
+    words = _WORD.findall(text.lower())
+    known = schema.values.get(" ".join(words))
+    stems = " ".join(split_words(text))
+    return known or schema.values.get(stems) or schema.value_stems.get(stems, ())
 
 
 Values = Mapping[str, list[tuple[Column, str]]]

@@ -52,7 +52,7 @@ class Token:
         if self.kind == "number":
             plain = self.text.lstrip("$").replace(",", "")
             return float(plain) if "." in plain else int(plain)
-        return NUMBER_WORDS.get(self.stem)
+        return NUMBER_WORDS.get(self.text.lower())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,71 @@
+"""Things that are called by a value: `which receptionists` are staff whose job it is."""
+
+from engine.planner.scene import STRONG, Scene
+from engine.planner.schema import Column, Table
+
+LEADS = frozenset(
+    "which what who list show find name how many all the of number count most top are every each return give".split()
+)
+"""Words before the thing that a question is about."""
+PREPOSITIONS = frozenset("in from at to by for with on about near between and or as into than is was were a an".split())
+
+
+def find_entity(scene: Scene) -> None:
+    """The first table that a question names plainly, or whose things it calls by a kind, is what it is about."""
+    for at, element in enumerate(scene.elements):
+        if element.is_schema and scene.is_table_first(at) and max(i.score for i in element.candidates) >= STRONG:
+            table = scene.table(at)
+            if table is not None:
+                scene.set_entity(table)
+                return
+        column = kind_at(scene, at)
+        if column is not None:
+            scene.kinds[at] = scene.schema.table_of(column)
+            scene.set_entity(scene.kinds[at])
+            return
+
+
+def kind_at(scene: Scene, at: int) -> Column | None:
+    """The column whose value is a word for things of its table: of people a job, of titles a type."""
+    element = scene.elements[at]
+    if element.is_schema or element.quoted is not None or element.text[:1].isupper() or element.number is not None:
+        return None
+    options = [column for column, _ in element.values if is_kind(scene, column)]
+    if not options or not _is_led(scene, at) or _says_more(scene, at):
+        return None
+    return options[0] if len({column.table for column in options}) == 1 else None
+
+
+def is_kind(scene: Scene, column: Column) -> bool:
+    """Whether values of a column may stand for things of its table: they sort them, and things have names."""
+    table = scene.schema.table_of(column)
+    return column not in table.labels and column not in table.key and bool(table.labels)
+
+
+def _is_led(scene: Scene, at: int) -> bool:
+    before = scene.elements[at - 1].text.lower() if at else "which"
+    return any(word in LEADS for word in before.split()) or (
+        scene.elements[at - 1].number is not None or "superlatives" in scene.elements[at - 1].cues
+    )
+
+
+def _says_more(scene: Scene, at: int) -> bool:
+    """Whether the value is said of a table that follows: `the active members`."""
+    for place in range(at + 1, len(scene.elements)):
+        element = scene.elements[place]
+        if element.is_schema and scene.is_table_first(place):
+            return True
+        if element.is_schema and max(item.score for item in element.candidates) >= STRONG:
+            return True
+        if not element.values:
+            return False
+    return False
+
+
+def thing_at(scene: Scene, at: int) -> Table | None:
+    """The table whose rows are meant by what stands at a place."""
+    if at >= len(scene.elements):
+        return None
+    if at in scene.kinds:
+        return scene.kinds[at]
+    return scene.table(at) if scene.elements[at].is_schema and scene.is_table_first(at) else None
