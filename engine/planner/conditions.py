@@ -92,7 +92,7 @@ def _numbered(scene: Scene) -> None:
             continue
         column = scene.column(at + 1, "number") if scene.elements[at + 1].is_schema else None
         if column is not None and not column.is_id and not scene.is_table_first(at + 1):
-            scene.intent.conditions.append(Condition(column, "eq", number))
+            scene.intent.conditions.append(Condition(column, "eq", number, at=at))
             scene.use(at, at + 1)
 
 
@@ -103,7 +103,7 @@ def _counted(scene: Scene, place: int, operator: str, number: float | int) -> bo
         return False
     column = scene.column(after, "number")
     if column is not None and not column.is_id and not scene.is_table_first(after):
-        scene.intent.conditions.append(Condition(column, operator, number))
+        scene.intent.conditions.append(Condition(column, operator, number, at=place))
         scene.use(after)
         return True
     table = scene.table(after)
@@ -127,7 +127,7 @@ def _compared(scene: Scene, at: int, place: int, operator: str, number: float | 
             scene.intent.havings.append(Having(Measure(aggregate, column), operator, number))  # type: ignore[arg-type]
             scene.use(before - 1)
         else:
-            scene.intent.conditions.append(Condition(column, operator, number))
+            scene.intent.conditions.append(Condition(column, operator, number, at=at))
         scene.use(before)
         return
     scene.elements[at].is_used = scene.elements[place].is_used = False
@@ -144,13 +144,13 @@ def read_texts(scene: Scene) -> None:
             if place is not None and column is not None:
                 text = _escaped(_literal(scene, place) or "")
                 pattern = {"starts": f"{text}%", "ends": f"%{text}", "contains": f"%{text}%"}[kind]
-                scene.intent.conditions.append(Condition(column, "ilike", pattern))
+                scene.intent.conditions.append(Condition(column, "ilike", pattern, at=at))
                 scene.use(*range(at, place))
                 scene.use(place)
         elif element.quoted is not None and not element.values and not element.is_used:
             column = _text_column_before(scene, at)
             if column is not None:
-                scene.intent.conditions.append(Condition(column, "ilike", _escaped(element.quoted)))
+                scene.intent.conditions.append(Condition(column, "ilike", _escaped(element.quoted), at=at))
                 scene.intent.doubt(f"no column is known to hold {element.text}", 0.6)
                 scene.use(at)
 
@@ -186,7 +186,7 @@ def _text_column_before(scene: Scene, at: int) -> Column | None:
 
 def read_values(scene: Scene) -> None:
     """Values that columns hold: `USA`, `buy transactions`, `active users`."""
-    chosen: dict[tuple[Value, bool], list[str]] = {}
+    chosen: dict[tuple[Value, bool, int], list[Condition]] = {}
     for at, element in enumerate(scene.elements):
         if not element.values or element.is_used:
             continue
@@ -196,15 +196,15 @@ def read_values(scene: Scene) -> None:
         if scene.intent.ratio and found in scene.intent.ratio[0].conditions:  # said again of what is divided
             scene.use(at)
             continue
-        values = chosen.setdefault((found.column, found.operator == "ne"), [])
-        if found.value not in values:
-            values.append(found.value)
+        same = chosen.setdefault((found.column, found.operator == "ne", scene.side_of_ratio(at)), [])
+        if found not in same:
+            same.append(found)
         scene.use(at)
     _parts(scene)
-    for (column, is_not), values in chosen.items():
-        one, several = ("ne", "not_in") if is_not else ("eq", "in")
-        several_of = Condition(column, several, values) if len(values) > 1 else Condition(column, one, values[0])
-        scene.intent.conditions.append(several_of)
+    for (column, is_not, _), found_all in chosen.items():
+        first, several = found_all[0], "not_in" if is_not else "in"
+        values = [item.value for item in found_all]
+        scene.intent.conditions.append(Condition(column, several, values, at=first.at) if len(values) > 1 else first)
 
 
 def value_condition(scene: Scene, at: int) -> Condition:
@@ -217,7 +217,7 @@ def value_condition(scene: Scene, at: int) -> Condition:
     is_not = is_negated(scene, at)
     if is_not and element.is_negated:
         scene.intent.doubt(f"{element.text} is read as anything but {value}", 0.85)
-    return Condition(column, "ne" if is_not else "eq", value)
+    return Condition(column, "ne" if is_not else "eq", value, at=at)
 
 
 def _parts(scene: Scene) -> None:
@@ -226,7 +226,7 @@ def _parts(scene: Scene) -> None:
         if element.is_used or not element.parts:
             continue
         column, _ = max(element.parts, key=lambda item: scene.value_fit(at, item[0]))
-        scene.intent.conditions.append(Condition(column, "ilike", f"%{_escaped(element.text)}%"))
+        scene.intent.conditions.append(Condition(column, "ilike", f"%{_escaped(element.text)}%", at=at))
         scene.intent.doubt(f"{element.text} is looked for in {' '.join(column.words)}", 0.85)
         scene.use(at)
 

@@ -169,8 +169,9 @@ class _Reader:
             if self._tokens[at].kind != "word" or self._tokens[end - 1].kind not in ("word", "number"):
                 continue
             text = self._question[self._tokens[at].start : self._tokens[end - 1].end]
-            is_plain = self._tokens[at].stem in self._cues.ignored and not (text.isupper() and len(text) > 1)
-            if end == at + 1 and (is_plain or len(text) < 2):
+            is_code = text.isupper() and (len(text) > 1 or (at > 0 and text != "I"))
+            is_plain = self._tokens[at].stem in self._cues.ignored and not is_code
+            if end == at + 1 and (is_plain or (len(text) < 2 and not is_code)):
                 continue
             values = values_of(self._linker.schema, text) or values_of(
                 self._linker.schema, self._tokens[at].stem if end == at + 1 else text

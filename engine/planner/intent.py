@@ -45,6 +45,7 @@ class Condition:
     range: Range | None = None
     other: Value | None = None
     options: tuple["Condition", ...] = ()
+    at: int = field(default=-1, compare=False)  # the place of the question that says it
 
 
 @dataclass(frozen=True, slots=True)

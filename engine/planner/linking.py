@@ -194,7 +194,7 @@ def _column_phrases(column: Column, table: Table) -> list[tuple[tuple[str, ...],
         phrases += [(words[1:], 0.95)]
     if words[: len(table.words)] == table.words and len(words) > len(table.words):
         phrases += [(words[len(table.words) :], 0.9)]
-    for owner in {table.words, table.words[-1:], table.words[:1]}:
+    for owner in {table.words, table.words[-1:], table.words[:1]} if words[0] not in ("is", "has", "was") else ():
         phrases += [((*owner, *phrase), min(1.0, score)) for phrase, score in list(phrases) if phrase == words]
     if column.is_id and column in table.key:
         phrases += [((*table.words, "id"), 1.0), ((*table.words[-1:], "id"), 0.95), (("id",), 0.6)]

@@ -1,4 +1,4 @@
-"""Measures of a question: counts, sums, averages, and ratios of two of them."""
+"""Measures of a question: counts, sums, averages."""
 
 from engine.planner.intent import Dimension, Measure
 from engine.planner.scene import Scene
@@ -6,43 +6,7 @@ from engine.planner.schema import Column
 
 PLAIN = 0.7
 """How well words must fit a column whose texts are counted."""
-JOINTS = ("to", "per", "over", "and")
 MONEY = ("amount", "price", "revenue", "cost", "value", "total")
-
-
-def read_ratio(scene: Scene) -> None:
-    """`ratio of publications to authors`, `ratio of the length of the Rhine to the length of the Rhone`."""
-    for at in range(len(scene.elements)):
-        if scene.cue(at, "ratio") is None:
-            continue
-        joint = next((p for p in range(at + 1, len(scene.elements)) if scene.elements[p].text.lower() in JOINTS), None)
-        if joint is None:
-            return
-        end = next(
-            (p for p in range(joint, len(scene.elements)) if scene.elements[p].sign in ("?", ".", ",")),
-            len(scene.elements),
-        )
-        first, second = _side(scene, at + 1, joint), _side(scene, joint + 1, end)
-        if first and second:
-            scene.intent.ratio = (first, second)
-            scene.use(at, joint)
-        return
-
-
-def _side(scene: Scene, at: int, end: int) -> Measure | None:
-    """A count or an aggregate that a phrase stands for, over the rows with the values that it names."""
-    place = scene.following(at, over=("count", "distinct", "aggregates"))
-    if place is None or place >= end:
-        return None
-    aggregate = next((scene.cue(p, "aggregates") for p in range(at, place) if scene.cue(p, "aggregates")), None)
-    scene.use(*range(at, place + 1))
-    conditions = tuple(scene.value_of(p) for p in range(at, end) if scene.elements[p].values)
-    scene.use(*(p for p in range(at, end) if scene.elements[p].values))
-    column = scene.column(place, "number")
-    if column is not None and not column.is_id and not scene.is_table_first(place):
-        return Measure(aggregate or "sum", column, conditions=conditions)  # type: ignore[arg-type]
-    table = scene.table(place)
-    return Measure("count", table=table, is_distinct=True, conditions=conditions) if table else None
 
 
 def read_measures(scene: Scene) -> None:

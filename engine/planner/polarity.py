@@ -8,6 +8,7 @@ BACK = 4
 """How far before a word its negation may stand."""
 FLAG = 0.6
 """How well a word must fit a flag, at least."""
+DONE_ENDS = {"on", "at", "date", "time", "day"}
 
 
 def is_negated(scene: Scene, at: int) -> bool:
@@ -40,7 +41,7 @@ def read_flags(scene: Scene) -> None:
         column = flag_at(scene, at)
         if column is None or element.is_used or not _is_condition(scene, at):
             continue
-        scene.intent.conditions.append(Condition(column, "eq", not is_negated(scene, at)))
+        scene.intent.conditions.append(Condition(column, "eq", not is_negated(scene, at), at=at))
         scene.use(at)
         element.is_ignored = True  # what is said of a thing does not part it from `how many`
 
@@ -57,7 +58,7 @@ def flag_at(scene: Scene, at: int) -> Column | None:
 
 def _is_condition(scene: Scene, at: int) -> bool:
     """Whether a flag is said of things, rather than asked for."""
-    if scene.elements[at].is_negated:
+    if scene.elements[at].is_negated or scene.side_of_ratio(at):
         return True
     before = [scene.elements[p].text.lower() for p in range(max(0, at - 4), at)]
     if any(word in ("whether", "if", "by", "per", "each") for word in before):
@@ -67,13 +68,32 @@ def _is_condition(scene: Scene, at: int) -> bool:
     return following or any(word in said for word in before) or is_negated(scene, at)
 
 
+def read_done(scene: Scene) -> None:
+    """`complaints that have been resolved`, `delivered parcels`: a column that says when it was done holds a time."""
+    for at, element in enumerate(scene.elements):
+        if element.is_used or not element.is_schema or element.values or scene.is_table_first(at):
+            continue
+        column = scene.column(at, "date", "time")
+        if column is None or column.words[0] != element.stems[-1] or set(column.words[1:]) - DONE_ENDS:
+            continue
+        before = [item.text.lower() for item in scene.elements[max(0, at - 4) : at]]
+        is_time = any(item.date is not None for item in scene.elements[at : at + 5]) or {"when", "date"} & set(before)
+        is_said = any(word in scene.cues.sets["auxiliaries"] for word in before) or (
+            at + 1 < len(scene.elements) and scene.is_table_first(at + 1)
+        )
+        if column.words[0].endswith(("ed", "en", "id", "lt", "nt", "ld")) and is_said and not is_time:
+            is_not = is_negated(scene, at)
+            scene.intent.conditions.append(Condition(column, "is_null" if is_not else "not_null", at=at))
+            scene.use(at)
+
+
 def read_empty(scene: Scene) -> None:
     """`customers without an address`, `complaints not resolved`: a column that holds nothing."""
     for at, element in enumerate(scene.elements):
         if element.is_negated and not element.is_used and not element.values:
             column = scene.column(at, "date", "time", "text")
             if column is not None:
-                scene.intent.conditions.append(Condition(column, "is_null"))
+                scene.intent.conditions.append(Condition(column, "is_null", at=at))
                 scene.use(at)
         elif scene.cue(at, "missing") is not None and not element.is_used:
             _empty_after(scene, at)
@@ -89,7 +109,7 @@ def _empty_after(scene: Scene, at: int) -> None:
     is_own = scene.intent.entity is None or column.table == scene.intent.entity.name
     if any(scene.cue(p, "compare") for p in range(place, min(place + 3, len(scene.elements)))) or not is_own:
         return
-    scene.intent.conditions.append(Condition(column, "is_null"))
+    scene.intent.conditions.append(Condition(column, "is_null", at=at))
     if column.family == "number" and not column.is_id:
         scene.intent.doubt(f"no {scene.elements[place].text} is read as an unknown one", 0.8)
     scene.use(*range(at, place + 1))

@@ -6,12 +6,12 @@ from engine.dates.ranges import Found
 from engine.planner.conditions import read_comparisons, read_missing, read_texts, read_values, scope_missing
 from engine.planner.elements import Element
 from engine.planner.intent import Intent
-from engine.planner.measures import count_again, read_measures, read_ratio
-from engine.planner.polarity import read_empty, read_flags
+from engine.planner.measures import count_again, read_measures
+from engine.planner.polarity import read_done, read_empty, read_flags
 from engine.planner.ranking import read_limit, read_order, read_ranking
 from engine.planner.scene import Scene
 from engine.planner.schema import Schema
-from engine.planner.shares import read_share
+from engine.planner.shares import close_ratio, read_ratio, read_share
 from engine.planner.showing import read_groups, show_rest
 from engine.planner.subjects import find_entity
 from engine.planner.times import read_times
@@ -26,6 +26,7 @@ STEPS = (
     read_comparisons,
     read_texts,
     read_flags,
+    read_done,
     read_measures,
     read_ranking,
     count_again,
@@ -33,6 +34,7 @@ STEPS = (
     read_order,
     read_values,
     read_times,
+    close_ratio,
     show_rest,
     scope_missing,
 )

@@ -25,6 +25,7 @@ class Scene:
         self.reach: frozenset[str] = frozenset()
         self.read_at: dict[int, Measure] = {}
         self.kinds: dict[int, Table] = {}  # values that stand for things, as `receptionists` do for staff
+        self.sides: tuple[range, ...] = ()  # of a ratio: what is said of what is divided, and of what divides it
         self.rivalled: dict[tuple[int, Column], str] = {}
         self.wants_most = True
         self.negators: set[int] = set()
@@ -84,7 +85,7 @@ class Scene:
             if item.column is not None and item.column.is_readable and (not families or item.column.family in families)
         ]
         best = max(items, key=lambda item: self.fit(at, item), default=None)
-        if best is None:
+        if best is None or best.column is None:
             return None
         rivals = [
             item for item in items if item.column != best.column and self.fit(at, item) > self.fit(at, best) - 0.05
@@ -161,6 +162,10 @@ class Scene:
     def set_entity(self, table: Table) -> None:
         self.intent.entity = table
         self.reach = self.schema.reachable(table.name)
+
+    def side_of_ratio(self, at: int) -> int:
+        """Which side of a ratio a place speaks of, from 1; 0 where it speaks of both."""
+        return next((number for number, places in enumerate(self.sides, 1) if at in places), 0)
 
     def value_of(self, at: int) -> Condition:
         column, value = max(self.elements[at].values, key=lambda item: self.value_fit(at, item[0]))

@@ -247,6 +247,8 @@ def _guess_key(table: Table) -> tuple[Column, ...]:
     for column in ids:
         if len(column.words) == 1 and first and column.words[0][:1] == first[:1]:
             return (column,)
+    if ids and ids[0] is table.columns[0] and set(ids[0].words[:-1]) < set(table.words):
+        return (ids[0],)
     return ()
 
 
@@ -320,9 +322,9 @@ def _names(words: tuple[str, ...], table: Table) -> bool:
 def values_of(schema: Schema, text: str) -> Sequence[tuple[Column, str]]:
     """The columns that hold a text, and how they spell it; `no-shows` is what they call no_show or NoShow."""
     words = _WORD.findall(text.lower())
-    known = schema.values.get(" ".join(words))
+    known = schema.values.get(" ".join(words), ())
     stems = " ".join(split_words(text))
-    return known or schema.values.get(stems) or schema.value_stems.get(stems, ())
+    return known or schema.values.get(stems, ()) or schema.value_stems.get(stems, ())
 
 
 Values = Mapping[str, list[tuple[Column, str]]]

@@ -3,12 +3,6 @@
 from engine.planner.scene import STRONG, Scene
 from engine.planner.schema import Column, Table
 
-LEADS = frozenset(
-    "which what who list show find name how many all the of number count most top are every each return give".split()
-)
-"""Words before the thing that a question is about."""
-PREPOSITIONS = frozenset("in from at to by for with on about near between and or as into than is was were a an".split())
-
 
 def find_entity(scene: Scene) -> None:
     """The first table that a question names plainly, or whose things it calls by a kind, is what it is about."""
@@ -44,9 +38,8 @@ def is_kind(scene: Scene, column: Column) -> bool:
 
 def _is_led(scene: Scene, at: int) -> bool:
     before = scene.elements[at - 1].text.lower() if at else "which"
-    return any(word in LEADS for word in before.split()) or (
-        scene.elements[at - 1].number is not None or "superlatives" in scene.elements[at - 1].cues
-    )
+    is_counted = scene.elements[at - 1].number is not None or "superlatives" in scene.elements[at - 1].cues
+    return is_counted or before.split()[-1:][0] in scene.cues.sets["leads"]
 
 
 def _says_more(scene: Scene, at: int) -> bool:

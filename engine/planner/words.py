@@ -68,6 +68,7 @@ class Cues:
     verbs: dict[str, tuple[str, ...]]
     natural: dict[str, str]
     denials: tuple[str, ...]
+    sets: dict[str, frozenset[str]]
     longest: int
 
 
@@ -108,6 +109,7 @@ def cues(name: str = "english") -> Cues:
     table.pop("irregular")
     agents = frozenset(table.pop("agents")["words"])
     denials = tuple(table.pop("denials")["prefixes"])
+    sets = {kind: frozenset(words) for kind, words in table.pop("sets").items()}
     natural = {begin: name for name, begins in table.pop("natural").items() for begin in begins}
     ends = {word: side for side, words in table.pop("ends").items() for word in words}
     phrases: dict[tuple[str, ...], dict[str, str]] = {}
@@ -126,6 +128,7 @@ def cues(name: str = "english") -> Cues:
         verbs,
         natural,
         denials,
+        sets,
         max(map(len, phrases)),
     )
 
