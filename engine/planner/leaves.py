@@ -19,6 +19,7 @@ from engine.planner.scene import Scene
 from engine.planner.schema import Column, Schema, Table
 from engine.planner.showing import show_rest
 from engine.planner.sqltext import read_call
+from engine.planner.subjects import find_entity
 from engine.planner.times import read_times
 from engine.planner.words import Cues
 
@@ -133,7 +134,7 @@ class Leaves:
         inner = Scene(elements, dates, frame.schema, frame.cues)
         for name, fit in self.scene.named.items():
             inner.named[name] = max(inner.named.get(name, 0.0), 0.8 * fit)
-        inner.find_entity()
+        find_entity(inner)
         for step in STEPS:
             step(inner)
         measure = self._measure_of(inner, phrase)

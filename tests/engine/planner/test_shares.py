@@ -68,7 +68,7 @@ def test_a_share_of_nothing_in_particular_is_not_sure(question: str) -> None:
     [
         (
             "Which rabbits are called Mia?",
-            "SELECT t0.name FROM pets AS t0 WHERE t0.name = 'Mia' AND t0.species = 'rabbit'",
+            "SELECT t0.name FROM pets AS t0 WHERE t0.species = 'rabbit' AND t0.name = 'Mia'",
         ),
         ("How many cats are there?", "SELECT count(*) AS pet_count FROM pets AS t0 WHERE t0.species = 'cat'"),
         (
