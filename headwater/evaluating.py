@@ -25,6 +25,7 @@ from evals.schemas import digest_schemas
 from headwater.build import Platform
 from headwater.local import opened
 from headwater.settings import BUILT, evals_folder
+from headwater.suite_models import suite_models
 
 Echo = Callable[[str], object]
 
@@ -81,11 +82,12 @@ class Evaluator:
         place = await self._place(suite, folder, has_copies=asked.has_copies, echo=echo)
         schema_digest = await digest_schemas(self.call, place.of(suite))
         ended = []
-        for arm in asked.arms:
-            echo(f"{arm.name} answers {len(suite.cases)} cases of {suite.name}")
-            ended.append(await self._arm(suite, arm, place, asked.run_id, schema_digest, stop, echo))
-            if stop:
-                break
+        async with suite_models(self._platform.engine.semantic.exchange, self.call, self._by, suite, place):
+            for arm in asked.arms:
+                echo(f"{arm.name} answers {len(suite.cases)} cases of {suite.name}")
+                ended.append(await self._arm(suite, arm, place, asked.run_id, schema_digest, stop, echo))
+                if stop:
+                    break
         return ended
 
     async def _arm(

@@ -75,6 +75,15 @@ class Exchange:
         models = [each for each in written if each.kind == "model"]
         return Report(models, [each for each in written if each.kind == "metric"], warnings)
 
+    async def unload(self, by: Principal, connection_id: str) -> None:
+        """Take away all models and metrics of a connection, such as one that was only made to try something.
+
+        Raises Conflict when one of them is changed meanwhile."""
+        items = self._definitions.items
+        for stored in await items.all(by.tenant, "metric", "model"):
+            if stored.connection_id == connection_id:
+                await items.delete(by, stored)
+
     async def dump(self, by: Principal, connection_id: str, subject_path: str = "") -> str:
         """All that the caller sees of a connection's active models and metrics, as one file. Raises NotFound."""
         await self._definitions.layers.seen(by, connection_id)
