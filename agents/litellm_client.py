@@ -248,6 +248,8 @@ def _failure(error: BaseException) -> ModelFailed:
     log.info("a model failed: %s", json.dumps({"type": type(error).__qualname__, "status": status}))
     if status in (401, 403):
         return ModelFailed("The model's server refuses the key.", hint="An administrator sets it with update_model.")
+    if status == 404 and any(_is_not_recorded(cause) for cause in _causes(error)):
+        return ModelFailed("This answer has not been recorded.", hint="`headwater evals replay --of URL` records it.")
     if status == 404:
         return ModelFailed("The model's server does not know this model.", hint="Check its name and api_base.")
     if status in (400, 413, 422):
@@ -275,6 +277,12 @@ def _status(error: BaseException) -> int:
         if isinstance(value, int) and 400 <= value < 600:
             return value
     return 0
+
+
+def _is_not_recorded(error: BaseException) -> bool:
+    """Whether a replay of recordings answered, which has no model behind it."""
+    headers = getattr(getattr(error, "response", None), "headers", None)
+    return headers is not None and "x-not-recorded" in headers
 
 
 def _retry_after(error: BaseException) -> float | None:

@@ -11,7 +11,7 @@ from core.errors import Cancelled, PlatformError
 from engine.context import Ctx
 from evals.cases import Case
 from evals.linked import tables_of
-from evals.outcomes import Arm, Failing, Outcome
+from evals.outcomes import Arm, Failing, Outcome, Step
 from prompts.library import load
 
 MAX_ROWS = 10_000
@@ -75,8 +75,10 @@ async def _bare(ctx: Ctx, arm: Arm, asked: Asked) -> Outcome:
     )
     reply = await complete(ctx, Ask(messages, model=arm.model, schema=SQL_SCHEMA))
     sql = reply.data.get("sql") if isinstance(reply.data, dict) else None
+    written = sql.strip().rstrip(";") if isinstance(sql, str) else ""
     outcome = Outcome(
-        sql=sql.strip().rstrip(";") if isinstance(sql, str) else "",
+        sql=written,
+        tables=sorted(tables_of(written)) if written else [],
         path="model",
         tokens=reply.cost.tokens_in + reply.cost.tokens_out,
         usd=reply.cost.nano / 1e9,
@@ -114,6 +116,7 @@ async def _workflow(ctx: Ctx, arm: Arm, asked: Asked) -> Outcome:
         tokens=ended.metadata.tokens if ended.metadata else 0,
         usd=float(ended.usd),
         steps=len(ended.steps),
+        trace=[Step.model_validate(step.model_dump()) for step in ended.steps],
     )
 
 
@@ -133,7 +136,15 @@ async def _chat(ctx: Ctx, arm: Arm, asked: Asked) -> Outcome:
         tokens=told.usage.total_tokens,
         usd=float(told.usage.usd),
         steps=len(told.tool_calls),
+        trace=[_called(item) for item in told.tool_calls],
     )
+
+
+def _called(item: Any) -> Step:
+    """A tool call of a chat as a step of its trace."""
+    is_failed = item.result_json.startswith('{"error"')
+    detail = f"{item.arguments_json} -> {item.result_json}"[:500]
+    return Step(node=item.tool, status="failed" if is_failed else "completed", detail=detail)
 
 
 _ARMS: dict[str, Callable[[Ctx, Arm, Asked], Awaitable[Outcome]]] = {

@@ -22,6 +22,7 @@ class Scores:
     false_answers: int  # unanswerable cases that got an answer
     confident: Share  # of answers with confidence >= 0.8, those that are right
     linking: float | None  # mean share of gold's tables that were linked
+    column_linking: float | None  # mean share of gold's columns that were read
     usd: float
     tokens: int
     median_ms: int
@@ -45,7 +46,6 @@ def scores(results: Sequence[CaseResult]) -> Scores:
     others = [case for case in results if not case.is_answerable]
     judged = [case for case in answerable if case.is_robust is not None]
     sure = [case for case in results if (case.confidence or 0) >= 0.8 and case.verdict in ("right", "wrong")]
-    recalls = [case.recall for case in answerable if case.recall is not None]
     times = sorted(case.ms for case in results)
     return Scores(
         right=_share(answerable, [case.is_right for case in answerable]),
@@ -55,7 +55,8 @@ def scores(results: Sequence[CaseResult]) -> Scores:
         refused=_share(others, [case.verdict == "declined" for case in others]),
         false_answers=sum(case.verdict == "wrong" for case in others),
         confident=_share(sure, [case.is_right for case in sure]),
-        linking=sum(recalls) / len(recalls) if recalls else None,
+        linking=_mean([case.recall for case in answerable]),
+        column_linking=_mean([case.column_recall for case in answerable]),
         usd=sum(case.usd for case in results),
         tokens=sum(case.tokens for case in results),
         median_ms=times[len(times) // 2] if times else 0,
@@ -99,6 +100,11 @@ def gate(baseline: Run, run: Run, *, max_lost: int | None = None) -> list[str]:
     if found.cost_growth is not None and found.cost_growth > MAX_COST_GROWTH:
         reasons.append(f"It costs {found.cost_growth:.0%} more.")
     return reasons
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _share(cases: Sequence[CaseResult], right: Sequence[bool]) -> Share:

@@ -6,7 +6,7 @@ from typing import Any
 
 from core.errors import PlatformError
 from evals.cases import Case
-from evals.linked import bare_names, tables_of
+from evals.linked import bare_names, columns_of, tables_of
 from evals.outcomes import CaseResult, Failing, Outcome, Verdict
 from evals.score import is_equal, is_same_set, is_subset, what_differs
 
@@ -48,10 +48,12 @@ async def judge(case: Case, outcome: Outcome, bench: Bench, *, ms: int) -> CaseR
         confidence=outcome.confidence,
         path=outcome.path,
         recall=_recall(case, outcome),
+        column_recall=_column_recall(case, outcome),
         ms=ms,
         tokens=outcome.tokens,
         usd=outcome.usd,
         steps=outcome.steps,
+        trace=list(outcome.trace),
         **{name: value for name, value in marks.items() if name != "failing"},
     )
 
@@ -82,6 +84,7 @@ def judge_chat(case: Case, outcome: Outcome, *, ms: int) -> CaseResult:
         tokens=outcome.tokens,
         usd=outcome.usd,
         steps=outcome.steps,
+        trace=list(outcome.trace),
     )
 
 
@@ -133,3 +136,10 @@ def _recall(case: Case, outcome: Outcome) -> float | None:
         len(wanted & bare_names(outcome.tables)) / len(wanted) for gold in case.gold if (wanted := tables_of(gold))
     ]
     return max(shares, default=None) if outcome.tables else None
+
+
+def _column_recall(case: Case, outcome: Outcome) -> float | None:
+    """The share of gold's columns among those that the answer's SQL reads; of several golds the best."""
+    read = columns_of(outcome.sql) if outcome.sql else set()
+    shares = [len(wanted & read) / len(wanted) for gold in case.gold if (wanted := columns_of(gold))]
+    return max(shares, default=None) if outcome.sql else None

@@ -18,6 +18,18 @@ class Arm(NamedTuple):
     model: str = ""
 
 
+class Step(BaseModel):
+    """A node of a workflow, or a tool that an agent called, as it ran."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    node: str
+    status: str
+    duration_ms: int = 0
+    tokens: int = 0
+    detail: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """An answer. Rows are None where none came: it was declined, or failed with `error`."""
@@ -36,6 +48,7 @@ class Outcome:
     tokens: int = 0
     usd: float = 0.0
     steps: int = 0
+    trace: Sequence[Step] = ()
 
 
 class CaseResult(BaseModel):
@@ -62,10 +75,17 @@ class CaseResult(BaseModel):
     confidence: float | None = None
     path: str = ""
     recall: float | None = None  # share of gold's tables that the answer links
+    column_recall: float | None = None  # share of gold's columns that the answer's SQL reads
     ms: int = 0
     tokens: int = 0
     usd: float = 0.0
     steps: int = 0
+    trace: list[Step] = []
+
+    @property
+    def failing_node(self) -> str:
+        """The first node that failed, by the trace; empty where none says so."""
+        return next((step.node for step in self.trace if step.status not in ("completed", "skipped")), "")
 
 
 class Run(BaseModel):

@@ -73,12 +73,20 @@ class EvalScores(Model):
 
     right: EvalShare = Field(description="Answerable cases whose gold columns are among the answer's, row by row.")
     strict: EvalShare = Field(description="Answerable cases with the very same rows and columns.")
+    bird: EvalShare = Field(description="Answerable cases with the same set of rows, as BIRD counts.")
+    robust: EvalShare | None = Field(
+        description="Answerable cases that are right on changed copies of the database too; null without copies."
+    )
     refused: EvalShare = Field(description="Unanswerable cases that were declined.")
     confident: EvalShare = Field(description="Of answers with confidence 0.8 or more, those that are right.")
     false_answers: int = Field(description="Unanswerable cases that got an answer.")
+    table_recall: float | None = Field(description="Mean share of the gold's tables that answers read; null: none did.")
+    column_recall: float | None = Field(description="Mean share of the gold's columns that answers read.")
     tokens: int = Field(description="Tokens that models read and wrote.")
     usd: float = Field(description="What they cost, in USD.")
     median_ms: int = Field(description="Median time of a case, in milliseconds.")
+    p95_ms: int = Field(description="Time that 95 % of the cases took no longer than, in milliseconds.")
+    steps: float = Field(description="Mean number of nodes or tool calls of a case.")
 
 
 class EvalRun(Model):
@@ -95,6 +103,16 @@ class EvalRun(Model):
     finished_at: datetime | None = Field(description="When it ended (UTC).")
 
 
+class EvalStep(Model):
+    """A node of a workflow, or a tool of a chat, as it ran."""
+
+    node: str = Field(description="Its name.")
+    status: str = Field(description="How it ended.")
+    duration_ms: int = Field(description="How long it took.")
+    tokens: int = Field(description="Tokens of a model that it used.")
+    detail: str = Field(description="What it says of itself.")
+
+
 class EvalCaseResult(Model):
     """What became of a case."""
 
@@ -108,6 +126,9 @@ class EvalCaseResult(Model):
     confidence: float | None = Field(description="How sure the answer was, 0 to 1.")
     path: str = Field(description="Which way answered.")
     ms: int = Field(description="Milliseconds.")
+    tools: list[str] = Field(description="Tools that a chat called.")
+    failing_node: str = Field(description="First node of the trace that failed.")
+    trace: list[EvalStep] = Field(description="What ran for it, in order.")
 
 
 class EvalRunResult(EvalRun):
@@ -251,10 +272,13 @@ def as_run(stored: StoredRun) -> Run:
 
 def show_result(run: Run) -> EvalRunResult:
     """A run with its measures and cases."""
-    cases = [
-        EvalCaseResult(**{name: getattr(case, name) for name in EvalCaseResult.model_fields}) for case in run.results
-    ]
+    cases = [_show_case(case) for case in run.results]
     return EvalRunResult(**_brief(run), scores=_show_scores(scores(run.results)), results=cases)
+
+
+def _show_case(case: CaseResult) -> EvalCaseResult:
+    same = {name: getattr(case, name) for name in EvalCaseResult.model_fields if name != "trace"}
+    return EvalCaseResult(**same, trace=[EvalStep(**step.model_dump()) for step in case.trace])
 
 
 def _brief(run: Run) -> dict[str, Any]:
@@ -271,12 +295,18 @@ def _show_scores(found: Scores) -> EvalScores:
     return EvalScores(
         right=_show_share(found.right),
         strict=_show_share(found.strict),
+        bird=_show_share(found.bird),
+        robust=_show_share(found.robust) if found.robust else None,
         refused=_show_share(found.refused),
         confident=_show_share(found.confident),
         false_answers=found.false_answers,
+        table_recall=found.linking,
+        column_recall=found.column_linking,
         tokens=found.tokens,
         usd=found.usd,
         median_ms=found.median_ms,
+        p95_ms=found.p95_ms,
+        steps=found.steps,
     )
 
 

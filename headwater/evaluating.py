@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -202,8 +203,53 @@ def summary(run: Run) -> str:
     if found.confident.of:
         lines.append(f"  confident    {found.confident} of answers with confidence 0.8 and more")
     lines.append(f"  strict       {found.strict}; as BIRD counts {found.bird.value:.0%}")
-    lines.append(f"  median {found.median_ms} ms, p95 {found.p95_ms} ms, {found.tokens} tokens, {found.usd:.4f} USD")
+    if found.linking is not None and found.column_linking is not None:
+        lines.append(f"  linked       {found.linking:.0%} of gold's tables, {found.column_linking:.0%} of its columns")
+    failed = Counter(case.error for case in run.results if case.verdict == "failed")
+    if failed:
+        error, count = failed.most_common(1)[0]
+        lines.append(f"  failed       {failed.total()} cases; {count} so: {_line(error)}")
+    lines.append(
+        f"  median {found.median_ms} ms, p95 {found.p95_ms} ms, {found.steps:.1f} steps, "
+        f"{found.tokens} tokens, {found.usd:.4f} USD"
+    )
     return "\n".join(lines)
+
+
+def case_lines(run: Run, *, is_wrong_only: bool) -> list[str]:
+    """Each case of a run in a line."""
+    return [
+        f"{case.case_id:<18} {case.verdict:<9}{case.failing:<11}{case.ms:>7} ms  {case.question[:70]}"
+        for case in run.results
+        if not (is_wrong_only and case.is_right)
+    ]
+
+
+def case_text(run: Run, case_id: str) -> str:
+    """One case of a run with all that is known of it. Raises NotFound."""
+    case = next((case for case in run.results if case.case_id == case_id), None)
+    if case is None:
+        raise NotFound(
+            f"The run {run.run_id} has no case {case_id!r}.", hint="`headwater evals show RUN --cases all` lists them."
+        )
+    sure = "" if case.confidence is None else f", confidence {case.confidence:.2f}"
+    facts = [
+        ("verdict", f"{case.verdict}{f', first wrong: {case.failing}' if case.failing else ''}{sure}"),
+        ("path", case.path),
+        ("gold", case.gold),
+        ("sql", case.sql),
+        ("text", case.text),
+        ("tools", ", ".join(case.tools)),
+        ("error", case.error),
+        ("cost", f"{case.ms} ms, {case.tokens} tokens, {case.usd:.4f} USD"),
+    ]
+    steps = [f"  {step.node:<20} {step.status:<10}{step.duration_ms:>6} ms  {step.detail[:80]}" for step in case.trace]
+    said = [f"  {name:<9}{value}" for name, value in facts if value]
+    return "\n".join([f"{run.run_id} {case.case_id}: {case.question}", *said, *(["steps:", *steps] if steps else [])])
+
+
+def _line(text: str) -> str:
+    return text.partition("\n")[0][:100]
 
 
 async def run(settings: Settings, asked: Asked, echo: Echo) -> list[Run]:

@@ -68,12 +68,18 @@ def run(
 
 @evals.command()
 @click.argument("runs", nargs=-1, required=True)
+@click.option("--cases", "which", type=click.Choice(["all", "wrong"]), help="List cases too: all, or those gone wrong.")
+@click.option("--case", "case_id", default="", help="Show this case with its SQL and the steps that ran.")
 @home_option
-def show(runs: tuple[str, ...], home: Path | None) -> None:
+def show(runs: tuple[str, ...], which: str | None, case_id: str, home: Path | None) -> None:
     """Show what RUNS found."""
-    from headwater.evaluating import stored, summary
+    from headwater.evaluating import case_lines, case_text, stored, summary
 
-    click.echo("\n".join(summary(item) for item in asyncio.run(stored(read_settings(home), runs))))
+    for item in asyncio.run(stored(read_settings(home), runs)):
+        lines = [case_text(item, case_id)] if case_id else [summary(item)]
+        if which and not case_id:
+            lines += case_lines(item, is_wrong_only=which == "wrong")
+        click.echo("\n".join(lines))
 
 
 @evals.command()
@@ -127,12 +133,23 @@ def report(runs: tuple[str, ...], output: Path, home: Path | None) -> None:
 @click.option(
     "--of", "upstream", default="", help="Base URL of a model server; what is not recorded yet is asked there."
 )
+@click.option("--near", "is_near", is_flag=True, help="Let the question decide, where schema or notes have changed.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8091, show_default=True, help="Port on 127.0.0.1.")
-def replay(recordings: Path, upstream: str, port: int) -> None:
+def replay(recordings: Path, upstream: str, is_near: bool, port: int) -> None:
     """Serve the answers in RECORDINGS as a model server in OpenAI's shape, until stopped."""
+    import socket
+
     import uvicorn
 
     from headwater.recorded_model import recorded_app
 
-    click.echo(f"Base URL: http://127.0.0.1:{port}/v1", err=True)
-    uvicorn.run(recorded_app(recordings, upstream), host="127.0.0.1", port=port, log_level="warning")
+    if not upstream and not recordings.exists():
+        raise click.UsageError(f"There are no recordings at {recordings}. --of makes them.")
+    app = recorded_app(recordings, upstream, is_near=is_near, told=lambda text: click.echo(text, err=True))
+    try:
+        opened = socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        raise click.ClickException(f"Port {port} cannot be had: {error.strerror}. --port 0 picks a free one.") from None
+    with opened as listener:
+        click.echo(f"Base URL: http://127.0.0.1:{listener.getsockname()[1]}/v1", err=True)
+        uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])

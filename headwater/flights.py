@@ -49,15 +49,21 @@ COMMENTS = {
 
 
 async def load_flights(
-    settings: Settings, *, progress: Callable[[str], object] = lambda text: None, tenant: str = "default"
+    settings: Settings,
+    *,
+    progress: Callable[[str], object] = lambda text: None,
+    tenant: str = "default",
+    is_at_once: bool = False,
 ) -> int:
-    """Load what is not there yet and return how many rows that were; 0 when everything was there."""
+    """Load what is not there yet and return how many rows that were; 0 when everything was there.
+
+    With `is_at_once` in one append: a table without history, in a tenth of the time."""
     lake = Lake(settings.home / "warehouse")
     try:
         with _alone(lake.tenant_folder(tenant)):
             if await asyncio.to_thread(_is_complete, lake, tenant):
                 return 0
-            return await _load(lake, tenant, progress)
+            return await _load(lake, tenant, progress, is_at_once=is_at_once)
     finally:
         lake.close()
 
@@ -69,12 +75,14 @@ def data_folder() -> Path:
     return bundled if bundled.is_dir() else here.parent / "examples" / "flights"
 
 
-async def _load(lake: Lake, tenant: str, progress: Callable[[str], object]) -> int:
+async def _load(lake: Lake, tenant: str, progress: Callable[[str], object], *, is_at_once: bool) -> int:
     await asyncio.to_thread(lake.create_namespace, tenant, NAMESPACE)
     rows = 0
-    for name in WHOLE_TABLES:
+    for name in (*WHOLE_TABLES, "flights") if is_at_once else WHOLE_TABLES:
         progress(f"loading {name}")
         rows += await lake.commit(tenant, lambda catalog, name=name: _append_whole(catalog, name))  # type: ignore[misc]
+    if is_at_once:
+        return rows
     flights = await asyncio.to_thread(_read, "flights")
     for week in range(WEEKS):
         progress(f"loading flights, week {week + 1} of {WEEKS}")

@@ -6,9 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
 from core.errors import Conflict
 from evals.recordings import Recordings
+from headwater.evaluation_commands import evals
 from headwater.recorded_model import recorded_app
 from tests.fakes.model_server import ModelServer, Reply
 
@@ -45,6 +47,25 @@ async def test_a_stream_says_the_same(tmp_path: Path) -> None:
 async def test_what_was_not_recorded_is_not_invented(tmp_path: Path) -> None:
     refused = await asked(tmp_path / "answers.jsonl", "", HELLO)
     assert (refused.status_code, refused.json()["error"]["message"]) == (404, "This question has not been recorded.")
+
+
+async def test_a_question_is_found_under_another_schema_only_where_that_is_wished(tmp_path: Path) -> None:
+    def about(schema: str, question: str) -> dict[str, Any]:
+        said = [("system", f"You write SQL.\n{schema}"), ("user", f"Today is a day.\nQuestion: {question}")]
+        return {"messages": [{"role": role, "content": content} for role, content in said]}
+
+    path = tmp_path / "answers.jsonl"
+    Recordings(path).add(about("orders(id)", "How many?"), {"choices": [], "usage": {"total_tokens": 7}})
+    changed = about("orders(id, day)", "How many?")
+    assert Recordings(path).find(changed) is None
+    near = Recordings(path, is_near=True)
+    assert near.find(changed) == {"choices": [], "usage": {"total_tokens": 7}}
+    assert near.find(about("orders(id)", "How much?")) is None
+
+
+def test_a_replay_of_nothing_is_refused(tmp_path: Path) -> None:
+    refused = CliRunner().invoke(evals, ["replay", str(tmp_path / "none.jsonl")])
+    assert refused.exit_code == 2 and "--of makes them" in refused.output
 
 
 async def test_failures_of_the_model_are_not_recorded(tmp_path: Path) -> None:
