@@ -26,6 +26,10 @@ def expression(value: Value, path: Callable[[Column], str], dialect: str) -> Exp
         return _span(value.unit, made[0], made[1], kinds, dialect)
     if value.operator == "part":
         return _part_of(value.unit, made[0], dialect)
+    if value.operator == "shift":
+        return _shift(value.unit, made[0], value.parts[1], dialect)
+    if value.operator == "trunc":
+        return _trunc(value.unit, made[0], dialect)
     if value.operator == "/":
         made = [{"cast": "double", "args": [made[0]]}, {"function": "nullif", "args": [made[1], {"value": 0}]}]
     return {"operator": value.operator, "args": made}
@@ -76,6 +80,31 @@ def _part_of(unit: str, moment: Expression, dialect: str) -> Expression:
         return number
     sunday = {"case": [{"when": {"expression": number, "operator": "eq", "value": 0}, "then": {"value": 7}}]}
     return {**sunday, "otherwise": number}
+
+
+def _shift(unit: str, moment: Expression, count: Any, dialect: str) -> Expression:
+    """A time so many units later."""
+    unit, count = ("month", count * 3) if unit == "quarter" else (unit, count)
+    if dialect in ("", "duckdb"):
+        return {"operator": "+", "args": [moment, _call(f"to_{unit}s", {"value": count})]}
+    if dialect == "sqlite":
+        unit, count = ("day", count * 7) if unit == "week" else (unit, count)
+        return _call("datetime", moment, {"value": f"+{count} {unit}s"})
+    if dialect == "postgres":
+        places = ("year", "month", "week", "day", "hour", "minute", "second")
+        length = _call("make_interval", *({"value": count if name == unit else 0} for name in places))
+        return {"operator": "+", "args": [_cast("timestamp", moment), length]}
+    raise Inexpressible("nothing of this source adds to a time")
+
+
+def _trunc(unit: str, moment: Expression, dialect: str) -> Expression:
+    """The beginning of the period that a time is in."""
+    if dialect != "sqlite":
+        return _call("date_trunc", {"value": unit}, moment)
+    patterns = {"day": "%Y-%m-%d", "month": "%Y-%m-01", "year": "%Y-01-01"}
+    if unit not in patterns:
+        raise Inexpressible("SQLite knows days, months and years to group by")
+    return _call("strftime", {"value": patterns[unit]}, moment)
 
 
 def _call(name: str, *args: Expression) -> Expression:

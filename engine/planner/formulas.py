@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from engine.planner.schema import Column, Family
 
-Operator = Literal["+", "-", "*", "/", "span", "part"]
-"""`span` is how many units lie between two times, `part` the hour or weekday of one."""
+Operator = Literal["+", "-", "*", "/", "span", "part", "trunc", "shift"]
+"""`span` is how many units lie between two times, `part` the hour or weekday of one, `trunc` the beginning of its
+month, `shift` a time so many units later."""
 TIMES = ("date", "time")
 
 

@@ -131,7 +131,7 @@ class Leaves:
         plain = re.sub(r"\s*\([^()]*\)", "", phrase).strip() or phrase
         frame = self.frame
         elements, dates = elements_of(plain, frame.linker, frame.cues, frame.now, frame.calendar)
-        inner = Scene(elements, dates, frame.schema, frame.cues)
+        inner = Scene(elements, dates, frame.schema, frame.cues, frame.now)
         for name, fit in self.scene.named.items():
             inner.named[name] = max(inner.named.get(name, 0.0), 0.8 * fit)
         find_entity(inner)

@@ -48,6 +48,9 @@ def _count(scene: Scene, at: int, aggregate: str = "") -> None:
         scene.use(at)
         scene.add(Measure("count", table=scene.kinds[kind]))
         return
+    if scene.word(at) == "number of" and at > 0 and scene.elements[at - 1].is_schema:
+        scene.use(at)  # `phone number of a customer`
+        return
     place = scene.following(at + 1, over=("distinct", "aggregates", "count"))
     if place is None:
         return

@@ -64,7 +64,7 @@ def _plan(question: str, knowing: Knowing) -> Planned:
     table, schema = cues(), knowing.schema
     elements, dates = elements_of(question, Linker(schema, table), table, knowing.now, knowing.calendar)
     elements, dates = knowing.mark(elements, dates)
-    intent = read_intent(elements, dates, schema, table, knowing.terms)
+    intent = read_intent(elements, dates, schema, table, knowing.now, terms=knowing.terms)
     knowing.settle(intent)
     unexplained = tuple(element.text for element in elements if is_unexplained(element, table))
     conventions = tuple(_as_read(question, item) for item in dates.mentions)

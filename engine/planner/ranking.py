@@ -1,8 +1,10 @@
 """What a question puts first: its limit, its superlatives, its order."""
 
+from engine.planner.formulas import Value
 from engine.planner.intent import Dimension, Measure, Sort
 from engine.planner.scene import NEAR, Scene
-from engine.planner.schema import Column, Table
+from engine.planner.schema import Table
+from engine.planner.spans import whole_span
 
 
 def read_limit(scene: Scene) -> None:
@@ -176,14 +178,17 @@ def read_order(scene: Scene) -> None:
             scene.use(*range(at, place + 1))
 
 
-def _natural(scene: Scene, table: Table, word: str) -> Column | None:
+def _natural(scene: Scene, table: Table, word: str) -> Value | None:
     """`longest` of rivers is their length: the number that the word is about, or the only one that a thing has."""
     numbers = [column for column in table.columns if column.family == "number" and not column.is_id]
-    about = [name for begin, name in scene.cues.natural.items() if word.lower().startswith(begin)]
+    about = [name for begin, name in scene.cues.natural if word.lower().startswith(begin)]
     for name in about:
         for column in table.columns:
             if name in column.words:
                 return column
+    if "length" in about and (lasting := whole_span(scene, table)) is not None:
+        scene.intent.doubt(f"{word} is read as how long it takes", 0.9)
+        return lasting
     if "date" in about:
         dates = [column for column in table.columns if column.family in ("date", "time")]
         births = [column for column in dates if "birth" in column.words]

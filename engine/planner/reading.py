@@ -1,11 +1,14 @@
 """Reads the elements of a question into an intent, one concern after the other."""
 
 from collections.abc import Callable
+from datetime import datetime
 
 from engine.dates.ranges import Found
+from engine.planner.ages import read_ages
 from engine.planner.conditions import read_comparisons, read_missing, read_texts, read_values, scope_missing
 from engine.planner.elements import Element
 from engine.planner.intent import Intent
+from engine.planner.lengths import read_lengths
 from engine.planner.measures import count_again, read_measures
 from engine.planner.polarity import read_done, read_empty, read_flags
 from engine.planner.ranking import read_limit, read_order, read_ranking
@@ -13,6 +16,7 @@ from engine.planner.scene import Scene
 from engine.planner.schema import Schema
 from engine.planner.shares import close_ratio, read_ratio, read_share
 from engine.planner.showing import read_groups, show_rest
+from engine.planner.spans import read_spans
 from engine.planner.subjects import find_entity
 from engine.planner.times import read_times
 from engine.planner.words import Cues
@@ -20,6 +24,9 @@ from engine.planner.words import Cues
 STEPS = (
     read_ratio,
     read_limit,
+    read_ages,
+    read_spans,
+    read_lengths,
     read_missing,
     read_empty,
     read_share,
@@ -45,10 +52,12 @@ def read_intent(
     dates: Found,
     schema: Schema,
     cues: Cues,
+    now: datetime,
+    *,
     terms: Callable[[Scene], None] | None = None,
 ) -> Intent:
     """What a question asks for; `terms` reads those that are defined. Elements that nothing used stay unmarked."""
-    scene = Scene(elements, dates, schema, cues)
+    scene = Scene(elements, dates, schema, cues, now)
     find_entity(scene)
     for step in STEPS:
         step(scene)

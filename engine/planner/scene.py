@@ -1,5 +1,7 @@
 """A question while it is read: its elements, which table or column each most likely is, and the intent so far."""
 
+from datetime import datetime
+
 from engine.dates.calendar import Unit
 from engine.dates.ranges import Found
 from engine.planner.elements import Element
@@ -10,16 +12,18 @@ from engine.planner.words import Cues
 
 NEAR = 6
 STRONG = 0.85
+TIME_UNITS = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
 
 
 class Scene:
     """What all readers of a question share. Each marks the elements that it has understood."""
 
-    def __init__(self, elements: list[Element], dates: Found, schema: Schema, cues: Cues):
+    def __init__(self, elements: list[Element], dates: Found, schema: Schema, cues: Cues, now: datetime):
         self.elements = elements
         self.cues = cues
         self.dates = dates
         self.schema = schema
+        self.now = now
         self.intent = Intent()
         self.named = self.mentioned()
         self.reach: frozenset[str] = frozenset()
@@ -121,6 +125,17 @@ class Scene:
     def cue(self, at: int, kind: str) -> str | None:
         """What the element at a place stands for as a word of that kind."""
         return self.elements[at].cues.get(kind) if 0 <= at < len(self.elements) else None
+
+    def word(self, at: int) -> str:
+        """The text at a place in lower case; nothing outside of the question."""
+        return self.elements[at].text.lower() if 0 <= at < len(self.elements) else ""
+
+    def unit(self, at: int) -> str:
+        """The unit of time that a word is by itself, as in `how many days`."""
+        if not 0 <= at < len(self.elements) or len(self.elements[at].stems) != 1:
+            return ""
+        stem = self.elements[at].stems[0]
+        return stem if stem in TIME_UNITS and self.elements[at].date is None else ""
 
     def use(self, *places: int) -> None:
         """Mark elements as understood; values stay, for they are conditions of their own."""

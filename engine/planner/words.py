@@ -66,9 +66,12 @@ class Cues:
     ends: dict[str, str]
     agents: frozenset[str]
     verbs: dict[str, tuple[str, ...]]
-    natural: dict[str, str]
+    natural: tuple[tuple[str, str], ...]
     denials: tuple[str, ...]
     sets: dict[str, frozenset[str]]
+    lifecycle: dict[str, frozenset[str]]
+    happenings: dict[str, tuple[str, ...]]
+    spans: dict[str, frozenset[str]]
     longest: int
 
 
@@ -103,14 +106,16 @@ def _table(name: str) -> dict[str, Any]:
 def cues(name: str = "english") -> Cues:
     """A language's table. Raises FileNotFoundError when there is none."""
     table = dict(_table(name))
-    verbs = {stem_of(word): tuple(map(stem_of, words)) for word, words in table.pop("verbs").items()}
+    verbs, happenings = _stemmed(table.pop("verbs")), _stemmed(table.pop("happenings"))
+    lifecycle = _roles(table.pop("lifecycle"))
+    spans = {kind: frozenset(words) for kind, words in table.pop("spans").items()}
     abbreviations, synonyms = table.pop("abbreviations"), table.pop("synonyms")
     ignored = table.pop("ignored")["words"]
     table.pop("irregular")
     agents = frozenset(table.pop("agents")["words"])
     denials = tuple(table.pop("denials")["prefixes"])
     sets = {kind: frozenset(words) for kind, words in table.pop("sets").items()}
-    natural = {begin: name for name, begins in table.pop("natural").items() for begin in begins}
+    natural = tuple((begin, name) for name, begins in table.pop("natural").items() for begin in begins)
     ends = {word: side for side, words in table.pop("ends").items() for word in words}
     phrases: dict[tuple[str, ...], dict[str, str]] = {}
     for kind, values in table.items():
@@ -129,8 +134,24 @@ def cues(name: str = "english") -> Cues:
         natural,
         denials,
         sets,
+        lifecycle,
+        happenings,
+        spans,
         max(map(len, phrases)),
     )
+
+
+def _stemmed(table: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    return {stem_of(word): tuple(map(stem_of, words)) for word, words in table.items()}
+
+
+def _roles(table: dict[str, list[str]]) -> dict[str, frozenset[str]]:
+    """Words, and the roles that they stand for."""
+    roles: dict[str, set[str]] = {}
+    for role, words in table.items():
+        for word in words:
+            roles.setdefault(word, set()).add(role)
+    return {word: frozenset(found) for word, found in roles.items()}
 
 
 def ngrams(tokens: Sequence[Token], at: int, longest: int) -> Iterator[tuple[int, tuple[str, ...], tuple[str, ...]]]:

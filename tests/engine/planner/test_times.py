@@ -1,0 +1,96 @@
+"""What the planner makes of questions about how long things take, how long ago they were, and on which days."""
+
+import pytest
+
+from tests.engine.planner.test_planner import _sql_of
+
+DESK = {
+    "tickets": "ticket_id:integer agent_id:integer client_id:integer opened_at:timestamp first_reply_at:timestamp "
+    "closed_at:timestamp priority:text channel:text status:text cost:decimal",
+    "agents": "agent_id:integer full_name:text team:text hired_on:date left_on:date date_of_birth:date salary:decimal",
+    "clients": "client_id:integer client_name:text region:text signup_date:date",
+    "rentals": "rental_id:integer client_id:integer item_id:integer booked_on:date pickup_date:date due_date:date "
+    "return_date:date price:decimal",
+    "items": "item_id:integer item_name:text category:text bought_on:date",
+    "contracts": "contract_id:integer client_id:integer start_date:date end_date:date monthly_fee:decimal",
+}
+DESK_VALUES = {
+    ("tickets", "priority"): ["low", "high", "urgent"],
+    ("tickets", "status"): ["open", "closed", "pending"],
+    ("tickets", "channel"): ["phone", "web"],
+    ("clients", "region"): ["North", "South"],
+    ("items", "category"): ["Tools", "Vehicles"],
+    ("agents", "team"): ["Billing", "Support"],
+}
+
+
+def desk_sql_of(question: str) -> str:
+    return _sql_of(question, DESK, DESK_VALUES)
+
+
+@pytest.mark.parametrize(
+    ("question", "sql"),
+    [
+        (
+            "Average number of days between pickup and return",
+            "SELECT avg(date_diff('day', t0.pickup_date, t0.return_date)) AS avg_day_count FROM rentals AS t0",
+        ),
+        (
+            "How many hours on average from opening to first reply, for each channel?",
+            "SELECT t0.channel, avg(date_diff('hour', t0.opened_at, t0.first_reply_at)) AS avg_hour_count "
+            "FROM tickets AS t0 GROUP BY t0.channel",
+        ),
+        (
+            "What is the average resolution time in hours per team?",
+            "SELECT t1.team, avg(date_diff('hour', t0.opened_at, t0.closed_at)) AS avg_hour_count FROM tickets AS t0 "
+            "INNER JOIN agents AS t1 ON t0.agent_id = t1.agent_id GROUP BY t1.team",
+        ),
+        (
+            "How long do rentals last on average?",
+            "SELECT avg(date_diff('day', t0.pickup_date, t0.return_date)) AS avg_day_count FROM rentals AS t0",
+        ),
+        (
+            "List the 5 longest rentals with their duration in days",
+            "SELECT t0.rental_id, date_diff('day', t0.pickup_date, t0.return_date) AS day_count FROM rentals AS t0 "
+            "ORDER BY day_count DESC LIMIT 5",
+        ),
+        (
+            "What is the average delay in days of rentals returned after the due date?",
+            "SELECT avg(date_diff('day', t0.due_date, t0.return_date)) AS avg_day_count FROM rentals AS t0 "
+            "WHERE t0.return_date > t0.due_date",
+        ),
+        (
+            "How many days in advance are rentals booked on average?",
+            "SELECT avg(date_diff('day', t0.booked_on, t0.pickup_date)) AS avg_day_count FROM rentals AS t0",
+        ),
+        (
+            "What is the average age of agents in each team?",
+            "SELECT t0.team, avg(date_diff('year', t0.date_of_birth, CAST('2026-11-21' AS DATE))) AS avg_age "
+            "FROM agents AS t0 GROUP BY t0.team",
+        ),
+    ],
+)
+def test_how_long_something_takes(question: str, sql: str) -> None:
+    assert desk_sql_of(question) == sql
+
+
+@pytest.mark.parametrize(
+    ("question", "where"),
+    [
+        ("How many tickets took more than 3 days to close?", "t0.closed_at > (t0.opened_at + to_days(3))"),
+        ("Which tickets were closed within 24 hours of being opened?", "t0.closed_at <= (t0.opened_at + to_hours(24))"),
+        ("How many rentals lasted longer than a week?", "date_diff('day', t0.pickup_date, t0.return_date) > 7"),
+        ("Which rentals were for a week or longer?", "date_diff('day', t0.pickup_date, t0.return_date) >= 7"),
+        ("How many contracts ran for more than 2 years?", "t0.end_date > (t0.start_date + to_years(2))"),
+        ("Which rentals were returned late?", "t0.return_date > t0.due_date"),
+        ("How many rentals were returned on time?", "t0.return_date <= t0.due_date"),
+        ("How many rentals were returned more than 3 days late?", "date_diff('day', t0.due_date, t0.return_date) > 3"),
+        ("Which rentals are overdue?", "t0.return_date IS NULL AND t0.due_date < '2026-11-21'"),
+        ("Which agents were hired more than 5 years ago?", "t0.hired_on < '2021-11-21'"),
+        ("Which agents have been with us for over 10 years?", "t0.hired_on < '2016-11-21'"),
+        ("How many agents are older than 40?", "t0.date_of_birth < '1986-11-21'"),
+        ("How many agents are under 30 years old?", "t0.date_of_birth > '1996-11-21'"),
+    ],
+)
+def test_lengths_of_time_are_conditions(question: str, where: str) -> None:
+    assert desk_sql_of(question).endswith(f" WHERE {where}")
