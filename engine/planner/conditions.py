@@ -46,6 +46,7 @@ def _is_value(scene: Scene, at: int) -> bool:
 def scope_missing(scene: Scene) -> None:
     """`no cancelled orders`: conditions on what is missing say which rows are."""
     intent = scene.intent
+    intent.missing = list({item.table.name: item for item in reversed(intent.missing)}.values())
     for lack in intent.missing:
         lack.conditions = [item for item in intent.conditions if item.column.table == lack.table.name]
         intent.conditions = [item for item in intent.conditions if item not in lack.conditions]
@@ -139,7 +140,7 @@ def read_texts(scene: Scene) -> None:
         kind = scene.cue(at, "text")
         if kind is not None:
             near = [p for p in range(at + 1, min(at + 5, len(scene.elements))) if _literal(scene, p)]
-            place = min(near, key=lambda p: scene.elements[p].quoted is None, default=None)
+            place = near[0] if near else None
             column = _text_column_before(scene, at)
             if place is not None and column is not None:
                 text = _escaped(_literal(scene, place) or "")

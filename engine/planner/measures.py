@@ -78,13 +78,23 @@ def _numbers(scene: Scene, at: int, place: int, column: Column, aggregate: str) 
     """A column that holds a number of something."""
     scene.use(*range(at, place + 1))
     is_grouped = any(scene.cue(p, "group") and not scene.elements[p].is_used for p in range(len(scene.elements)))
-    if aggregate or (is_grouped and scene.intent.limit is None):
+    is_grouped = (is_grouped and scene.intent.limit is None) or scene.grain is not None
+    if aggregate or is_grouped or _is_of_all(scene, at, column):
         measure = Measure(aggregate or "sum", column)  # type: ignore[arg-type]
         _most(scene, at, measure)
         scene.add(measure)
     else:
         scene.show([column], place)
         _most(scene, at, Dimension(column))
+
+
+def _is_of_all(scene: Scene, at: int, column: Column) -> bool:
+    """`How many kilos were harvested` is their sum; of one that is named, or of each, it is shown."""
+    entity = scene.intent.entity
+    is_asked = scene.cue(at, "superlatives") is None and scene.cue(at - 1, "superlatives") is None
+    is_first = all(not item.is_schema or item.is_used for item in scene.elements[:at])
+    is_other = entity is None or (entity.name != column.table and not any(e.values for e in scene.elements))
+    return is_asked and is_first and is_other and scene.elements[at].text.lower() == "how many"
 
 
 def _most(scene: Scene, at: int, by: Measure | Dimension) -> None:
@@ -133,7 +143,10 @@ def _is_ranking(scene: Scene, at: int, place: int) -> bool:
         return True
     before = [p for p in range(at) if scene.elements[p].is_schema]
     has_subject = any(scene.is_table_first(p) or scene.column(p, "text") is not None for p in before)
-    groups = any(scene.cue(p, "group") for p in range(len(scene.elements)))
+    groups = any(
+        scene.cue(p, "group") and scene.following(p + 1, over=("distinct", "names", "group")) is not None
+        for p in range(len(scene.elements))
+    )
     return has_subject and not groups
 
 

@@ -74,7 +74,20 @@ class Scene:
         if self.intent.entity is not None and name not in self.reach:
             return item.score - 0.5
         used = 0.15 if name in self.used_tables() else 0.0
+        used += 0.3 if item.column is not None and self.owner_before(at) == name else 0.0
         return used + item.score + 0.25 * self.named.get(name, 0.0) + self.near(at, name) + main
+
+    def owner_before(self, at: int) -> str:
+        """The table that a place is said to belong to: `states with an area of`, `hotels whose rating`."""
+        for place in range(at - 1, max(-1, at - 4), -1):
+            element = self.elements[place]
+            if element.text.lower() in self.cues.sets["having"]:
+                named = next((p for p in range(place - 1, max(-1, place - 3), -1) if self.elements[p].is_schema), None)
+                table = self.elements[named].candidates[0].table if named is not None else None
+                return table.name if table is not None else ""
+            if not element.is_ignored and not element.cues:
+                return ""
+        return ""
 
     def used_tables(self) -> set[str]:
         """Tables of measures so far: what else is asked is rather about them."""
@@ -204,7 +217,7 @@ class Scene:
     def is_singular(self) -> bool:
         """`Which author had the most` wants one; `which lakes have the largest` an order."""
         for element in self.elements:
-            if element.is_schema:
+            if element.is_schema and "superlatives" not in element.cues:
                 last = element.text.lower().split()[-1]
                 return not (last.endswith("s") and not last.endswith("ss"))
         return False

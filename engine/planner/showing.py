@@ -1,6 +1,6 @@
 """What an answer is grouped by, and what it shows."""
 
-from engine.planner.intent import Dimension
+from engine.planner.intent import Dimension, Measure
 from engine.planner.scene import STRONG, Scene
 from engine.planner.schema import Column, Table
 
@@ -67,6 +67,10 @@ def show_rest(scene: Scene) -> None:
     """Columns that are left are shown; the entity stands for what it is called by."""
     intent = scene.intent
     _related(scene)
+    intent.is_distinct = not intent.measures and any(
+        scene.cue(at, "distinct") is not None and scene.following(at + 1) is not None
+        for at in range(len(scene.elements))
+    )
     for at, element in enumerate(scene.elements):
         if element.is_used or not element.is_schema:
             continue
@@ -117,10 +121,24 @@ def _show_left(scene: Scene, at: int, column: Column) -> None:
         scene.show([both, column], at)
         scene.use(at)
     elif score >= (0.9 if column.family in ("date", "time") else PLAIN):
-        scene.show([column], at)
+        if not _sums_up(scene, at, column):
+            scene.show([column], at)
         scene.use(at)
     elif column.family in ("date", "time"):
         scene.use(at)
+
+
+def _sums_up(scene: Scene, at: int, column: Column) -> bool:
+    """`number of bookings and total price by channel`: a number beside what is counted of groups is a sum."""
+    intent = scene.intent
+    is_fact = column.family == "number" and not column.is_id and bool(intent.measures) and intent.is_grouped
+    if not is_fact or any(item.column == column for item in intent.dimensions):
+        return False
+    if scene.cue(at - 1, "aggregates") == "sum" or "total" in column.words:
+        scene.add(Measure("sum", column))
+        return True
+    intent.doubt(f"{scene.elements[at].text} may be summed up", 0.7)
+    return False
 
 
 def _wants_things(scene: Scene) -> bool:
