@@ -1,25 +1,23 @@
 """Verified queries: questions whose SQL a person has checked, found again when somebody asks the same."""
 
-import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from core.context import Principal
-from core.errors import Conflict, NotFound, QueryUnauthorized, Unavailable
+from core.errors import Conflict, QueryUnauthorized
 from engine.connectors.stream import in_thread
 from engine.dates.calendar import Calendar
-from engine.semantic.definitions import is_below, status_of
-from engine.semantic.store import Change, Kind, SemanticStore, Status, Stored, missing, stale
+from engine.semantic.store import Kind, SemanticStore, Status, Stored
+from engine.semantic.written import Writings
 
 if TYPE_CHECKING:
     from engine.planner.schema import Schema
     from engine.semantic.matching import Find, Parameter, Pattern
 
-KIND: Kind = "verified_query"
 MAX_KEPT = 32
 MAX_SUGGESTED = 5
 LEAST_ALIKE = 0.5
@@ -77,8 +75,11 @@ class _Known:
     patterns: "tuple[Pattern, ...]"
 
 
-class VerifiedQueries:
+class VerifiedQueries(Writings[Draft]):
     """A tenant's verified queries. They are seen by those who see all that their SQL names."""
+
+    kind: ClassVar[Kind] = "verified_query"
+    prefix: ClassVar[str] = "vq"
 
     def __init__(
         self,
@@ -87,67 +88,20 @@ class VerifiedQueries:
         reader: Reader,
         schemas: Schemas,
         clock: Callable[[], float] = time.time,
-        new_id: Callable[[], str] = lambda: f"vq_{secrets.token_hex(8)}",
     ):
-        self._items = items
+        super().__init__(items)
         self._reader = reader
         self._schemas = schemas
         self._clock = clock
-        self._new_id = new_id
         self._kept: OrderedDict[tuple[str, int], list[_Known]] = OrderedDict()
 
-    async def create(self, by: Principal, draft: Draft, name: str | None = None) -> Stored:
-        """Raises Conflict when the name is taken or the examples do not fit, QueryUnauthorized for what is not seen."""
-        await self._check(by, draft)
-        status = status_of(by, draft.status)
-        change = Change(
-            KIND, name or self._new_id(), draft.definition(), draft.connection_id, status, draft.subject_path, version=0
-        )
-        return (await self._items.put(by, [change]))[0]
+    async def sees(self, by: Principal, connection_id: str, definition: Mapping[str, Any]) -> bool:
+        return await self._reader.can_read(by, connection_id, str(definition["sql"]))
 
-    async def update(self, by: Principal, name: str, draft: Draft, version: int | None = None) -> Stored:
-        """Raises NotFound, Conflict, Unauthorized."""
-        stored = await self.get(by, name)
-        if version is not None and version != stored.version:
-            raise stale(name)
-        status = status_of(by, draft.status, stored.status)
-        await self._check(by, draft)
-        change = Change(
-            KIND, name, draft.definition(), draft.connection_id, status, draft.subject_path, version=stored.version
-        )
-        return (await self._items.put(by, [change]))[0]
-
-    async def delete(self, by: Principal, name: str, version: int | None = None) -> None:
-        stored = await self.get(by, name)
-        if version is not None and version != stored.version:
-            raise stale(name)
-        status_of(by, None, stored.status)
-        await self._items.delete(by, stored)
-
-    async def get(self, by: Principal, name: str) -> Stored:
-        """Raises NotFound, the same for one that is hidden and for none."""
-        stored = await self._items.get(by.tenant, KIND, name)
-        if not await self.is_seen(by, stored):
-            raise missing(KIND, name)
-        return stored
-
-    async def all(self, by: Principal, connection_id: str = "", subject_path: str = "") -> list[Stored]:
-        """Those that the caller sees, by name."""
-        return [
-            stored
-            for stored in await self._items.all(by.tenant, KIND)
-            if (not connection_id or stored.connection_id == connection_id)
-            and is_below(stored.subject_path, subject_path)
-            and await self.is_seen(by, stored)
-        ]
-
-    async def is_seen(self, by: Principal, stored: Stored) -> bool:
-        if stored.status == "draft" and not by.may("semantic.edit"):
-            return False
-        try:
-            return await self._reader.can_read(by, stored.connection_id, str(stored.definition["sql"]))
-        except (NotFound, Unavailable):  # no connection, or nobody can say what it holds
-            return False
+    async def check(self, by: Principal, draft: Draft) -> None:
+        if not await self.sees(by, draft.connection_id, draft.definition()):
+            raise QueryUnauthorized(hint="It must be one SELECT over tables and columns that you can query.")
+        await in_thread(lambda: _check_examples(draft))
 
     async def match(
         self, by: Principal, question: str, connection_id: str, *, today: date | None = None
@@ -173,7 +127,7 @@ class VerifiedQueries:
     async def _known(self, tenant: str) -> list[_Known]:
         key = (tenant, await self._items.revision(tenant))
         if key not in self._kept:
-            stored = [each for each in await self._items.all(tenant, KIND) if each.status == "active"]
+            stored = [each for each in await self._items.all(tenant, self.kind) if each.status == "active"]
             self._kept[key] = await in_thread(lambda: [_known_one(each) for each in stored])
         self._kept.move_to_end(key)
         while len(self._kept) > MAX_KEPT:
@@ -185,11 +139,6 @@ class VerifiedQueries:
             return lambda column, text: None
         schema = await self._schemas(by, connection_id)
         return lambda column, text: _spelled(schema, column, text)
-
-    async def _check(self, by: Principal, draft: Draft) -> None:
-        if not await self._reader.can_read(by, draft.connection_id, draft.sql):
-            raise QueryUnauthorized(hint="It must be one SELECT over tables and columns that you can query.")
-        await in_thread(lambda: _check_examples(draft))
 
     def _now(self, today: date | None) -> datetime:
         now = datetime.fromtimestamp(self._clock(), UTC).replace(tzinfo=None)

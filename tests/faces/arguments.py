@@ -130,6 +130,8 @@ BY_TOOL: dict[str, dict[str, Any]] = {
     },
     "update_semantic_model": {"table": "people", "description": "People.", "version": 1},
     "restore_metric": {"version": 1},
+    "restore_verified_query": {"version": 1},
+    "restore_knowledge": {"version": 1},
     "restore_semantic_model": {"version": 1},
     "import_semantic_model": {"files": {"m.yml": "metrics: []"}, "dry_run": True},
     "propose_semantic_model": {"tables": ["people"], "connection_id": "side"},

@@ -75,12 +75,14 @@ NEEDS = {
     "semantic.read": (
         "list_metrics get_metric search_metrics list_metric_versions list_semantic_models get_semantic_model"
         " list_semantic_model_versions export_semantic_model list_verified_queries list_knowledge"
+        " list_verified_query_versions list_knowledge_versions"
     ),
     "semantic.edit": (
         "list_feedback review_feedback create_metric update_metric delete_metric restore_metric"
         " create_semantic_model update_semantic_model delete_semantic_model restore_semantic_model"
         " import_semantic_model propose_semantic_model create_verified_query update_verified_query"
         " delete_verified_query create_knowledge update_knowledge delete_knowledge"
+        " restore_verified_query restore_knowledge"
     ),
     "agents.read": (
         "get_agent list_agents list_agent_prompts get_agent_tools get_agent_changes get_agent_rate_limit list_models"

@@ -1,29 +1,25 @@
 """Knowledge: what words mean here."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
-from core.pages import Listing, Paged
+from core.pages import Listing
 from core.portable import Model, Refers
 from core.tool import Empty, tool
 from engine.context import Ctx
 from engine.semantic.knowledge import Draft
 from engine.semantic.store import Stored
+from tools.semantic.fields import ID, PATH, SUBJECT, VERSION, ListWritten, Status, changed, listed
 
-ID = r"^[A-Za-z0-9_-]{1,64}$"
-PATH = r"^([^/\x00-\x1f\x7f]{1,64}(/[^/\x00-\x1f\x7f]{1,64}){0,2})?$"
-Status = Literal["draft", "active"]
 Text = Annotated[str, Field(min_length=1, max_length=500)]
 Table = Annotated[str, Field(min_length=1, max_length=1024)]
 TITLE = "The term, or what it is about."
 TEXT = "What it means here."
 TABLES = "Tables that it is about: only those who see all of them see it."
 SYNONYMS = "Other words for the term."
-SUBJECT = "Where it belongs: domain/layer1/layer2."
 STATUS = "`draft`: waits for a person; `active`."
-VERSION = "The version that you read: if it has changed since, nothing is done and CONFLICT is answered."
 
 
 class KnowledgeRef(Model):
@@ -34,13 +30,8 @@ class KnowledgeRef(Model):
     )
 
 
-class ListKnowledge(Paged):
+class ListKnowledge(ListWritten):
     """Which texts to list."""
-
-    connection_id: Annotated[str | None, Refers("connection")] = Field(
-        None, max_length=64, description="Only those of this connection, and those of none."
-    )
-    subject_path: str = Field("", max_length=200, description="Only those at this path of subjects, or below it.")
 
 
 class CreateKnowledge(Model):
@@ -101,26 +92,15 @@ class KnowledgeList(Listing):
 @tool("GET /knowledge", needs="semantic.read", effect="read")
 async def list_knowledge(ctx: Ctx, request: ListKnowledge) -> KnowledgeList:
     """List what people have written about the meaning of words and tables here."""
-    pages = ctx.engine.pages
-    window = pages.window("list_knowledge", request, ctx.principal)
-    found = await ctx.engine.semantic.knowledge.all(ctx.principal, request.connection_id or "", request.subject_path)
-    shown = [show(each) for each in found[window.offset : window.offset + window.size]]
-    token = pages.next_token("list_knowledge", request, ctx.principal, window, len(found))
-    return KnowledgeList(knowledge=shown, total_count=len(found), next_page_token=token)
+    shown, page = await listed(ctx, "list_knowledge", request, ctx.engine.semantic.knowledge, show)
+    return KnowledgeList(knowledge=shown, **page)
 
 
 @tool("POST /knowledge", needs="semantic.edit", effect="write", status=201, location="/knowledge")
 async def create_knowledge(ctx: Ctx, request: CreateKnowledge) -> KnowledgeText:
     """Keep what a term means here; questions are read with it. What an agent writes waits for a person."""
-    draft = Draft(
-        request.title,
-        request.text,
-        request.connection_id or "",
-        request.tables,
-        request.synonyms,
-        request.subject_path,
-        request.status,
-    )
+    given = request.model_dump(exclude={"knowledge_id", "connection_id"})
+    draft = Draft(connection=request.connection_id or "", **given)
     made = await ctx.engine.semantic.knowledge.create(ctx.principal, draft, request.knowledge_id)
     ctx.note(f"knowledge:{made.name}")
     return show(made)
@@ -131,16 +111,7 @@ async def update_knowledge(ctx: Ctx, request: UpdateKnowledge) -> KnowledgeText:
     """Change a text, or make a draft active. Agents change drafts only."""
     knowledge = ctx.engine.semantic.knowledge
     stored = await knowledge.get(ctx.principal, request.knowledge_id)
-    given, now = request.model_dump(exclude_none=True), stored.definition
-    draft = Draft(
-        given.get("title", now["title"]),
-        given.get("text", now["text"]),
-        stored.connection_id,
-        given.get("tables", now["tables"]),
-        given.get("synonyms", now["synonyms"]),
-        given.get("subject_path", stored.subject_path),
-        request.status,
-    )
+    draft = Draft(connection=stored.connection_id, **changed(stored, request, "knowledge_id"))
     return show(await knowledge.update(ctx.principal, request.knowledge_id, draft, request.version))
 
 

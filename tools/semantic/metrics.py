@@ -13,11 +13,10 @@ from core.tool import Empty, tool
 from engine.context import Ctx
 from engine.semantic.definitions import ShownMetric, status_of
 from engine.semantic.store import Change, stale
+from tools.semantic.fields import PATH, SUBJECT, VERSION, Status
 
 NAME = r"^[A-Za-z_][A-Za-z0-9]*(_[A-Za-z0-9]+)*$"
-PATH = r"^([^/\x00-\x1f\x7f]{1,64}(/[^/\x00-\x1f\x7f]{1,64}){0,2})?$"
 Kind = Literal["simple", "ratio", "derived", "cumulative", "conversion"]
-Status = Literal["draft", "active"]
 Text = Annotated[str, Field(max_length=2000)]
 KIND = "How it is made: of a measure, a ratio or an expression of metrics, accumulated over time, or a conversion."
 PARAMS = (
@@ -29,9 +28,7 @@ LABEL = "Name for people."
 ABOUT = "What it means; models read it."
 SYNONYMS = "Other words for it, in which people ask."
 OWNERS = "Who answers for its meaning."
-SUBJECT = "Where it belongs: domain/layer1/layer2."
 STATUS = "`draft`: kept for review, answers nothing; `active`."
-VERSION = "The version that you read: if it has changed since, nothing is done and CONFLICT is answered."
 CONNECTION = "Id of the connection whose models it is made of; default the lakehouse."
 
 

@@ -12,11 +12,10 @@ from core.tool import Empty, tool
 from engine.context import Ctx
 from engine.semantic.definitions import ShownModel, status_of
 from engine.semantic.store import Change, stale
+from tools.semantic.fields import PATH, SUBJECT, VERSION, Status
 
 NAME = r"^[A-Za-z_][A-Za-z0-9]*(_[A-Za-z0-9]+)*$"
 OWN_PRIMARY = r"^([A-Za-z_][A-Za-z0-9]*(_[A-Za-z0-9]+)*)?$"
-PATH = r"^([^/\x00-\x1f\x7f]{1,64}(/[^/\x00-\x1f\x7f]{1,64}){0,2})?$"
-Status = Literal["draft", "active"]
 Grain = Literal["second", "minute", "hour", "day", "week", "month", "quarter", "year"]
 Text = Annotated[str, Field(max_length=2000)]
 Sql = Annotated[str, Field(max_length=4000)]
@@ -26,14 +25,12 @@ LABEL = "Name for people."
 ABOUT = "What it means; models read it."
 SYNONYMS = "Other words for it, in which people ask."
 OWNERS = "Who answers for its meaning."
-SUBJECT = "Where it belongs: domain/layer1/layer2."
 STATUS = "`draft`: kept for review, answers nothing; `active`."
 ENTITIES = "Keys, by which models join."
 DIMENSIONS = "What figures are grouped and filtered by."
 MEASURES = "What is added up or counted."
 PRIMARY = "Entity that its dimensions are named after, where no entity is its primary one."
 TIME = "Time dimension that its measures are counted by."
-VERSION = "The version that you read: if it has changed since, nothing is done and CONFLICT is answered."
 
 
 class EntityPart(Model):

@@ -5,25 +5,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from core.pages import Listing, Paged
+from core.pages import Listing
 from core.portable import Model, Refers
 from core.tool import Empty, tool
 from engine.context import Ctx
 from engine.semantic.store import Stored
 from engine.semantic.verified import Draft
+from tools.semantic.fields import ID, PATH, SUBJECT, VERSION, ListWritten, Status, changed, listed
 
-ID = r"^[A-Za-z0-9_-]{1,64}$"
-PATH = r"^([^/\x00-\x1f\x7f]{1,64}(/[^/\x00-\x1f\x7f]{1,64}){0,2})?$"
-Status = Literal["draft", "active"]
 Question = Annotated[str, Field(min_length=1, max_length=2000)]
 QUESTION = "The question in words, as people ask it."
 SQL = "One SELECT that answers it; $name stands for a parameter, $name_start and $name_end for a range of time."
 OTHERS = "The same question in other words."
 PARAMETERS = "Parts of the question that may be others. A question that differs elsewhere is another one."
 ABOUT = "What it answers; models read it."
-SUBJECT = "Where it belongs: domain/layer1/layer2."
 STATUS = "`draft`: waits for a person; `active`: verified."
-VERSION = "The version that you read: if it has changed since, nothing is done and CONFLICT is answered."
 
 
 class QuestionParameter(Model):
@@ -43,13 +39,8 @@ class VerifiedQueryRef(Model):
     )
 
 
-class ListVerifiedQueries(Paged):
+class ListVerifiedQueries(ListWritten):
     """Which verified queries to list."""
-
-    connection_id: Annotated[str | None, Refers("connection")] = Field(
-        None, max_length=64, description="Only those of this connection."
-    )
-    subject_path: str = Field("", max_length=200, description="Only those at this path of subjects, or below it.")
 
 
 class CreateVerifiedQuery(Model):
@@ -115,12 +106,8 @@ async def list_verified_queries(ctx: Ctx, request: ListVerifiedQueries) -> Verif
     """List the verified queries over tables and columns that you may see.
 
     Drafts are shown to those who may verify them."""
-    pages = ctx.engine.pages
-    window = pages.window("list_verified_queries", request, ctx.principal)
-    found = await ctx.engine.semantic.verified.all(ctx.principal, request.connection_id or "", request.subject_path)
-    shown = [show(each) for each in found[window.offset : window.offset + window.size]]
-    token = pages.next_token("list_verified_queries", request, ctx.principal, window, len(found))
-    return VerifiedQueryList(verified_queries=shown, total_count=len(found), next_page_token=token)
+    shown, page = await listed(ctx, "list_verified_queries", request, ctx.engine.semantic.verified, show)
+    return VerifiedQueryList(verified_queries=shown, **page)
 
 
 @tool("POST /verified-queries", needs="semantic.edit", effect="write", status=201, location="/verified-queries")
@@ -129,16 +116,7 @@ async def create_verified_query(ctx: Ctx, request: CreateVerifiedQuery) -> Verif
 
     Check the SQL first: a wrong one is answered again and again. What an agent keeps waits for a person, who verifies
     it with update_verified_query."""
-    draft = Draft(
-        request.question,
-        request.sql,
-        request.connection_id,
-        [each.model_dump() for each in request.parameters],
-        request.other_questions,
-        request.description,
-        request.subject_path,
-        request.status,
-    )
+    draft = Draft(**request.model_dump(exclude={"query_id"}))
     made = await ctx.engine.semantic.verified.create(ctx.principal, draft, request.query_id)
     ctx.note(f"verified_query:{made.name}")
     return show(made)
@@ -149,18 +127,7 @@ async def update_verified_query(ctx: Ctx, request: UpdateVerifiedQuery) -> Verif
     """Change a verified query, or verify a draft by making it active. Agents change drafts only."""
     verified = ctx.engine.semantic.verified
     stored = await verified.get(ctx.principal, request.query_id)
-    given = request.model_dump(exclude_none=True)
-    now = stored.definition
-    draft = Draft(
-        given.get("question", now["question"]),
-        given.get("sql", now["sql"]),
-        stored.connection_id,
-        given.get("parameters", now["parameters"]),
-        given.get("other_questions", now["other_questions"]),
-        given.get("description", now["description"]),
-        given.get("subject_path", stored.subject_path),
-        request.status,
-    )
+    draft = Draft(connection_id=stored.connection_id, **changed(stored, request, "query_id"))
     return show(await verified.update(ctx.principal, request.query_id, draft, request.version))
 
 

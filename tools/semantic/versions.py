@@ -1,15 +1,16 @@
-"""Versions of models and metrics."""
+"""Versions of models, metrics, verified queries and knowledge."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, JsonValue
 
 from core.portable import Model, Refers
 from core.tool import tool
 from engine.context import Ctx
+from engine.semantic.store import Stored
 
-ONE = "Name of a metric or of a semantic model."
+ONE = "Its name, or id."
 
 
 class ListMetricVersions(Model):
@@ -34,6 +35,34 @@ class ListSemanticModelVersions(Model):
 
 class RestoreSemanticModel(ListSemanticModelVersions):
     """Which version of which model."""
+
+    version: int = Field(ge=1, description="The version to write again.")
+
+
+class ListVerifiedQueryVersions(Model):
+    """Which verified query."""
+
+    query_id: Annotated[str, Refers("verified_query")] = Field(
+        max_length=64, description="Its id; list_verified_queries shows them."
+    )
+
+
+class RestoreVerifiedQuery(ListVerifiedQueryVersions):
+    """Which version of which verified query."""
+
+    version: int = Field(ge=1, description="The version to write again.")
+
+
+class ListKnowledgeVersions(Model):
+    """Which text."""
+
+    knowledge_id: Annotated[str, Refers("knowledge")] = Field(
+        max_length=64, description="Its id; list_knowledge shows them."
+    )
+
+
+class RestoreKnowledge(ListKnowledgeVersions):
+    """Which version of which text."""
 
     version: int = Field(ge=1, description="The version to write again.")
 
@@ -66,29 +95,54 @@ class Restored(Model):
 @tool("GET /metrics/{metric}/versions", needs="semantic.read", effect="read")
 async def list_metric_versions(ctx: Ctx, request: ListMetricVersions) -> DefinitionVersions:
     """List what a metric has been, the newest version first."""
-    return await _versions(ctx, "metric", request.metric)
+    return _shown(await ctx.engine.semantic.definitions.versions(ctx.principal, "metric", request.metric))
 
 
 @tool("POST /metrics/{metric}/restore", needs="semantic.edit", effect="write")
 async def restore_metric(ctx: Ctx, request: RestoreMetric) -> Restored:
     """Write an earlier version of a metric again, as its newest one."""
-    return await _restore(ctx, "metric", request.metric, request.version)
+    definitions = ctx.engine.semantic.definitions
+    return _restored(await definitions.restore(ctx.principal, "metric", request.metric, request.version))
 
 
 @tool("GET /semantic/models/{model}/versions", needs="semantic.read", effect="read")
 async def list_semantic_model_versions(ctx: Ctx, request: ListSemanticModelVersions) -> DefinitionVersions:
     """List what a semantic model has been, the newest version first."""
-    return await _versions(ctx, "model", request.model)
+    return _shown(await ctx.engine.semantic.definitions.versions(ctx.principal, "model", request.model))
 
 
 @tool("POST /semantic/models/{model}/restore", needs="semantic.edit", effect="write")
 async def restore_semantic_model(ctx: Ctx, request: RestoreSemanticModel) -> Restored:
     """Write an earlier version of a semantic model again, as its newest one."""
-    return await _restore(ctx, "model", request.model, request.version)
+    definitions = ctx.engine.semantic.definitions
+    return _restored(await definitions.restore(ctx.principal, "model", request.model, request.version))
 
 
-async def _versions(ctx: Ctx, kind: Literal["metric", "model"], name: str) -> DefinitionVersions:
-    found = await ctx.engine.semantic.definitions.versions(ctx.principal, kind, name)
+@tool("GET /verified-queries/{query_id}/versions", needs="semantic.read", effect="read")
+async def list_verified_query_versions(ctx: Ctx, request: ListVerifiedQueryVersions) -> DefinitionVersions:
+    """List what a verified query has been, the newest version first."""
+    return _shown(await ctx.engine.semantic.verified.versions(ctx.principal, request.query_id))
+
+
+@tool("POST /verified-queries/{query_id}/restore", needs="semantic.edit", effect="write")
+async def restore_verified_query(ctx: Ctx, request: RestoreVerifiedQuery) -> Restored:
+    """Write an earlier version of a verified query again, as its newest one."""
+    return _restored(await ctx.engine.semantic.verified.restore(ctx.principal, request.query_id, request.version))
+
+
+@tool("GET /knowledge/{knowledge_id}/versions", needs="semantic.read", effect="read")
+async def list_knowledge_versions(ctx: Ctx, request: ListKnowledgeVersions) -> DefinitionVersions:
+    """List what a text of knowledge has been, the newest version first."""
+    return _shown(await ctx.engine.semantic.knowledge.versions(ctx.principal, request.knowledge_id))
+
+
+@tool("POST /knowledge/{knowledge_id}/restore", needs="semantic.edit", effect="write")
+async def restore_knowledge(ctx: Ctx, request: RestoreKnowledge) -> Restored:
+    """Write an earlier version of a text again, as its newest one."""
+    return _restored(await ctx.engine.semantic.knowledge.restore(ctx.principal, request.knowledge_id, request.version))
+
+
+def _shown(found: list[Stored]) -> DefinitionVersions:
     return DefinitionVersions(
         versions=[
             DefinitionVersion(
@@ -104,6 +158,5 @@ async def _versions(ctx: Ctx, kind: Literal["metric", "model"], name: str) -> De
     )
 
 
-async def _restore(ctx: Ctx, kind: Literal["metric", "model"], name: str, version: int) -> Restored:
-    made = await ctx.engine.semantic.definitions.restore(ctx.principal, kind, name, version)
+def _restored(made: Stored) -> Restored:
     return Restored(name=made.name, version=made.version, status=made.status)

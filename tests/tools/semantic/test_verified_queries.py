@@ -147,6 +147,32 @@ async def test_knowledge_is_for_those_who_see_its_tables(office: PolicyDesk) -> 
         await office.call("delete_knowledge", knowledge_id=made.id)
 
 
+async def test_earlier_versions_come_back_as_far_as_they_are_seen(office: PolicyDesk) -> None:
+    await office.call("create_verified_query", query_id="old", question="Which?", sql="SELECT ssn FROM hr.staff")
+    await office.call("update_verified_query", query_id="old", sql="SELECT id FROM shop.orders")
+    past = await office.call("list_verified_query_versions", query_id="old")
+    assert [(each.version, each.definition["sql"]) for each in past.versions] == [
+        (2, "SELECT id FROM shop.orders"),
+        (1, "SELECT ssn FROM hr.staff"),
+    ]
+    seen = await office.call("list_verified_query_versions", EDITOR, query_id="old")
+    assert [each.version for each in seen.versions] == [2]
+    with pytest.raises(NotFound, match="no version 1"):
+        await office.call("restore_verified_query", EDITOR, query_id="old", version=1)
+    back = await office.call("restore_verified_query", query_id="old", version=1)
+    assert (back.name, back.version, back.status) == ("old", 3, "active")
+    assert (await match(office, "Which?", ADMIN)).sql == "SELECT ssn FROM hr.staff"
+    await office.call("delete_verified_query", query_id="old", version=3)
+    text = await office.call("create_knowledge", EDITOR, knowledge_id="term", title="Lost", text="Gone for 90 days.")
+    await office.call("update_knowledge", EDITOR, knowledge_id="term", text="Gone for 60 days.", version=text.version)
+    with pytest.raises(Unauthorized, match="only writes drafts"):
+        await office.call("restore_knowledge", AGENT, knowledge_id="term", version=1)
+    await office.call("restore_knowledge", EDITOR, knowledge_id="term", version=1)
+    past = await office.call("list_knowledge_versions", EDITOR, knowledge_id="term")
+    assert [each.definition["text"][9:] for each in past.versions] == ["90 days.", "60 days.", "90 days."]
+    await office.call("delete_knowledge", knowledge_id="term")
+
+
 async def test_rights_tenants_and_forms(office: PolicyDesk) -> None:
     await office.call("create_verified_query", EDITOR, query_id="rev", **REVENUE)
     await office.call("create_knowledge", EDITOR, knowledge_id="k", title="t", text="t")
@@ -157,6 +183,8 @@ async def test_rights_tenants_and_forms(office: PolicyDesk) -> None:
         ("create_knowledge", {"title": "t", "text": "t"}),
         ("update_knowledge", {"knowledge_id": "k"}),
         ("delete_knowledge", {"knowledge_id": "k"}),
+        ("restore_verified_query", {"query_id": "rev", "version": 1}),
+        ("restore_knowledge", {"knowledge_id": "k", "version": 1}),
     ]
     for tool, arguments in calls:
         with pytest.raises(Unauthorized):
@@ -166,6 +194,11 @@ async def test_rights_tenants_and_forms(office: PolicyDesk) -> None:
                 await office.call(tool, STRANGER, **arguments)
     assert (await office.call("list_verified_queries", STRANGER)).verified_queries == []
     assert (await office.call("list_knowledge", STRANGER)).knowledge == []
+    for tool, key in (("list_verified_query_versions", "query_id"), ("list_knowledge_versions", "knowledge_id")):
+        with pytest.raises(NotFound):
+            await office.call(tool, STRANGER, **{key: {"query_id": "rev", "knowledge_id": "k"}[key]})
+    with pytest.raises(InvalidArgument):
+        await office.call("restore_knowledge", EDITOR, knowledge_id="k", version=0)
     for wrong in ({"sql": ""}, {"question": ""}, {"parameters": [{"name": "1", "kind": "value", "example": "FR"}]}):
         with pytest.raises(InvalidArgument):
             await office.call("create_verified_query", EDITOR, **{**REVENUE, **wrong})
