@@ -13,6 +13,7 @@ from typing import Any
 from core.context import Caller, Cancellation, Context, Principal
 from core.dispatch import Call
 from core.errors import NotFound, Unauthorized
+from core.pages import Window
 from core.ports import Approvals
 from core.settings import Settings
 from core.tool import Tool
@@ -76,6 +77,11 @@ class Evaluator:
         """Stored runs by id. Raises NotFound."""
         history = self._platform.engine.evaluations
         return [as_run(await history.get(self._by, name)) for name in names]
+
+    async def recent(self, suite: str, last: int) -> list[Run]:
+        """The newest runs with their cases."""
+        listed, _ = await self._platform.engine.evaluations.listing(self._by, Window(0, last), suite)
+        return await self.runs([run.run_id for run in listed])
 
     async def run(self, asked: Asked, folder: Path, stop: Cancellation, echo: Echo) -> list[Run]:
         """Run every arm; what was done before under the same run id is not done again."""
@@ -264,6 +270,18 @@ async def stored(settings: Settings, names: Sequence[str]) -> list[Run]:
     """Runs by id."""
     async with evaluator(settings) as found:
         return await found.runs(names)
+
+
+async def recent(settings: Settings, suite: str, last: int) -> list[Run]:
+    """The newest runs, of one suite or of all."""
+    async with evaluator(settings) as found:
+        return await found.recent(suite, last)
+
+
+def run_line(run: Run) -> str:
+    """A run in a line."""
+    done = f"{len(run.results)}/{run.case_count}"
+    return f"{run.run_id:<40} {run.status:<10} {done:>9}  {scores(run.results).right}"
 
 
 async def check(settings: Settings, baseline: str, name: str, max_lost: int | None) -> list[str]:

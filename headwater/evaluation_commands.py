@@ -3,10 +3,12 @@
 import asyncio
 import sys
 from pathlib import Path
+from textwrap import shorten
 
 import click
 
-from headwater.settings import read_settings
+from core.errors import NotFound
+from headwater.settings import find_home, read_settings
 
 WORKFLOWS = ("planner", "bare", "fixed", "reflection", "metric_to_sql", "nl2sql", "chat")
 home_option = click.option(
@@ -23,10 +25,30 @@ def evals() -> None:
 @home_option
 def list_suites(home: Path | None) -> None:
     """List the suites at hand."""
-    from evals.cases import shipped_suites
+    from evals.cases import read_suite, shipped_suites
 
-    for name, path in sorted(shipped_suites(read_settings(home).home / "evals").items()):
-        click.echo(f"{name:<20} {path}")
+    folder = find_home(home) / "evals"
+    for name, path in sorted(shipped_suites(folder).items()):
+        try:
+            suite = read_suite(path)
+        except NotFound:
+            click.echo(f"{name:<18} {'?':>5} cases  its data lies elsewhere: name its folder with --data")
+            continue
+        place = f" {path}" if path.is_relative_to(folder) else ""
+        click.echo(f"{name:<18} {len(suite.cases):>5} cases  {shorten(suite.description, 64, placeholder=' …')}{place}")
+
+
+@evals.command("runs")
+@click.option("--suite", default="", help="Only runs of this suite.")
+@click.option("--last", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many, the newest first.")
+@home_option
+def list_runs(suite: str, last: int, home: Path | None) -> None:
+    """List the runs of a home, the newest first."""
+    from headwater.evaluating import recent, run_line
+
+    found = asyncio.run(recent(read_settings(home), suite, last))
+    click.echo(f"{'run':<40} {'status':<10} {'cases':>9}  right")
+    click.echo("\n".join(map(run_line, found)) or "None yet: `headwater evals run SUITE` makes one.")
 
 
 @evals.command()

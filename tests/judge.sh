@@ -2,7 +2,7 @@
 # Our own long tests, then conformance suites that we did not write, on a running demo. What needs data from outside the
 # repository is skipped, and said so, where that is missing: HEADWATER_JUDGES (default ../shared/judges), HEADWATER_ATTACKS,
 # HEADWATER_EVALS. JUDGE_FUZZ_SECONDS is 600 unless told, JUDGE_TABLE_SECONDS 300.
-# usage: tests/judge.sh [attacks|differential|mutations|lives|roles|index|chat|fuzz|tables|gold|metrics|gateway|a2a-js|tck|signin|signin-browser|slow|mcp|mcp-gateway|inspector|buf|grpc|grpc-web|schemathesis ...]
+# usage: tests/judge.sh [attacks|differential|mutations|lives|roles|index|chat|fuzz|tables|gold|metrics|gateway|a2a-js|tck|signin|signin-browser|report|slow|mcp|mcp-gateway|inspector|buf|grpc|grpc-web|schemathesis ...]
 #        all of them when none is named
 set -u
 cd "$(dirname "$0")/.."
@@ -36,6 +36,7 @@ for name in ${*:-attacks differential mutations fuzz tables gold metrics a2a-js 
     gateway) run "Agents under fire" slow tests/gateway ;;
     signin) run "Real clients sign in" slow -rs tests/signin/test_real_clients.py ;;
     signin-browser) run "A person at a browser" slow -rs tests/signin/test_browser_walk.py ;;
+    report) run "An evaluation's report in a browser" slow -rs tests/evals/test_report_page.py ;;
     a2a-js)
       if client=$(bash tests/gateway/serving/node/packages.sh); then
         run "A2A's own client for JavaScript" .venv/bin/python -W ignore -m tests.gateway.serving.judged told \
