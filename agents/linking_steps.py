@@ -11,6 +11,7 @@ from core.errors import Conflict, PlatformError, QueryUnauthorized
 
 MAX_KNOWLEDGE = 5
 MAX_KNOWLEDGE_CHARS = 600
+MAX_PLANNED_CHARS = 8_000
 WIDER = 2
 _WORDS = re.compile(r"'((?:[^'\\]|\\.)*)'")
 
@@ -76,7 +77,12 @@ async def plan_query(bench: Bench, state: State) -> dict[str, Any]:
     """The deterministic planner's reading of the question, with how sure it is, or why it declines."""
     arguments = {"natural_language": state["task"], "connection_id": state["connection_id"]}
     try:
-        planned = await bench.call("build_query_from_nl", **arguments, current_date=state["today"])
+        planned = await bench.call(
+            "build_query_from_nl",
+            **arguments,
+            current_date=state["today"],
+            ext_knowledge="\n".join(state.get("knowledge", []))[:MAX_PLANNED_CHARS],
+        )
     except (Conflict, QueryUnauthorized) as declined:
         said = {"declined": declined.message, "hint": declined.hint, "unlinked": quoted(declined.message)}
         return {"planned": said, DETAIL: {"declined": declined.message}}

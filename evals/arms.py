@@ -17,6 +17,7 @@ from prompts.library import load
 MAX_ROWS = 10_000
 SHOWN_ROWS = 1_000  # of which a workflow's answer holds no more
 BARE_TABLES = 40
+MAX_KNOWLEDGE = 8_000  # as much as the tools take
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ async def _planner(ctx: Ctx, arm: Arm, asked: Asked) -> Outcome:
         "natural_language": asked.case.question,
         "connection_id": asked.connection,
         "current_date": asked.today,
+        "ext_knowledge": asked.case.knowledge[:MAX_KNOWLEDGE],
     }
     planned: Any = await ctx.call("build_query_from_nl", question)
     outcome = Outcome(

@@ -15,7 +15,7 @@ _PIECE = re.compile(
     r"(?P<open>\()|(?P<close>\))"
     r"|(?P<number>(?<![\w.])\d+(?:\.\d+)?(?![\w.%])(?=\s*(?:[-+*/\u00d7\u00f7\u2212)]|$)))"
     r"|(?P<sign>[*\u00d7\u00f7\u2212+]|(?<=[\s)])-(?=[\s(\d])|/(?=[\s(])|(?<=[\s)])/)"
-    r"|(?P<word>\b(?:divided by|multiplied by|times(?=\s+[\d(])|minus|plus)\b)"
+    r"|(?P<word>\b(?:divided by|multiplied by|(?<!number of )(?<!many )times|minus|plus)\b)"
     r"|(?P<call>\b(?:count|sum|avg|min|max|median)\s*\()"
     r"|(?P<text>[^\s()*+\u00d7\u00f7\u2212]+|\s+)",
     re.I,

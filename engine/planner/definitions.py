@@ -4,7 +4,7 @@ The texts are data: a sentence of no known form is kept as unread, and does noth
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.planner.words import cues, stem_of, tokens_of
 
@@ -25,12 +25,15 @@ _EQUALS = re.compile(
     rf"^(?:to (?:calculate|compute|find|get) (?:the )?)?{_NAME}{_LONG}\s*(?:=|:=|:)\s*(?P<body>.+)$", re.I
 )
 _MEANS = re.compile(
-    rf"^(?:here,? |where |the term |a |an |the |our )?{_NAME}{_LONG},?\s+"
+    rf"^(?:here,? |where |the term |a |an |the |our |any )?{_NAME}{_LONG},?\s+"
     r"(?:means?|refers? to|stands? for|denotes?|represents?|(?:is|are) (?:defined|calculated|computed|measured|"
     r"determined|understood|counted|expressed|abbreviated|short|obtained)(?: by (?:taking )?| as| from| for| to be)?"
-    r"|equals?|(?:is|are) equal to|(?:is|are) (?:all |any )?(?=(?:the |an? |those |ones |one |any )?"
-    r"(?:number|count|total|sum|average|mean|ratio|share|percentage|fraction|proportion|difference|median|maximum|"
-    r"minimum|highest|lowest|those|ones|one|customers?|rows?|records?|anyone|every|all|calculating)\b))\s+(?P<body>.+)$",
+    r"|equals?|(?:is|are) equal to"
+    r"|(?:is|are)(?=\s+\()|(?:is|are)(?=[^.]{3,80}\s(?:[-*+/\u00d7\u00f7]|times|minus|plus|divided by|multiplied by)\s)"
+    r"|(?:is|are)(?=\s+(?:those|ones?|anyone|everyone|every|calculating|all)\b)"
+    r"|(?:is|are)(?=\s+(?:any |all )?(?:the |an? )?(?:total |average )?(?:number|count|total|sum|average|mean|ratio"
+    r"|share|percentage|fraction|proportion|difference|median|maximum|minimum|highest|lowest|most recent|latest)\b)"
+    r"|(?:is|are)(?=\s+(?:an? |any |all )?[\w-]+ (?:who|whose|that|which|with|where|having)\b))\s+(?P<body>.+)$",
     re.I,
 )
 _STEPS = re.compile(
@@ -39,6 +42,11 @@ _STEPS = re.compile(
     r"(?P<body>(?:divide|subtract|multiply|add|sum|count|average|take|use) .+)$",
     re.I,
 )
+_BARE = re.compile(r"^(?:'[^']*'|\"[^\"]*\"|-?\d+(?:\.\d+)?|true|false|null)\s*(?:$|(?:and|or|in|for)\b)", re.I)
+_RANKED = re.compile(
+    r"^((?:[\w-]+ ){0,3}rank(?:ing)?)\b(?: of \w+ \w+)? (?:by|based on|ordered by|according to)\b", re.I
+)
+_TITLE = re.compile(r"^[^=:]{2,80}:\s")
 _BY_IT = re.compile(rf"^by {_NAME}{_LONG},? (?:we|i|you) (?:mean|understand)s? (?P<body>.+)$", re.I)
 _STATE = re.compile(
     r"^(?:a|an|the|any)? ?(?P<thing>[a-z][\w ]{1,40}?) (?:is|are|counts? as|(?:is|are) (?:considered|called|regarded as"
@@ -99,10 +107,17 @@ def define(sentence: str) -> Definition | None:
         match = pattern.match(plain)
         if match is None or (pattern is _EQUALS and not _is_name(match)):
             continue
+        inner = define(match["body"]) if pattern is _EQUALS and _TITLE.match(plain) else None
+        if inner is not None:  # a text below its title
+            return replace(inner, names=tuple(dict.fromkeys((*inner.names, _name(match["name"])))))
         names = tuple(dict.fromkeys(name for name in (_name(match["name"]), _name(match["long"] or "")) if name))
         if not names or any(len(name.split()) > MAX_NAME_WORDS for name in names):
             return None
-        parts = [part.strip() for part in re.split(r"\s=\s(?!['\"\d-])", match["body"]) if part.strip()]
+        parts = [
+            part.strip() for part in re.split(r"\s=\s(?!['\"\d-]|true\b|false\b|null\b)", match["body"]) if part.strip()
+        ]
+        if (rank := _RANKED.match(parts[-1])) is not None:  # `customer rank by amount` goes by its own words too
+            names = (*names, _name(rank[1]))
         bodies = tuple(_body(part, names[0]) for part in reversed(parts))
         more = tuple(part for part in parts[:-1] if len(part.split()) <= MAX_NAME_WORDS)
         return Definition((*names, *more), bodies, sentence, is_recipe=pattern is _STEPS)
@@ -118,6 +133,8 @@ def _is_name(match: re.Match[str]) -> bool:
     """Whether what stands before `=` or `:` is a name, rather than a sentence that goes on with a condition."""
     words = match["name"].lower().split()
     light = {"filter", "join", "where", "use", "always", "using", "that", "if", "is", "are", "should", "must", "only"}
+    if _BARE.match(match["body"]):
+        return False
     return not (light & set(words)) and not re.search(r"[<>!.]$", match["name"].strip())
 
 
@@ -140,8 +157,8 @@ def _body(text: str, name: str) -> str:
     plain = re.sub(
         r"^(?:all |any |only )?(?:of )?(?:the )?(?:those|ones?|anyone|everyone|any)(?: of them)?\b(?= )", head, plain
     )
-    plain = re.sub(r",? (?:which|that) (?:is|are|means) (?=the |an? )", " = ", plain, count=1)
-    return plain.rpartition(" = ")[2].strip(" .,;") or plain
+    said = re.split(r",? (?:which|that) (?:is|are|means) (?=the |an? )", plain, maxsplit=1)
+    return said[-1].strip(" .,;") or plain
 
 
 def _unquoted(text: str) -> str:

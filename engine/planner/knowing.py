@@ -1,24 +1,30 @@
 """Knowledge beside the data while a question is planned: what of it belongs to the question, and what it does."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from engine.dates.calendar import Calendar
-from engine.dates.ranges import Found
-from engine.planner.definitions import stems_of
+from engine.dates.ranges import Found, Range
+from engine.planner.definitions import Definition, content_of, stems_of
 from engine.planner.elements import Element
 from engine.planner.intent import Intent
-from engine.planner.leaves import Frame
+from engine.planner.leaves import Frame, compared, tables_named
 from engine.planner.linking import Linker
 from engine.planner.meanings import Heard, hear
+from engine.planner.rules import Rules, read_rules, settle_joins, settle_matching, with_joins
 from engine.planner.scene import Scene
 from engine.planner.schema import Schema
+from engine.planner.defined_times import defined_dates, is_time, read_span
 from engine.planner.terms import Terms
 from engine.planner.words import cues
 
 UNUSED = 0.7
 """Of a plan that leaves out what a term was defined as."""
+UNREAD = 0.85
+"""Of a sentence that speaks of what is asked, and was not understood."""
+LEAST_SHARED, LEAST_SHARE = 2, 0.6
+MAX_SHOWN = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,8 @@ class Knowing:
     schema: Schema
     now: datetime
     calendar: Calendar
+    rules: Rules = field(default_factory=Rules)
+    spans: Mapping[str, Range] = field(default_factory=dict)  # by the phrase, in lower case
     left_out: tuple[str, ...] = ()
 
     @property
@@ -39,19 +47,25 @@ class Knowing:
     def is_used(self) -> bool:
         return bool(self.heard.used)
 
-    def without(self) -> "Knowing":
-        """The same as if nothing was known, and what was therefore left out."""
+    def without(self, question: str) -> "Knowing":
+        """The same for the question as it was asked, and what is therefore left out."""
         names = tuple(definition.names[0] for definition in self.heard.used)
-        return replace(self, heard=Heard(self.heard.question), left_out=names)
+        return replace(self, heard=Heard(question), left_out=names)
 
     def mark(self, elements: list[Element], dates: Found) -> tuple[list[Element], Found]:
         """The elements and times of the question, where knowledge says what they are."""
+        if self.spans:
+            defined = defined_dates(self.question, dates, self.spans)
+            for element in elements:
+                if element.date in dates.mentions:
+                    element.date = defined.mentions[dates.mentions.index(element.date)]
+            dates = defined
         return self.heard.mark(elements), dates
 
     @property
     def terms(self) -> Callable[[Scene], None] | None:
         """The step that reads calculated terms."""
-        if not self.heard.said:
+        if not self.heard.said and not self.heard.conditions:
             return None
         said = {
             " ".join(stems_of(name)): (definition, self.heard.said[definition.text])
@@ -59,17 +73,48 @@ class Knowing:
             if definition.text in self.heard.said
             for name in definition.names
         }
-        frame = Frame(Linker(self.schema, cues()), cues(), self.now, self.calendar, said, {})
+        phrases = tuple(
+            definition
+            for definition in self.heard.notes.definitions
+            if definition.text not in self.heard.said and not definition.is_recipe
+        )
+        frame = Frame(Linker(self.schema, cues()), cues(), self.now, self.calendar, said, phrases)
         return Terms(self.heard, frame).read
 
     def settle(self, intent: Intent) -> None:
-        """What an answer says of the knowledge that it uses or leaves out."""
+        """Rules put to what was read, and what an answer says of the knowledge that it uses or leaves out."""
         for definition in self.heard.used:
-            intent.doubt(f"{definition.names[0]} is read as {definition.bodies[0][:120]}", 1.0)
+            intent.doubt(f"{definition.names[0]} is read as {_shown(definition)}", 1.0)
         for name in self.left_out:
             intent.doubt(f"what is known of {name} is not used", UNUSED)
+        for rule in (*settle_joins(intent, self.rules), *settle_matching(intent, self.rules, self.schema)):
+            intent.doubt(f"by what is known: {rule[:MAX_SHOWN]}", 1.0)
+        asked = content_of(self.question)
+        for sentence in self.rules.rest:
+            content = content_of(sentence)
+            shared = len(content & asked)
+            if shared >= LEAST_SHARED and shared >= LEAST_SHARE * len(content):
+                intent.doubt(f"{sentence[:MAX_SHOWN]!r} is not read", UNREAD)
 
 
 def know(question: str, knowledge: Sequence[str], schema: Schema, now: datetime, calendar: Calendar) -> Knowing:
     """What of some texts, and of what a question says itself, belongs to the question."""
-    return Knowing(hear(question, knowledge), schema, now, calendar)
+    linker = Linker(schema, cues())
+    spans: dict[str, Range] = {}
+
+    def is_span(definition: Definition) -> bool:
+        found = read_span(definition.bodies[-1], now) if is_time(definition.names[0], now) else None
+        if found is not None:
+            spans[" ".join(definition.names[0].lower().split())] = found
+        return found is not None
+
+    heard = hear(question, knowledge, lambda text: compared(text, linker), is_span)
+    rules = read_rules(heard.notes.sentences, linker) if heard.notes.sentences else Rules()
+    if rules.joining:
+        schema = with_joins(schema, rules, list(tables_named(heard.question, linker)))
+    return Knowing(heard, schema, now, calendar, rules, spans)
+
+
+def _shown(definition: Definition) -> str:
+    text = definition.bodies[0]
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."

@@ -12,16 +12,17 @@ from engine.planner.definitions import Definition, stems_of
 from engine.planner.elements import Element, elements_of
 from engine.planner.formulas import Formula
 from engine.planner.intent import Condition, Measure
-from engine.planner.linking import Linker
+from engine.planner.linking import LONGEST, Linker
+from engine.planner.meanings import expand
 from engine.planner.measures import read_measures
 from engine.planner.polarity import read_flags
 from engine.planner.scene import Scene
 from engine.planner.schema import Column, Schema, Table
 from engine.planner.showing import show_rest
-from engine.planner.sqltext import read_call
+from engine.planner.sqltext import read_call, read_conditions
 from engine.planner.subjects import find_entity
 from engine.planner.times import read_times
-from engine.planner.words import Cues
+from engine.planner.words import Cues, ngrams, tokens_of
 
 MAX_NESTED = 3
 LEAST_PLAIN = 0.6
@@ -45,11 +46,28 @@ class Frame:
     now: datetime
     calendar: Calendar
     said: dict[str, tuple[Definition, Said]]  # by the stems of a term
-    phrases: dict[str, str]
+    phrases: tuple[Definition, ...]  # that stand for words
 
     @property
     def schema(self) -> Schema:
         return self.linker.schema
+
+
+def compared(text: str, linker: Linker) -> tuple[list[Condition], str]:
+    """The comparisons that a text spells out with names of columns, and the text without them."""
+    return read_conditions(text, linker.schema, tables_named(text, linker))
+
+
+def tables_named(text: str, linker: Linker) -> dict[str, float]:
+    """The tables that a text may name, and how well."""
+    named: dict[str, float] = {}
+    words = tokens_of(text)
+    for at in range(len(words)):
+        for _, _, stems in ngrams(words, at, LONGEST):
+            for item in linker.find(stems):
+                if item.table is not None:
+                    named[item.table.name] = max(named.get(item.table.name, 0.0), item.score)
+    return named
 
 
 class Unreadable(Exception):
@@ -69,6 +87,7 @@ class Leaves:
         if not isinstance(made, Calculation):
             raise Unreadable(name)
         table = next((item for item in map(self._table_of, _flat(made)) if item is not None), None)
+        made = _counting(made, table or self._main())
         return Measure("sum", table=table, calculation=replace(made, name=name))
 
     def row_value(self, said: Said, name: str) -> Formula | None:
@@ -87,7 +106,7 @@ class Leaves:
         if not isinstance(said, Said):
             return said
         parts = tuple(self._of_row(part, columns, name) for part in said.parts)
-        return Formula(said.operator, parts, stems_of(name) or ("value",))  # type: ignore[arg-type]
+        return Formula(said.operator, parts, tuple(name.split("_")))  # type: ignore[arg-type]
 
     def _plain(self, phrase: str) -> Column | None:
         stems = tuple(stem for stem in stems_of(phrase) if stem not in ("the", "a", "an", "its", "their"))
@@ -121,15 +140,14 @@ class Leaves:
             made = self._made(nested[1], nested[0].names[0], depth + 1)
             if isinstance(made, (Calculation, Measure)):
                 return made
-        if depth < MAX_NESTED and key in self.frame.phrases:
-            return self._phrase(self.frame.phrases[key], depth + 1)
         call = read_call(phrase, self.frame.schema, self.scene.named)
         return call if call is not None else self._read(phrase)
 
     def _read(self, phrase: str) -> Measure:
         """A phrase that is read as a question of its own, in which the tables of the question are near."""
-        plain = re.sub(r"\s*\([^()]*\)", "", phrase).strip() or phrase
         frame = self.frame
+        told = expand(re.sub(r"\s*\([^()]*\)", "", phrase).strip() or phrase, frame.phrases)
+        conditions, plain = compared(told, frame.linker)
         elements, dates = elements_of(plain, frame.linker, frame.cues, frame.now, frame.calendar)
         inner = Scene(elements, dates, frame.schema, frame.cues, frame.now)
         for name, fit in self.scene.named.items():
@@ -147,7 +165,7 @@ class Leaves:
         for table in inner.intent.joined:
             if table.name != own and table not in self.scene.intent.joined:
                 self.scene.intent.joined.append(table)
-        return replace(measure, conditions=(*measure.conditions, *inner.intent.conditions))
+        return replace(measure, conditions=(*measure.conditions, *inner.intent.conditions, *conditions))
 
     def _measure_of(self, inner: Scene, phrase: str) -> Measure:
         """The measure of a phrase: the one that it names, else the sum of its column or the count of its things."""
@@ -170,6 +188,27 @@ class Leaves:
         if measure.table is not None:
             return measure.table
         return None if measure.column is None else self.frame.schema.tables.get(measure.column.table)
+
+    def _main(self) -> Table | None:
+        named = self.scene.named
+        return self.scene.intent.entity or self.frame.schema.tables.get(
+            max(named, key=lambda item: named[item], default="")
+        )
+
+
+def _counting(item: Calculation, table: Table | None) -> Calculation:
+    """`count(*)` counts the rows that the rest is about. Raises Unreadable."""
+    parts: list[Calculation | Measure | float | int] = []
+    for part in item.parts:
+        if isinstance(part, Calculation):
+            parts.append(_counting(part, table))
+        elif isinstance(part, Measure) and part.column is None and part.table is None and part.calculation is None:
+            if table is None:
+                raise Unreadable("count(*)")
+            parts.append(replace(part, table=table))
+        else:
+            parts.append(part)
+    return replace(item, parts=tuple(parts))
 
 
 def _flat(item: Calculation | Measure | float) -> list[Measure]:

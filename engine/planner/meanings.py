@@ -1,7 +1,7 @@
 """A question with what its terms have been defined as: phrases in the place of terms, calculations at theirs."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -9,6 +9,7 @@ from engine.dates.find import find_dates
 from engine.planner.calculations import Said, read_calculation
 from engine.planner.definitions import Definition, Notes, define, read_notes, stems_of
 from engine.planner.elements import Element
+from engine.planner.intent import Condition
 from engine.planner.words import MAX_CHARS, Token, cues, tokens_of
 
 MAX_PHRASE = 300
@@ -26,6 +27,10 @@ _JOINT = re.compile(
     r"(?:\b(?:the|a)\b\s*)?(?:on or (?:after|before)\s*)?$",
     re.I,
 )
+
+
+Compared = Callable[[str], tuple[list[Condition], str]]
+"""The comparisons that a phrase spells out with names of columns, and the phrase without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class Heard:
     used: tuple[Definition, ...] = ()
     notes: Notes = field(default_factory=Notes)
     said: Mapping[str, Said] = field(default_factory=dict)  # by the definition's text
+    conditions: tuple[Condition, ...] = ()
 
     def mark(self, elements: list[Element]) -> list[Element]:
         """The elements with one for each place, which no other word or value explains."""
@@ -62,13 +68,25 @@ class Heard:
         return elements
 
 
-def hear(question: str, knowledge: Sequence[str]) -> Heard:
-    """A question with the definitions in some texts, and in itself, put to its terms."""
+def hear(question: str, knowledge: Sequence[str], compared: Compared, is_span: Callable[[Definition], bool]) -> Heard:
+    """A question with the definitions in some texts, and in itself, put to its terms. Ranges of time are not put."""
     asked, own = _own_definitions(question[:MAX_CHARS])
     notes = read_notes(knowledge)
-    known = [*own, *notes.definitions]
-    heard = _Hearing(asked, known).hear()
+    known = [item for item in (*own, *notes.definitions) if not is_span(item)]
+    heard = _Hearing(asked, known, compared).hear()
     return replace(heard, notes=notes)
+
+
+def expand(phrase: str, definitions: Sequence[Definition]) -> str:
+    """A phrase with what its own terms are defined as in their place."""
+    for definition in definitions:
+        found = _places(tokens_of(phrase), definition.names)
+        body = definition.bodies[-1]
+        if found and not _places(tokens_of(body), definition.names):
+            tokens = tokens_of(phrase)
+            start, end = tokens[found[0][0]].start, tokens[found[0][1] - 1].end
+            phrase = f"{phrase[:start]}{_fitted(body[:MAX_PHRASE], phrase[:start], phrase[end:])}{phrase[end:]}"
+    return phrase
 
 
 def _own_definitions(question: str) -> tuple[str, list[Definition]]:
@@ -111,8 +129,10 @@ def _stands(tokens: list[Token], at: int, stems: tuple[str, ...]) -> bool:
 class _Hearing:
     """One question on its way; definitions of phrases are put into it one after the other."""
 
-    def __init__(self, question: str, known: Sequence[Definition]):
+    def __init__(self, question: str, known: Sequence[Definition], compared: Compared):
         self._question = question
+        self._compared = compared
+        self._conditions: list[Condition] = []
         self._known = known
         self._calculated: list[Definition] = []
         self._used: list[Definition] = []
@@ -122,7 +142,7 @@ class _Hearing:
     def hear(self) -> Heard:
         for definition in self._known:
             found = _places(tokens_of(self._question), definition.names)
-            if not found or _is_time(definition):
+            if not found:
                 continue
             said = next((made for body in definition.bodies if (made := read_calculation(body)) is not None), None)
             if said is not None:
@@ -131,7 +151,13 @@ class _Hearing:
                 self._used.append(definition)
             elif not definition.is_recipe or _is_measure(definition.bodies[0]):
                 self._put(definition, found)
-        return Heard(self._question, tuple(self._all_places()), tuple(self._used), said=self._said)
+        return Heard(
+            self._question,
+            tuple(self._all_places()),
+            tuple(self._used),
+            said=self._said,
+            conditions=tuple(self._conditions),
+        )
 
     def _put(self, definition: Definition, found: list[tuple[int, int]]) -> None:
         """The phrase in the place of the term, where it stands first."""
@@ -142,6 +168,8 @@ class _Hearing:
         phrase = _fitted(definition.bodies[-1][:MAX_PHRASE], before, self._question[end:])
         if not phrase or len(before) + len(phrase) > MAX_CHARS:
             return
+        conditions, phrase = self._compared(phrase)
+        self._conditions += conditions
         self._question = f"{before}{phrase}{self._question[end:]}"
         self._used.append(definition)
         self._again.append(definition)
@@ -160,12 +188,6 @@ class _Hearing:
             for start, end in _places(tokens, short):
                 places.append(Place(tokens[start].start, tokens[end - 1].end, None))
         return places
-
-
-def _is_time(definition: Definition) -> bool:
-    """`last week = ...`: a range rather than a phrase."""
-    found = find_dates(definition.names[0], _SOME_DAY)
-    return any(item.start == 0 and item.end >= len(definition.names[0].rstrip()) for item in found.mentions)
 
 
 def _is_measure(body: str) -> bool:

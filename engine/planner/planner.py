@@ -56,7 +56,7 @@ def plan(
     planned = _plan(knowing.question, knowing)
     if planned.definition is not None:
         return planned
-    plain = _plan(question, knowing.without())
+    plain = _plan(question, knowing.without(question))
     return planned if plain.definition is None else plain
 
 

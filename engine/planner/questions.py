@@ -30,6 +30,8 @@ MAX_COLUMNS, CANDIDATE_COLUMNS = 120, 40  # whose values are read
 MAX_VALUES = 5000
 VALUES_TIMEOUT_S = 5.0
 MAX_SAMPLED_ROWS = 50_000_000
+MAX_KNOWLEDGE = 8
+MAX_ABOUT = 2_000  # characters of a question and its knowledge that tables are looked for by
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +79,27 @@ class Questions:
         """What metrics answer goes before what is planned over tables."""
         self._metrics = metrics
 
-    async def ask(self, by: Principal, connection_id: str, question: str, *, today: date | None = None) -> Asked:
-        """The SQL that answers a question. Raises NotFound, Unavailable, Conflict where it is declined."""
+    async def ask(
+        self,
+        by: Principal,
+        connection_id: str,
+        question: str,
+        *,
+        today: date | None = None,
+        knowledge: str = "",
+    ) -> Asked:
+        """The SQL that answers a question, with what the asker adds to it and what the tenant's knowledge says of it.
+
+        Raises NotFound, Unavailable, Conflict where it is declined."""
         from engine.planner.planner import plan  # questions are rare at a start, and words take memory
 
         if self._metrics is not None:
             answered = await self._metrics.answer(by, connection_id, question, today=today)
             if answered is not None:
                 return answered
-        schema = await self.schema(by, connection_id, question)
-        planned = await in_thread(lambda: plan(question, schema, self._now(today)))
+        known = [text for text in (knowledge, *await self._known(by, connection_id, question)) if text]
+        schema = await self.schema(by, connection_id, " ".join([question, *known])[:MAX_ABOUT])
+        planned = await in_thread(lambda: plan(question, schema, self._now(today), knowledge=known))
         if planned.definition is None:
             raise _declined(planned)
         built = await self._builder.build(by, connection_id, planned.definition)
@@ -110,6 +123,17 @@ class Questions:
         Raises NotFound, Unavailable."""
         view = await self._catalog.view(by, connection_id, "")
         return await self._schema(by, connection_id, view, await self._candidates(by, view, question))
+
+    async def _known(self, by: Principal, connection_id: str, question: str) -> list[str]:
+        """The tenant's texts that are near to a question, of those that the caller may see."""
+        if self._retrieval is None or not by.may("semantic.read"):
+            return []
+        try:
+            hits = await self._retrieval.search(by, question, ("knowledge",), 2 * MAX_KNOWLEDGE)
+        except PlatformError:  # an index that is away takes nothing from the schema
+            return []
+        near = [hit for hit in hits if hit.connection_id in ("", connection_id)]
+        return [f"{hit.title}: {hit.text}" for hit in near[:MAX_KNOWLEDGE]]
 
     async def _candidates(self, by: Principal, view: View, question: str) -> tuple[str, ...]:
         """The keys of the tables that a question may be about, the best first; none where all are read."""

@@ -37,10 +37,9 @@ def read_call(text: str, schema: Schema, named: Mapping[str, float]) -> Measure 
         return None
     column = None if match["column"] == "*" else find_column(match["column"], schema, named)
     if column is None:
-        table = _main(schema, named)
-        if match["column"] != "*" or aggregate != "count" or table is None:
+        if match["column"] != "*" or aggregate != "count":
             return None
-        return Measure("count", table=schema.tables[table], conditions=tuple(conditions))
+        return Measure("count", conditions=tuple(conditions))  # of which table, the rest says
     if aggregate not in ("count", "min", "max") and column.family != "number":
         return None
     is_distinct = bool(match["distinct"])
@@ -98,11 +97,10 @@ def find_column(name: str, schema: Schema, named: Mapping[str, float]) -> Column
         own = [item for item in found if item.table.rpartition(".")[2].strip('"').lower() == parts[-2].lower()]
         found = own or (found if len(parts[-2]) <= 2 else [])  # an alias such as `t` says nothing
     best = max(found, key=lambda item: named.get(item.table, 0.0), default=None)
-    return best if best is not None and best.is_readable else None
-
-
-def _main(schema: Schema, named: Mapping[str, float]) -> str | None:
-    return max(named, key=lambda name: named[name], default=None) or next(iter(schema.tables), None)
+    if best is None or not best.is_readable:
+        return None
+    is_open = any(item != best and named.get(item.table, 0.0) == named.get(best.table, 0.0) for item in found)
+    return None if is_open else best
 
 
 def _number(text: str) -> int | float:

@@ -20,6 +20,7 @@ class Terms:
 
     def read(self, scene: Scene) -> None:
         """Raises nothing: what cannot be read stays a word that nothing explains."""
+        scene.intent.conditions += self.heard.conditions
         for at, element in enumerate(scene.elements):
             definition = element.meant
             if definition is None or element.is_used:
@@ -42,7 +43,7 @@ class Terms:
         assert element.meant is not None
         definition, said = element.meant, self.heard.said[element.meant.text]
         leaves = Leaves(self.frame, scene)
-        name = "_".join(element.stems)
+        name = "_".join(part for stem in element.stems for part in stem.split())
         row = leaves.row_value(said, name)
         if row is None:
             return leaves.measure(said, name)

@@ -25,6 +25,9 @@ class BuildQueryFromNl(Model):
     current_date: str = Field(
         "", pattern=DATE, description="What `today` is in the question, YYYY-MM-DD; default today in UTC."
     )
+    ext_knowledge: str = Field(
+        "", max_length=8000, description="What to know beside the data: definitions of terms, how to match."
+    )
 
 
 class PlannedQuery(Model):
@@ -45,7 +48,13 @@ async def build_query_from_nl(ctx: Ctx, request: BuildQueryFromNl) -> PlannedQue
     Words are matched with tables, columns and values that you may see. Words that stand for nothing there make it
     decline, with the words named. Nothing of the answer runs: give the SQL to execute_query if it is sure enough."""
     today = _day(request.current_date)
-    asked = await ctx.engine.questions.ask(ctx.principal, request.connection_id, request.natural_language, today=today)
+    asked = await ctx.engine.questions.ask(
+        ctx.principal,
+        request.connection_id,
+        request.natural_language,
+        today=today,
+        knowledge=request.ext_knowledge,
+    )
     for table in asked.built.tables:
         ctx.note(f"table:{request.connection_id}/{table}")
     return PlannedQuery(
