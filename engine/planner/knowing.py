@@ -6,6 +6,7 @@ from datetime import datetime
 
 from engine.dates.calendar import Calendar
 from engine.dates.ranges import Found, Range
+from engine.planner.defined_times import defined_dates, is_time, read_span
 from engine.planner.definitions import Definition, content_of, stems_of
 from engine.planner.elements import Element
 from engine.planner.intent import Intent
@@ -15,7 +16,6 @@ from engine.planner.meanings import Heard, hear
 from engine.planner.rules import Rules, read_rules, settle_joins, settle_matching, with_joins
 from engine.planner.scene import Scene
 from engine.planner.schema import Schema
-from engine.planner.defined_times import defined_dates, is_time, read_span
 from engine.planner.terms import Terms
 from engine.planner.words import cues
 
