@@ -37,7 +37,7 @@ class Dimension:
 class Condition:
     """A comparison of a column with a value (a tuple for several), with a range of time, or with another column.
 
-    The operator `or` holds where one of its `options` does."""
+    The operators `or` and `and` are over its `options`."""
 
     column: Value
     operator: str
@@ -63,6 +63,16 @@ class Sort:
 
     by: Measure | Dimension
     is_descending: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TimePart:
+    """A part of time that is said at a place: to group by where it has no hours or days."""
+
+    at: int
+    unit: str
+    days: tuple[int, ...] = ()
+    hours: tuple[int, int] | None = None
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ from datetime import datetime
 from engine.dates.ranges import Found
 from engine.planner.ages import read_ages
 from engine.planner.conditions import read_comparisons, read_missing, read_texts, read_values, scope_missing
+from engine.planner.days import read_days, settle_days
 from engine.planner.elements import Element
 from engine.planner.intent import Intent
 from engine.planner.lengths import read_lengths
@@ -24,6 +25,7 @@ from engine.planner.words import Cues
 STEPS = (
     read_ratio,
     read_limit,
+    read_days,
     read_ages,
     read_spans,
     read_lengths,
@@ -40,6 +42,7 @@ STEPS = (
     read_groups,
     read_order,
     read_values,
+    settle_days,
     read_times,
     close_ratio,
     show_rest,

@@ -5,7 +5,7 @@ from datetime import datetime
 from engine.dates.calendar import Unit
 from engine.dates.ranges import Found
 from engine.planner.elements import Element
-from engine.planner.intent import Condition, Dimension, Intent, Measure, Sort
+from engine.planner.intent import Condition, Dimension, Intent, Measure, Sort, TimePart
 from engine.planner.linking import GENERIC, Candidate
 from engine.planner.schema import Column, Schema, Table
 from engine.planner.words import Cues
@@ -33,6 +33,7 @@ class Scene:
         self.rivalled: dict[tuple[int, Column], str] = {}
         self.wants_most = True
         self.negators: set[int] = set()
+        self.days: list[TimePart] = []
         self.grain = self.grouping_unit()
 
     def mentioned(self) -> dict[str, float]:

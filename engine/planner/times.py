@@ -17,7 +17,7 @@ def read_times(scene: Scene) -> None:
     for at, element in enumerate(scene.elements):
         if element.date is None or element.is_used:
             continue
-        column = _time_column(scene, at)
+        column = time_column(scene, at)
         if column is None:
             continue
         scene.use(at)
@@ -26,7 +26,7 @@ def read_times(scene: Scene) -> None:
         else:
             scene.intent.conditions.append(Condition(column, "during", range=element.date.range))
     if scene.grain is not None and (scene.intent.measures or scene.intent.ratio):
-        column = _time_column(scene, len(scene.elements) // 2)
+        column = time_column(scene, len(scene.elements) // 2)
         if column is not None and all(item.column != column for item in scene.intent.dimensions):
             scene.intent.dimensions.insert(
                 0, Dimension(column, None if column.family == "number" else scene.dates.grain)
@@ -42,7 +42,7 @@ def _years(scene: Scene, column: Column, element: Element) -> None:
         scene.intent.conditions.append(Condition(column, "lt", end.year))
 
 
-def _time_column(scene: Scene, at: int) -> Column | None:
+def time_column(scene: Scene, at: int) -> Column | None:
     """The column that a time is about: one that is named nearby, else the main one of the tables in use."""
     options: list[tuple[float, Column]] = []
     for name, weight in _time_tables(scene, at).items():

@@ -241,8 +241,8 @@ class _Writer:
         return {"operator": item.operator, "args": made}
 
     def _condition(self, item: Condition, alias: str = "") -> dict[str, Any]:
-        if item.operator == "or":
-            return {"or": [self._condition(option, alias) for option in item.options]}
+        if item.operator in ("or", "and"):
+            return {item.operator: [self._condition(option, alias) for option in item.options]}
         value = self._value(item.column, alias)
         left = value if "column" in value else {"expression": value}
         if item.operator in ("is_null", "not_null"):
