@@ -20,7 +20,7 @@ def read_days(scene: Scene) -> None:
     at = 0
     while at < len(scene.elements):
         after = at + 1
-        if not scene.elements[at].is_used:
+        if not scene.elements[at].is_used or scene.grain is not None:
             after = _grouped(scene, at) or _on_days(scene, at) or _at_hours(scene, at) or after
         at = after
 
@@ -42,9 +42,12 @@ def _grouped(scene: Scene, at: int) -> int | None:
     is_asked = before in ASKING
     if not (is_asked or before in GROUPING or (unit in ("weekday", "hour") and after > at + 1)):
         return None
-    if is_asked and scene.intent.limit is None and not scene.word(after - 1).endswith("s"):
+    is_first = "superlatives" in (scene.elements[at - 1].cues if at else {})
+    if (is_asked or is_first) and scene.intent.limit is None and not scene.word(at).endswith("s"):
         scene.intent.limit = 1
     start = at - 1 if before in GROUPING else at
+    if scene.elements[at].is_used or scene.elements[start].is_used:  # `each day` of `each day of the week`
+        scene.grain = None
     return _note(scene, TimePart(start, unit), after)
 
 
@@ -68,6 +71,8 @@ def _part(scene: Scene, at: int) -> tuple[str, int]:
 def _on_days(scene: Scene, at: int) -> int | None:
     """`on weekends`, `on weekdays`, `on a Sunday`, `on Mondays and Fridays`."""
     word = scene.word(at)
+    if scene.elements[at].is_used:
+        return None
     if word.removesuffix("s") == "weekend":
         return _note(scene, TimePart(at, "weekday", (6, 7)), at + 1)
     if word == "weekdays" or (word == "weekday" and scene.word(at - 1) in ("a", "any")):
@@ -86,6 +91,8 @@ def _on_days(scene: Scene, at: int) -> int | None:
 def _at_hours(scene: Scene, at: int) -> int | None:
     """`between 10 pm and 6 am`, `after 6 pm`, `before noon`, `in the morning`."""
     word = scene.word(at)
+    if scene.elements[at].is_used:
+        return None
     if word in ("between", "from") and (first := _hour(scene, at + 1)) is not None:
         second = _hour(scene, first[1] + 1) if scene.word(first[1]) in ("and", "to", "until", "-") else None
         if second is not None and (first[2] or second[2]):
@@ -149,12 +156,14 @@ def settle_days(scene: Scene) -> None:
 
 def _condition(column: Column, said: TimePart) -> Condition:
     part = Formula("part", (column,), (said.unit,), said.unit)
+    if len(said.days) == 1:
+        return Condition(part, "eq", said.days[0], at=said.at)
     if said.days:
-        return Condition(part, "in", list(said.days)) if len(said.days) > 1 else Condition(part, "eq", said.days[0])
+        return Condition(part, "in", list(said.days), at=said.at)
     assert said.hours is not None
     start, end = said.hours
     ends = (Condition(part, "ge", start), Condition(part, "lt", end))
-    return Condition(part, "or" if start > end else "and", options=ends)
+    return Condition(part, "or" if start > end else "and", options=ends, at=said.at)
 
 
 def _group(scene: Scene, column: Column, said: TimePart) -> None:
@@ -184,7 +193,7 @@ def _count(scene: Scene, said: TimePart) -> None:
     scene.add(measure)
     for place, element in enumerate(scene.elements):
         order = scene.cue(place, "superlatives")
-        if order is not None and not element.is_used:
+        if order is not None:
             element.is_used = True
             scene.intent.sorts = []
             scene.rank(measure, order == "desc")

@@ -46,7 +46,7 @@ def _settle(scene: Scene) -> None:
 
 def _require(scene: Scene, condition: Condition, *places: int) -> None:
     if condition not in scene.intent.conditions:
-        scene.intent.conditions.append(condition)
+        scene.intent.conditions.append(replace(condition, at=places[0]))
     for place in places:
         scene.elements[place].is_used = True
 

@@ -91,7 +91,7 @@ def moment_at(scene: Scene, at: int, near: Iterable[str] = ()) -> Column | None:
     word = element.text.lower()
     tables = _tables(scene, near)
     for table in tables:
-        found = [item for item in times_of(table) if _says(item, word, scene.cues)]
+        found = [item for item in times_of(table) if says(item, word, scene.cues)]
         if found:
             return _best(found, scene.cues)
     if scene.is_table_first(at):
@@ -119,10 +119,14 @@ def _best(found: list[Column], cues: Cues) -> Column:
     return (plain or found)[0]
 
 
-def _says(column: Column, word: str, cues: Cues) -> bool:
+def says(column: Column, word: str, cues: Cues) -> bool:
     """Whether a verb or its noun is what a column's time is of."""
     stem = stem_of(word)
     if len(stem) <= LEAST_ROOT and stem not in column.words:
         return False
     others = [*cues.verbs.get(stem, ()), *cues.happenings.get(stem, ())]
-    return any(is_alike(name, each) for name in column.words if len(name) > LEAST_ROOT for each in (stem, *others))
+    return any(
+        name == each or (len(name) > LEAST_ROOT and is_alike(name, each))
+        for name in column.words
+        for each in (stem, *others)
+    )

@@ -71,7 +71,7 @@ def _is_condition(scene: Scene, at: int) -> bool:
 def read_done(scene: Scene) -> None:
     """`complaints that have been resolved`, `delivered parcels`: a column that says when it was done holds a time."""
     for at, element in enumerate(scene.elements):
-        if element.is_used or not element.is_schema or element.values or scene.is_table_first(at):
+        if element.is_used or not element.is_schema or element.values or scene.is_table_first(at) or scene.days:
             continue
         column = scene.column(at, "date", "time")
         if column is None or column.words[0] != element.stems[-1] or set(column.words[1:]) - DONE_ENDS:

@@ -19,13 +19,14 @@ from engine.planner.shares import close_ratio, read_ratio, read_share
 from engine.planner.showing import read_groups, show_rest
 from engine.planner.spans import read_spans
 from engine.planner.subjects import find_entity
-from engine.planner.times import read_times
+from engine.planner.times import free_verbs, read_times
 from engine.planner.words import Cues
 
 STEPS = (
     read_ratio,
     read_limit,
     read_days,
+    free_verbs,
     read_ages,
     read_spans,
     read_lengths,

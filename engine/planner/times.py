@@ -2,10 +2,15 @@
 
 from engine.dates.calendar import Unit
 from engine.planner.elements import Element
+from engine.planner.formulas import TIMES
 from engine.planner.intent import Condition, Dimension
+from engine.planner.moments import begin_of, moment_at, says
 from engine.planner.scene import NEAR, STRONG, Scene
 from engine.planner.schema import Column
 
+AFTER = 6
+"""How far after a time a word may still say what it is of."""
+SAYS = 0.7
 HOUSEKEEPING = ("created", "updated", "modified", "time")
 
 
@@ -47,30 +52,49 @@ def time_column(scene: Scene, at: int) -> Column | None:
     options: list[tuple[float, Column]] = []
     for name, weight in _time_tables(scene, at).items():
         for column in scene.schema.tables[name].columns:
-            if column.family in ("date", "time") and column.is_readable:
-                chore = (
-                    0.6
-                    if scene.grain == Unit("hour") and column.family == "date"
-                    else 0.5
-                    if set(column.words) & set(HOUSEKEEPING) and "date" not in column.words
-                    else 0.0
-                )
-                if "birth" in column.words:  # things happen to people later
-                    chore = 1.0
-                options.append((weight - chore + _said(scene, at, column), column))
+            if column.family in TIMES and column.is_readable:
+                options.append((weight - _chore(scene, column) + _said(scene, at, column)[0], column))
             elif "year" in column.words and column.family == "number":
-                options.append((weight - 0.3 + _said(scene, at, column), column))
-    best = max(options, key=lambda item: item[0], default=None)
-    if best is None:
-        return None
-    if sum(score > best[0] - 0.05 for score, _ in options) > 1:
+                options.append((weight - 0.3 + _said(scene, at, column)[0], column))
+    return _chosen(scene, at, options) if options else None
+
+
+def _chosen(scene: Scene, at: int, options: list[tuple[float, Column]]) -> Column:
+    """The best of some columns; how sure that is depends on the others, and on what is said around the time."""
+    best = max(options, key=lambda item: item[0])
+    said, places = _said(scene, at, best[1])
+    rivals = [column for score, column in options if score > best[0] - 0.05 and column != best[1]]
+    if rivals and said > 0:
         scene.intent.doubt("several columns hold a time", 0.8)
-    elif _said(scene, at, best[1]) == 0 and sum(score > best[0] - 0.55 for score, _ in options) > 1:
+    elif rivals:
+        best = (best[0], _first(scene, [best[1], *rivals]))
+    elif said == 0 and sum(score > best[0] - 0.55 for score, _ in options) > 1:
         scene.intent.doubt("another column may hold the time that is meant", 0.9)
-    elif "birth" in best[1].words and _said(scene, at, best[1]) == 0:
+    elif "birth" in best[1].words and said == 0:
         scene.intent.doubt("only births have a time", 0.5)
-    _use_said(scene, at, best[1])
+    for place in places:
+        scene.use(place)
     return best[1]
+
+
+def _first(scene: Scene, columns: list[Column]) -> Column:
+    """Of several times that may be meant the one at which a thing began."""
+    for table in dict.fromkeys(column.table for column in columns):
+        begin = begin_of(scene.schema.tables[table], scene.cues)
+        if begin in columns and len({column.table for column in columns}) == 1:
+            scene.intent.doubt("another column may hold the time that is meant", 0.85)
+            return begin
+    scene.intent.doubt("several columns hold a time", 0.8)
+    return columns[0]
+
+
+def _chore(scene: Scene, column: Column) -> float:
+    """How much less a column is what happened to a thing than something around it."""
+    if "birth" in column.words:  # things happen to people later
+        return 1.0
+    if scene.grain == Unit("hour") and column.family == "date":
+        return 0.6
+    return 0.5 if set(column.words) & set(HOUSEKEEPING) and "date" not in column.words else 0.0
 
 
 def _time_tables(scene: Scene, at: int) -> dict[str, float]:
@@ -89,22 +113,40 @@ def _time_tables(scene: Scene, at: int) -> dict[str, float]:
             break
     for place in range(at - 1, max(-1, at - 4), -1):
         for item in scene.elements[place].candidates:
-            if item.column is not None and item.column.family in ("date", "time"):
+            if item.column is not None and item.column.family in TIMES:
                 weights.setdefault(item.column.table, 0.0)
     return weights
 
 
-def _said(scene: Scene, at: int, column: Column) -> float:
-    """How plainly words before a time name its column: `joined in 2022` means the join date."""
-    for place in range(at - 1, max(-1, at - 4), -1):
-        for item in scene.elements[place].candidates:
-            if item.column == column:
-                return item.score
-    return 0.0
+def _said(scene: Scene, at: int, column: Column) -> tuple[float, list[int]]:
+    """How plainly words around a time name its column, and where: `joined in 2022` means the join date."""
+    near = [*range(at - 1, max(-1, at - 4), -1), *range(at + 1, min(len(scene.elements), at + AFTER))]
+    best, places = 0.0, list[int]()
+    for place in near:
+        element = scene.elements[place]
+        if element.sign in ("?", ".", ";") or (element.date is not None and place > at):
+            break
+        score = max((item.score for item in element.candidates if item.column == column), default=0.0)
+        is_verb = not element.is_schema and not element.is_ignored
+        if score == 0 and is_verb and says(column, element.text.lower(), scene.cues):
+            score = SAYS
+        if score and place > at:
+            score *= 0.8
+        if score:
+            places.append(place)
+        best = max(best, score + (0.1 if len(places) > 1 else 0.0))
+    return best, places
 
 
-def _use_said(scene: Scene, at: int, column: Column) -> None:
-    for place in range(at - 1, max(-1, at - 4), -1):
-        if any(item.column == column for item in scene.elements[place].candidates):
-            scene.use(place)
-            return
+def free_verbs(scene: Scene) -> None:
+    """`opened on a Monday` is about when something was opened, not about what is open now."""
+    times = [p for p, element in enumerate(scene.elements) if element.date is not None] + [
+        item.at for item in scene.days
+    ]
+    for at in times:
+        for place in range(at - 1, max(-1, at - 4), -1):
+            element = scene.elements[place]
+            is_itself = any(value.lower() == element.text.lower() for _, value in element.values)
+            is_itself = is_itself and scene.word(place + 1) != "to"  # `scheduled to leave`
+            if element.values and element.quoted is None and not is_itself and moment_at(scene, place) is not None:
+                element.values = []

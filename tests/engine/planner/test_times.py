@@ -94,3 +94,42 @@ def test_how_long_something_takes(question: str, sql: str) -> None:
 )
 def test_lengths_of_time_are_conditions(question: str, where: str) -> None:
     assert desk_sql_of(question).endswith(f" WHERE {where}")
+
+
+@pytest.mark.parametrize(
+    ("question", "rest"),
+    [
+        ("How many tickets were opened on weekends?", "WHERE date_part('isodow', t0.opened_at) IN (6, 7)"),
+        ("How many tickets were opened on a Monday?", "WHERE date_part('isodow', t0.opened_at) = 1"),
+        (
+            "What is the total price of rentals picked up on weekdays?",
+            "WHERE date_part('isodow', t0.pickup_date) IN (1, 2, 3, 4, 5)",
+        ),
+        (
+            "How many tickets were opened between 10 pm and 6 am?",
+            "WHERE date_part('hour', t0.opened_at) >= 22 OR date_part('hour', t0.opened_at) < 6",
+        ),
+        (
+            "How many tickets were opened after 6 pm?",
+            "WHERE date_part('hour', t0.opened_at) >= 18 AND date_part('hour', t0.opened_at) < 24",
+        ),
+        (
+            "At what hour of the day are the fewest tickets opened?",
+            "GROUP BY date_part('hour', t0.opened_at) ORDER BY ticket_count ASC LIMIT 1",
+        ),
+        (
+            "Which month had the most rentals?",
+            "GROUP BY date_trunc('month', t0.pickup_date) ORDER BY rental_count DESC LIMIT 1",
+        ),
+        (
+            "Which weekday has the highest average ticket cost?",
+            "GROUP BY dayname(t0.opened_at), date_part('isodow', t0.opened_at) ORDER BY avg_cost DESC LIMIT 1",
+        ),
+        (
+            "How many tickets do we get on each day of the week?",
+            "GROUP BY dayname(t0.opened_at), date_part('isodow', t0.opened_at)",
+        ),
+    ],
+)
+def test_days_and_hours_sort_times(question: str, rest: str) -> None:
+    assert desk_sql_of(question).endswith(rest)
