@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from engine.planner.intent import Measure
 
-Operator = Literal["+", "-", "*", "/", "rank"]
+Operator = Literal["+", "-", "*", "/", "rank", "is"]
 MAX_PARTS = 40
 MAX_DEPTH = 12
 _PIECE = re.compile(
@@ -42,9 +42,16 @@ _FORMS: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 
 
+_CALL = re.compile(
+    r"^(?:count|sum|avg|min|max|median)\s*\((?:[^()]|\([^()]*\))*\)?(?:\s*(?:\.\.\.)?\s*(?:filter\s*\(\s*)?where\s.+)?$",
+    re.I,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Calculation:
-    """An operator over measures, numbers and further calculations. A `rank` has one part, and 1 is the first."""
+    """An operator over measures, numbers and further calculations. A `rank` and what just `is` something have one part,
+    and the first rank is 1."""
 
     operator: Operator
     parts: "tuple[Measure | Calculation | float | int, ...]"
@@ -86,8 +93,15 @@ def read_calculation(text: str) -> Said | None:
     rank = _read_rank(text)
     if rank is not None:
         return rank
+    if _CALL.match(text.strip()):
+        return Said("is", (text.strip(),))
     found = _read(text, 0)
     return found if isinstance(found, Said) and len(list(phrases_in(found))) <= MAX_PARTS else None
+
+
+def is_divided(said: Said | str | float) -> bool:
+    """Whether something is divided: then a total is not the sum of what it is of each row."""
+    return isinstance(said, Said) and (said.operator == "/" or any(map(is_divided, said.parts)))
 
 
 def _read(text: str, depth: int) -> Said | str | None:

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from engine.dates.calendar import Unit
 from engine.dates.ranges import Range
 from engine.planner.calculations import Calculation, measures_in
 from engine.planner.formulas import Value, columns_of
 from engine.planner.schema import Column, Table
+
+if TYPE_CHECKING:
+    from engine.planner.latest import Latest
 
 Aggregate = Literal["count", "sum", "avg", "min", "max", "median", "stddev"]
 
@@ -96,6 +99,7 @@ class Intent:
     havings: list[Having] = field(default_factory=list)
     missing: list[Lack] = field(default_factory=list)
     joined: list[Table] = field(default_factory=list)
+    latest: list["Latest"] = field(default_factory=list)
     ratio: tuple[Measure, Measure] | None = None
     ratio_scale: int = 1
     sorts: list[Sort] = field(default_factory=list)

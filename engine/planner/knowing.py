@@ -10,10 +10,11 @@ from engine.planner.defined_times import defined_dates, is_time, read_span
 from engine.planner.definitions import Definition, content_of, stems_of
 from engine.planner.elements import Element
 from engine.planner.intent import Intent
+from engine.planner.latest import Latest, read_latest, settle_latest
 from engine.planner.leaves import Frame, compared, tables_named
 from engine.planner.linking import Linker
 from engine.planner.meanings import Heard, hear
-from engine.planner.rules import Rules, read_rules, settle_joins, settle_matching, with_joins
+from engine.planner.rules import Rules, read_rules, settle_filters, settle_joins, settle_matching, with_joins
 from engine.planner.scene import Scene
 from engine.planner.schema import Schema
 from engine.planner.terms import Terms
@@ -37,6 +38,7 @@ class Knowing:
     calendar: Calendar
     rules: Rules = field(default_factory=Rules)
     spans: Mapping[str, Range] = field(default_factory=dict)  # by the phrase, in lower case
+    latest: tuple[Latest, ...] = ()
     left_out: tuple[str, ...] = ()
 
     @property
@@ -87,9 +89,13 @@ class Knowing:
             intent.doubt(f"{definition.names[0]} is read as {_shown(definition)}", 1.0)
         for name in self.left_out:
             intent.doubt(f"what is known of {name} is not used", UNUSED)
-        for rule in (*settle_joins(intent, self.rules), *settle_matching(intent, self.rules, self.schema)):
-            intent.doubt(f"by what is known: {rule[:MAX_SHOWN]}", 1.0)
         asked = content_of(self.question)
+        used = settle_joins(intent, self.rules)
+        used += settle_latest(intent, self.latest)
+        used += settle_filters(intent, self.rules, asked)
+        used += settle_matching(intent, self.rules, self.schema)
+        for rule in used:
+            intent.doubt(f"by what is known: {rule[:MAX_SHOWN]}", 1.0)
         for sentence in self.rules.rest:
             content = content_of(sentence)
             shared = len(content & asked)
@@ -109,10 +115,13 @@ def know(question: str, knowledge: Sequence[str], schema: Schema, now: datetime,
         return found is not None
 
     heard = hear(question, knowledge, lambda text: compared(text, linker), is_span)
-    rules = read_rules(heard.notes.sentences, linker) if heard.notes.sentences else Rules()
+    sentences = heard.notes.sentences
+    latest = read_latest(sentences, linker)
+    taken = {item.text for item in latest}
+    rules = read_rules([item for item in sentences if item not in taken], linker) if sentences else Rules()
     if rules.joining:
         schema = with_joins(schema, rules, list(tables_named(heard.question, linker)))
-    return Knowing(heard, schema, now, calendar, rules, spans)
+    return Knowing(heard, schema, now, calendar, rules, spans, tuple(latest))
 
 
 def _shown(definition: Definition) -> str:

@@ -1,40 +1,33 @@
 """Phrases of a definition as measures, read as questions are: `total revenue`, `number of successful transactions`."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from engine.dates.calendar import Calendar
+from engine.planner import reading
 from engine.planner.calculations import Calculation, Said, phrases_in
-from engine.planner.conditions import read_comparisons, read_texts, read_values
+from engine.planner.conditions import scope_missing
 from engine.planner.definitions import Definition, stems_of
 from engine.planner.elements import Element, elements_of
 from engine.planner.formulas import Formula
 from engine.planner.intent import Condition, Measure
 from engine.planner.linking import LONGEST, Linker
 from engine.planner.meanings import expand
-from engine.planner.measures import read_measures
-from engine.planner.polarity import read_flags
+from engine.planner.measures import count_again
+from engine.planner.ranking import read_limit, read_order, read_ranking
 from engine.planner.scene import Scene
 from engine.planner.schema import Column, Schema, Table
-from engine.planner.showing import show_rest
+from engine.planner.showing import read_groups
 from engine.planner.sqltext import read_call, read_conditions
 from engine.planner.subjects import find_entity
-from engine.planner.times import read_times
 from engine.planner.words import Cues, ngrams, tokens_of
 
 MAX_NESTED = 3
 LEAST_PLAIN = 0.6
-STEPS: tuple[Callable[[Scene], None], ...] = (
-    read_comparisons,
-    read_texts,
-    read_flags,
-    read_measures,
-    read_values,
-    read_times,
-    show_rest,
-)
+_WHOLE = (read_limit, read_ranking, count_again, read_groups, read_order, scope_missing)
+STEPS = tuple(step for step in reading.STEPS if step not in _WHOLE)
+"""Of reading a question, those that a part of one takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +76,8 @@ class Leaves:
 
     def measure(self, said: Said, name: str) -> Measure:
         """What a term is calculated of, as one measure. Raises Unreadable."""
+        if said.operator == "is":
+            return self._single(said, name)
         made = self._made(said, name, 0)
         if not isinstance(made, Calculation):
             raise Unreadable(name)
@@ -90,10 +85,16 @@ class Leaves:
         made = _counting(made, table or self._main())
         return Measure("sum", table=table, calculation=replace(made, name=name))
 
+    def _single(self, said: Said, name: str) -> Measure:
+        made = self._made(said.parts[0], name, 0)
+        if not isinstance(made, Measure):
+            raise Unreadable(name)
+        return made if made.column or made.table else replace(made, table=self._main())
+
     def row_value(self, said: Said, name: str) -> Formula | None:
         """What a term is of each row, where all its phrases are plainly columns of numbers of one table."""
         columns = [self._plain(phrase) for phrase in phrases_in(said)]
-        if said.operator == "rank" or not columns or any(column is None for column in columns):
+        if said.operator in ("rank", "is") or not columns or any(column is None for column in columns):
             return None
         if len({column.table for column in columns if column is not None}) != 1:
             return None
@@ -170,6 +171,10 @@ class Leaves:
     def _measure_of(self, inner: Scene, phrase: str) -> Measure:
         """The measure of a phrase: the one that it names, else the sum of its column or the count of its things."""
         intent = inner.intent
+        if intent.ratio:
+            share = Calculation("/", intent.ratio)
+            whole = share if intent.ratio_scale == 1 else Calculation("*", (share, intent.ratio_scale))
+            return Measure("sum", table=intent.ratio[1].table, calculation=replace(whole, name="share"))
         if intent.measures:
             return intent.measures[0]
         columns = [item.column for item in intent.dimensions if item.column.family == "number"]

@@ -178,11 +178,12 @@ class _Hearing:
         tokens = tokens_of(self._question)
         places = []
         for definition in self._calculated:
-            first = True
+            reach = -1
             for start, end in _places(tokens, definition.names):
-                reach = _over_bracket(self._question, tokens[end - 1].end, definition)
-                places.append(Place(tokens[start].start, reach, definition if first else None))
-                first = False
+                if tokens[start].start < reach:
+                    continue
+                is_first, reach = reach < 0, _over_bracket(self._question, tokens[end - 1].end, definition)
+                places.append(Place(tokens[start].start, reach, definition if is_first else None))
         for definition in self._again:
             short = definition.names[:1] if definition.names[0].isupper() else ()
             for start, end in _places(tokens, short):
@@ -207,11 +208,11 @@ def _over_bracket(text: str, end: int, definition: Definition) -> int:
 def _fitted(phrase: str, before: str, after: str) -> str:
     """A phrase as it fits into a question: without the aggregate or the time that stands there already."""
     table = cues()
-    words = phrase.split()
+    words = _plain_sum(phrase).split()
     said = [word.lower().strip(",") for word in before.split()[-3:]]
     kinds = _aggregates(tuple(said[-2:])) | _aggregates(tuple(said[-1:]))
     if words and kinds & _aggregates((words[0].lower(),)):
-        words = words[1:]
+        words = re.sub(r"\s+(?:per|for each|for every|of each) [\w ]{2,40}$", "", " ".join(words[1:])).split()
     if said[-2:] == ["how", "many"] and words and table.phrases.get((words[0].lower(),), {}).get("aggregates") == "sum":
         words = words[1:]
     phrase = " ".join(words)
@@ -223,6 +224,13 @@ def _fitted(phrase: str, before: str, after: str) -> str:
                 phrase = f"{head}{phrase[item.end :]}"
         phrase = re.sub(r",?\s*(?:inclusive|exclusive|including|excluding) of (?:today|the current \w+).*$", "", phrase)
     return phrase.strip(" ,")
+
+
+def _plain_sum(phrase: str) -> str:
+    """`sum the amounts` of a recipe as words of a question."""
+    match = re.match(r"^(?P<verb>sum|count|average)(?: up)? (?:of )?(?:the |all )*(?P<rest>[\w ]{3,60})$", phrase, re.I)
+    heads = {"sum": "total", "count": "number of", "average": "average"}
+    return phrase if match is None else f"{heads[match['verb'].lower()]} {match['rest']}"
 
 
 def _aggregates(words: tuple[str, ...]) -> set[str]:

@@ -10,6 +10,7 @@ from engine.planner.formulas import Value
 from engine.planner.intent import Condition, Intent
 from engine.planner.linking import LONGEST, Linker
 from engine.planner.schema import Column, Link, Schema, Table
+from engine.planner.sqltext import read_conditions
 from engine.planner.words import ngrams, tokens_of
 
 STRONG = 0.85
@@ -37,6 +38,24 @@ _ALWAYS_JOIN = re.compile(
 )
 _ON = re.compile(r"\b(?:on|using|by|via)\s+(?:the\s+)?(?:column\s+)?(?P<column>[A-Za-z_][\w.]*)", re.I)
 _SETTLED = ("no column is known to hold", "is looked for in")
+LOOKED_FOR = 0.9
+"""Of a text that no column is known to hold, where texts are to be matched in part."""
+_OUT = re.compile(
+    r"\b(?P<verb>exclud(?:e|es|ing)|ignor(?:e|es|ing)|leav(?:e|ing) out|do(?:es)? not (?:count|include|consider)"
+    r"|don't (?:count|include|consider)|omit(?:s|ting)?|without counting|are not counted"
+    r"|should be excluded|are excluded)\b",
+    re.I,
+)
+_ONLY = re.compile(
+    r"\b(?:only (?:count|include|consider|use|take|look at|filter)|(?:count|include|consider|use|take) only"
+    r"|filter(?:ed|ing)?(?: (?:on|for|by|where|to))?|should only include|restrict(?:ed)? to|limit(?:ed)? to|where)\b",
+    re.I,
+)
+_TOPIC = re.compile(
+    r"\b(?:for|when (?:asked|asking|counting|calculating|getting)(?: (?:about|for))?)\s+(?P<topic>[^,.;]{2,80})$", re.I
+)
+_FLIPPED = {"eq": "ne", "ne": "eq", "in": "not_in", "not_in": "in", "gt": "le", "le": "gt", "lt": "ge", "ge": "lt"}
+_FLIPPED |= {"is_null": "not_null", "not_null": "is_null"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +86,21 @@ class Joining:
 
 
 @dataclass(frozen=True, slots=True)
+class Filtering:
+    """Conditions that rows of a table always have to meet; with a topic, where that is asked about."""
+
+    conditions: tuple[Condition, ...]
+    topic: frozenset[str]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """What the sentences of some texts ask for that define no term."""
 
     matching: tuple[Matching, ...] = ()
     joining: tuple[Joining, ...] = ()
+    filtering: tuple[Filtering, ...] = ()
     rest: tuple[str, ...] = ()
 
 
@@ -79,15 +108,36 @@ def read_rules(sentences: Sequence[str], linker: Linker) -> Rules:
     """The rules among some sentences, and those that are none of a known kind."""
     matching: list[Matching] = []
     joining: list[Joining] = []
+    filtering: list[Filtering] = []
     rest: list[str] = []
     for sentence in sentences:
         if (match := _read_matching(sentence, linker)) is not None:
             matching.append(match)
         elif (join := _read_joining(sentence, linker)) is not None:
             joining.append(join)
+        elif (only := _read_filtering(sentence, linker)) is not None:
+            filtering.append(only)
         else:
             rest.append(sentence)
-    return Rules(tuple(matching), tuple(joining), tuple(rest))
+    return Rules(tuple(matching), tuple(joining), tuple(filtering), tuple(rest))
+
+
+def _read_filtering(sentence: str, linker: Linker) -> Filtering | None:
+    """`Filter type = 1 in payments for refunds`, `exclude orders with status = 'test'`"""
+    is_out, is_only = bool(_OUT.search(sentence)), bool(_ONLY.search(sentence))
+    if not (is_out or is_only):
+        return None
+    named = {table.name: 1.0 for table in tables_in(sentence, linker)}
+    conditions, rest = read_conditions(sentence.rstrip("."), linker.schema, named)
+    if not conditions or (is_out and len(conditions) > 1):
+        return None
+    if is_out:
+        flipped = _FLIPPED.get(conditions[0].operator)
+        if flipped is None:
+            return None
+        conditions = [replace(conditions[0], operator=flipped)]
+    topic = _TOPIC.search(rest)
+    return Filtering(tuple(conditions), content_of(topic["topic"]) if topic else frozenset(), sentence)
 
 
 def _read_matching(sentence: str, linker: Linker) -> Matching | None:
@@ -138,16 +188,16 @@ def _read_joining(sentence: str, linker: Linker) -> Joining | None:
     always = _ALWAYS_JOIN.search(sentence.rstrip(". "))
     pair = None
     if always is not None:
-        both = [_tables(always[side], linker)[:1] for side in ("a", "b")]
+        both = [tables_in(always[side], linker)[:1] for side in ("a", "b")]
         pair = (both[0][0], both[1][0]) if both[0] and both[1] and both[0] != both[1] else None
-    tables = _tables(sentence, linker)
+    tables = tables_in(sentence, linker)
     if len(tables) < 2:
         return None
     on = _ON.search(sentence[_JOIN.search(sentence).start() :])  # type: ignore[union-attr]
     return Joining(tuple(tables), pair, on["column"].rpartition(".")[2] if on else "", sentence)
 
 
-def _tables(text: str, linker: Linker) -> list[Table]:
+def tables_in(text: str, linker: Linker, *, plain: bool = False) -> list[Table]:
     """The tables that a text names, in its order; their bare names go before words that may mean them."""
     found: list[Table] = []
     by_name = {name.rpartition(".")[2].strip('"').lower(): table for name, table in linker.schema.tables.items()}
@@ -155,7 +205,7 @@ def _tables(text: str, linker: Linker) -> list[Table]:
         table = by_name.get(word.rpartition(".")[2].lower())
         if table is not None and table not in found:
             found.append(table)
-    if len(found) > 1:
+    if len(found) > 1 or plain:
         return found
     words = tokens_of(text)
     for at in range(len(words)):
@@ -222,7 +272,10 @@ def settle_matching(intent: Intent, rules: Rules, schema: Schema) -> list[str]:
         for item in intent.measures
     ]
     if any(rule.mode == "partial" for rule in rules.matching):
-        intent.doubts = [item for item in intent.doubts if not any(part in item[0] for part in _SETTLED)]
+        intent.doubts = [
+            (why, max(factor, LOOKED_FOR) if any(part in why for part in _SETTLED) else factor)
+            for why, factor in intent.doubts
+        ]
     return list(dict.fromkeys(used))
 
 
@@ -251,4 +304,18 @@ def settle_joins(intent: Intent, rules: Rules) -> list[str]:
         if one.name in names and other.name not in names:
             intent.joined.append(other)
             used.append(rule.text)
+    return used
+
+
+def settle_filters(intent: Intent, rules: Rules, asked: frozenset[str]) -> list[str]:
+    """Conditions on tables that are used, where the question is about their topic and says nothing of the column."""
+    used = []
+    for rule in rules.filtering:
+        names = intent.tables()
+        held = {item.column for item in intent.conditions}
+        is_near = all(isinstance(item.column, Column) and item.column.table in names for item in rule.conditions)
+        if not is_near or not rule.topic <= asked or any(item.column in held for item in rule.conditions):
+            continue
+        intent.conditions += rule.conditions
+        used.append(rule.text)
     return used

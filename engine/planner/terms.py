@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+from engine.planner.calculations import is_divided, measures_in
 from engine.planner.elements import Element
+from engine.planner.formulas import columns_of
 from engine.planner.intent import Having, Measure
 from engine.planner.leaves import Frame, Leaves, Unreadable
 from engine.planner.meanings import Heard
@@ -34,6 +36,7 @@ class Terms:
             scene.read_at[at] = measure
             if not _is_compared(scene, at, measure):
                 scene.add(measure)
+            _for_all(scene, measure)
             for place in range(max(0, at - BACK), at):
                 if scene.cue(place, "aggregates") or scene.cue(place, "count"):
                     is_ranking = scene.cue(place, "superlatives") is not None
@@ -52,9 +55,28 @@ class Terms:
         )
         if aggregate is not None and not scene.cue(at - 1, "superlatives"):
             return Measure(aggregate, row)  # type: ignore[arg-type]
-        if said.operator in ("+", "-"):
+        if not is_divided(said):
             return Measure("sum", row)
         return leaves.measure(said, definition.names[0])
+
+
+def _for_all(scene: Scene, measure: Measure) -> None:
+    """`for all sales` of something that is calculated of sales: of all together."""
+    tables = {part.table.name for part in measures_in(measure) if part.table is not None}
+    tables |= {column.table for part in measures_in(measure) for column in columns_of(part.column)}
+    for at, element in enumerate(scene.elements):
+        if (
+            element.is_used
+            or "group" not in element.cues
+            or element.text.lower() not in ("for all", "across", "across all")
+        ):
+            continue
+        last = at
+        while last + 1 < len(scene.elements) and scene.elements[last + 1].is_schema:
+            last += 1
+        table = scene.table(last) if last > at else None
+        if table is not None and table.name in tables:
+            scene.use(*range(at, last + 1))
 
 
 def _is_compared(scene: Scene, at: int, measure: Measure) -> bool:

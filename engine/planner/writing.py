@@ -2,16 +2,22 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from engine.planner.calculations import Calculation
+from engine.planner.calculations import Calculation, measures_in
 from engine.planner.computing import Inexpressible, expression
 from engine.planner.formulas import Value, columns_of
 from engine.planner.intent import Condition, Dimension, Intent, Lack, Measure, Sort
 from engine.planner.joins import ThroughLink, join_tree, multiplies
 from engine.planner.schema import Column, Schema, Table
 
+if TYPE_CHECKING:
+    from engine.planner.latest import Latest
+
 Definition = dict[str, Any]
+REPEATED = "joins may repeat what is summed"
+OVER_ROWS = 0.9
+"""Of a sum over the rows of another table that a calculation is about as well."""
 
 
 @dataclass(slots=True)
@@ -65,6 +71,7 @@ class _Writer:
         conditions = [self._condition(item) for item in intent.conditions] + [
             self._lacks(lack) for lack in intent.missing
         ]
+        conditions += [self._is_last(item) for item in intent.latest if item.table.name in self._alias]
         if conditions:
             definition["filters"] = conditions
         if intent.havings:
@@ -180,7 +187,7 @@ class _Writer:
         if item.column is not None:
             tables = {column.table for column in columns_of(item.column)}
             if item.aggregate in ("sum", "avg", "median") and all(multiplies(self._tree, name) for name in tables):
-                self._doubts.append(("joins may repeat what is summed", 0.6))
+                self._doubts.append((REPEATED, 0.6))
             value = self._value(item.column)
             made: dict[str, Any] = {
                 "aggregate": item.aggregate,
@@ -214,7 +221,10 @@ class _Writer:
     def _call(self, item: Measure) -> dict[str, Any]:
         """A measure as an expression; with conditions, over the rows that meet them."""
         if item.calculation is not None:
-            return self._calculated(item.calculation)
+            before = self._doubts[:]
+            made = self._calculated(item.calculation)
+            self._doubts = [*before, *self._repeated(item, self._doubts[len(before) :])]
+            return made
         made = self._measure(item)
         argument: dict[str, Any] | None = {"column": made["column"]} if "column" in made else made.get("expression")
         if item.conditions:
@@ -225,6 +235,14 @@ class _Writer:
             "args": [argument] if argument else [],
             "distinct": made.get("distinct", False),
         }
+
+    def _repeated(self, item: Measure, doubts: list[tuple[str, float]]) -> list[tuple[str, float]]:
+        """Doubts once. The cost of each sold thing is summed over what is sold, if the rest is about that."""
+        tables = {part.table.name for part in measures_in(item) if part.table is not None}
+        tables |= {column.table for part in measures_in(item) for column in columns_of(part.column)}
+        is_over_rows = len(tables) > 1 and any(not multiplies(self._tree, name) for name in tables)
+        found = [(why, OVER_ROWS if is_over_rows and why == REPEATED else factor) for why, factor in doubts]
+        return [each for each in dict.fromkeys(found) if each not in self._doubts[: -len(doubts) or None]]
 
     def _calculated(self, item: Any) -> dict[str, Any]:
         """What is calculated of measures; nothing is divided by zero."""
@@ -261,6 +279,13 @@ class _Writer:
     def _having(self, measure: Measure, operator: str, value: float | int) -> dict[str, Any]:
         call = self._call(measure)
         return {"expression": call, "operator": operator, "value": value}
+
+    def _is_last(self, item: "Latest") -> dict[str, Any]:
+        """No later row of the same thing is there."""
+        same = {"column": _named("n", item.thing), "operator": "eq", "other": {"column": self._path(item.thing)}}
+        later = {"column": _named("n", item.moment), "operator": "gt", "other": {"column": self._path(item.moment)}}
+        query = {"table": item.table.name, "alias": "n", "select": [{"value": 1}], "filters": [same, later]}
+        return {"not": {"exists": query}}
 
     def _lacks(self, lack: Lack) -> dict[str, Any]:
         """No row of a table belongs to the thing: its own column is null, or nothing refers to it."""
