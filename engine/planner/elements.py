@@ -106,7 +106,7 @@ class _Reader:
         for end, words, stems in ngrams(self._tokens, at, max(LONGEST, self._cues.longest)):
             cue = self._cues.phrases.get(words, {})
             candidates = self._linker.find(stems)
-            if len(stems) == 1 and stems[0] in self._cues.ignored:
+            if len(stems) == 1 and stems[0] in self._cues.ignored and not self._is_measured(at):
                 candidates = [item for item in candidates if item.score >= WHOLE]
             if cue or candidates:
                 best_end = end
@@ -125,6 +125,11 @@ class _Reader:
             element.related = self._linker.related(element.text.lower())
         element.is_ignored = best_end == at + 1 and self._tokens[at].stem in self._cues.ignored
         return element, best_end
+
+    def _is_measured(self, at: int) -> bool:
+        """`how many kilos`, `total minutes`: what units are of, where they are asked for."""
+        before = self._tokens[at - 1].text.lower() if at else ""
+        return before in self._cues.sets["measured"] and self._tokens[at].text.lower() in self._cues.units
 
     def _single(self, at: int) -> tuple[Element, int]:
         token = self._tokens[at]

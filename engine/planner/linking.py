@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from engine.planner.schema import Column, Schema, Table
-from engine.planner.words import Cues
+from engine.planner.words import Cues, stem_of
 
 LONGEST = 5
 GENERIC = frozenset(["name", "id", "number", "code", "date", "time", "type", "amount", "value", "count"])
@@ -125,6 +125,9 @@ class Linker:
             )
         return known
 
+    def _units_of(self, stem: str) -> list[str]:
+        return [unit for word, unit in self._cues.units.items() if stem in (word, stem_of(word))]
+
     def related(self, verb: str) -> list[Table]:
         """The table whose rows say that something was done: bookings of `booked`."""
         if not verb.endswith("ed") or len(verb) < LEAST_VERB:
@@ -148,8 +151,12 @@ class Linker:
             # A verb stands for a column by itself, not as a part of its name.
             verbs = self._cues.verbs.get(word, ()) if len(words) == 1 else ()
             others = [(other, SYNONYM_FACTOR) for other in (*self._cues.synonyms.get(word, ()), *verbs)]
+            if len(words) == 1 and place == 0:
+                others = [*others, *((unit, 1.0) for unit in self._units_of(stems[0]))]
             for other, factor in (*others, *((short, SHORT_FACTOR) for short in self._short_forms(word))):
                 for item in self._phrases.get((*words[:place], other, *words[place + 1 :]), ()):
+                    if other in self._cues.units.values() and item.column is not None and "per" in item.column.words:
+                        continue  # the price of a kilo is none of kilos
                     score = item.score * factor
                     if score > found.get(_key(item), Candidate(0.0)).score:
                         found[_key(item)] = Candidate(score, item.column, item.table)

@@ -2,6 +2,7 @@
 
 from engine.planner.formulas import Value
 from engine.planner.intent import Dimension, Measure, Sort
+from engine.planner.joins import join_tree, multiplies
 from engine.planner.scene import NEAR, Scene
 from engine.planner.schema import Table
 from engine.planner.spans import whole_span
@@ -132,6 +133,12 @@ def _ranked(scene: Scene, at: int) -> tuple[Measure | Dimension | None, range]:
         column = None
     if column is not None and not column.is_id and not (table is not None and scene.is_table_first(place)):
         said = next((scene.cue(p, "aggregates") for p in range(at + 1, place) if scene.cue(p, "aggregates")), None)
+        if (
+            said is None
+            and scene.elements[at].text.lower() in ("most", "fewest", "least")
+            and _is_of_many(scene, column)
+        ):
+            said = "sum"
         return (Measure(said, column) if said else Dimension(column)), range(at, place + 1)  # type: ignore[arg-type]
     if table is None:
         return None, range(0)
@@ -141,6 +148,15 @@ def _ranked(scene: Scene, at: int) -> tuple[Measure | Dimension | None, range]:
         return Measure("count", table=table), range(at, place + 1)
     natural = _natural(scene, table, scene.elements[at].text)
     return (None if natural is None else Dimension(natural)), range(0)
+
+
+def _is_of_many(scene: Scene, column: Value) -> bool:
+    """Whether what the question is about has many rows that hold a column."""
+    entity = scene.intent.entity
+    if entity is None or column.table == entity.name:
+        return False
+    tree = join_tree(scene.schema, [entity.name, column.table])
+    return tree is not None and multiplies(tree, entity.name)
 
 
 def _predicate(scene: Scene, at: int) -> Dimension | None:

@@ -11,6 +11,7 @@ from engine.planner.elements import Element
 from engine.planner.intent import Intent
 from engine.planner.lengths import read_lengths
 from engine.planner.measures import count_again, read_measures
+from engine.planner.money import read_money
 from engine.planner.polarity import read_done, read_empty, read_flags
 from engine.planner.ranking import read_limit, read_order, read_ranking
 from engine.planner.scene import Scene
@@ -37,6 +38,7 @@ STEPS = (
     read_texts,
     read_flags,
     read_done,
+    read_money,
     read_measures,
     read_ranking,
     count_again,

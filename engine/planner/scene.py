@@ -75,8 +75,16 @@ class Scene:
         if self.intent.entity is not None and name not in self.reach:
             return item.score - 0.5
         used = 0.15 if name in self.used_tables() else 0.0
+        used += 0.2 if item.score < STRONG and self.is_said_elsewhere(at, item) else 0.0
         used += 0.3 if item.column is not None and self.owner_before(at) == name else 0.0
         return used + item.score + 0.25 * self.named.get(name, 0.0) + self.near(at, name) + main
+
+    def is_said_elsewhere(self, at: int, item: Candidate) -> bool:
+        """Whether other words say the rest of a column's name: `how many minutes were watched`."""
+        stems = {stem for place, element in enumerate(self.elements) if place != at for stem in element.stems}
+        return item.column is not None and any(
+            word in stems for word in item.column.words if word not in self.elements[at].stems and word not in GENERIC
+        )
 
     def owner_before(self, at: int) -> str:
         """The table that a place is said to belong to: `states with an area of`, `hotels whose rating`."""

@@ -69,6 +69,7 @@ class Cues:
     natural: tuple[tuple[str, str], ...]
     denials: tuple[str, ...]
     sets: dict[str, frozenset[str]]
+    units: dict[str, str]
     lifecycle: dict[str, frozenset[str]]
     happenings: dict[str, tuple[str, ...]]
     spans: dict[str, frozenset[str]]
@@ -114,6 +115,7 @@ def cues(name: str = "english") -> Cues:
     table.pop("irregular")
     agents = frozenset(table.pop("agents")["words"])
     denials = tuple(table.pop("denials")["prefixes"])
+    units = {word: unit for unit, words in table.pop("units").items() for word in words}
     sets = {kind: frozenset(words) for kind, words in table.pop("sets").items()}
     natural = tuple((begin, name) for name, begins in table.pop("natural").items() for begin in begins)
     ends = {word: side for side, words in table.pop("ends").items() for word in words}
@@ -134,6 +136,7 @@ def cues(name: str = "english") -> Cues:
         natural,
         denials,
         sets,
+        units,
         lifecycle,
         happenings,
         spans,

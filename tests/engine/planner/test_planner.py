@@ -119,8 +119,8 @@ def _sql_of(question: str, tables: dict[str, str], values: dict[tuple[str, str],
         ),
         (
             "Which stores had the most visitors?",
-            "SELECT t0.code, t1.visitors FROM stores AS t0 INNER JOIN visits AS t1 ON t1.store = t0.code "
-            "ORDER BY visitors DESC",
+            "SELECT t0.code, sum(t1.visitors) AS sum_visitor FROM stores AS t0 INNER JOIN visits AS t1 "
+            "ON t1.store = t0.code GROUP BY t0.code ORDER BY sum_visitor DESC",
         ),
         (
             "Products whose name starts with 'Blue'",
