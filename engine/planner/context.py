@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from engine.dates.calendar import Calendar
+from engine.planner.doubts import is_unexplained
 from engine.planner.elements import Element, elements_of
 from engine.planner.linking import Linker
-from engine.planner.planner import is_unexplained
 from engine.planner.schema import Column, Schema
 from engine.planner.words import cues
 

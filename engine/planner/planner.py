@@ -3,26 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import pairwise
 from typing import Any
 
 from engine.dates.calendar import Calendar
 from engine.dates.ranges import Mention
-from engine.planner.elements import Element, elements_of
+from engine.planner.doubts import doubts_of, is_unexplained
+from engine.planner.elements import elements_of
 from engine.planner.intent import Intent
 from engine.planner.knowing import Knowing, know
 from engine.planner.linking import Linker
 from engine.planner.reading import read_intent
 from engine.planner.schema import Schema
-from engine.planner.words import Cues, cues, stem_of
+from engine.planner.words import cues
 from engine.planner.writing import Impossible, write
 
-UNEXPLAINED = 0.55
-"""What each word that nothing explains leaves of the confidence."""
-UNEXPLAINED_VERB = 0.85
-"""Of words like `published`, which mostly say again what the tables around them do."""
-HEDGED = 0.8
-"""Of `still` or `already`, where nothing says what is in that state."""
 LEAST_CONFIDENCE = 0.53
 """Below it a question is declined: one noun that nothing stands for is enough."""
 
@@ -72,15 +66,8 @@ def _plan(question: str, knowing: Knowing) -> Planned:
         written = write(intent, schema)
     except Impossible as error:
         return Planned(None, 0.0, (str(error),), unexplained, conventions, intent)
-    doubts = [*intent.doubts, *written.doubts]
+    doubts = [*intent.doubts, *written.doubts, *doubts_of(elements, intent, table)]
     confidence = 0.95
-    things = _after_articles(elements)
-    for word in unexplained:
-        confidence *= UNEXPLAINED_VERB if _is_verb(word, table) and word not in things else UNEXPLAINED
-    hedges = [element for element in elements if "hedges" in element.cues and not element.is_used]
-    if hedges and not any(item.operator in ("is_null", "not_null") for item in intent.conditions):
-        doubts.append((f"{hedges[0].text} may mean a state or a time", HEDGED))
-    doubts += _left_open(elements, intent)
     for _, factor in doubts:
         confidence *= factor
     said = tuple(why for why, _ in doubts)
@@ -97,46 +84,3 @@ def _as_read(question: str, said: Mention) -> str:
     )
     convention = f" ({said.range.convention})" if said.range.convention else ""
     return f"{question[said.start : said.end]}: [{start}, {end}){convention}"
-
-
-def _left_open(elements: list[Element], intent: Intent) -> list[tuple[str, float]]:
-    """A total that nothing sums up, and a time of something that was not understood."""
-    found = []
-    sums = [item for item in intent.measures if item.aggregate in ("sum", "count")]
-    totals = [item for item in elements if item.cues.get("aggregates") == "sum" and not item.is_used]
-    if totals and (not sums or len(sums) < len(totals) or _is_added(totals[-1], elements, "and")):
-        found.append((f"{totals[0].text} is not read", 0.8))
-    if any(item.range for item in intent.conditions) and any(
-        item.text.endswith("ing") and is_unexplained(item, cues()) for item in elements
-    ):
-        found.append(("the time may be of something else", 0.9))
-    return found
-
-
-def _is_added(word: Element, elements: list[Element], joint: str) -> bool:
-    """Whether a word stands in what a joint adds: `and for what total`."""
-    return any(item.text.lower() == joint and item.end < word.start for item in elements)
-
-
-def _after_articles(elements: list[Element]) -> set[str]:
-    """Words such as the `waiting` of `the waiting list`: they are no verbs."""
-    return {
-        after.text
-        for before, after in pairwise(elements)
-        if before.text.lower() in ("a", "an", "the", "their", "our") and after.text.endswith("ing")
-    }
-
-
-def _is_verb(word: str, table: Cues) -> bool:
-    return word.islower() and (word.endswith(("ed", "en", "ing")) or stem_of(word) in table.verbs)
-
-
-def is_unexplained(element: Element, table: Cues) -> bool:
-    """Whether a word that matters was not used by anything."""
-    if element.is_used:
-        return False
-    if set(element.cues) & {"missing", "negation"}:  # what an answer may never leave out
-        return True
-    if not element.is_content:
-        return False
-    return not set(element.cues) & {"hedges", "group", "distinct", "names", "ids", "text"}

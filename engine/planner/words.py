@@ -93,6 +93,24 @@ def stem_of(text: str) -> str:
 
 
 @cache
+def lemma_of(word: str) -> str:
+    """A verb as it is looked up: take of took, taking and takes. A word that is none comes back in some shape."""
+    table, known = _table("english"), _verbs()
+    plain = word.lower()
+    plain = str(table["past"].get(plain, plain))
+    roots = [plain, *(plain.removesuffix(end) for end in ("s", "es", "ed", "d", "ing") if plain.endswith(end))]
+    roots += [root + "e" for root in roots[1:]]
+    roots += [root[:-1] + "y" for root in roots[1:] if root.endswith("i")]
+    roots += [root[:-1] for root in roots[1:] if len(root) > 3 and root[-1] == root[-2]]
+    return next((root for root in roots if root in known), plain)
+
+
+@cache
+def _verbs() -> frozenset[str]:
+    return frozenset(_table("english")["sets"]["verbs"])
+
+
+@cache
 def _irregular(name: str = "english") -> dict[str, str]:
     table = _table(name)["irregular"]
     return {plural: word for word, plurals in table.items() for plural in plurals}
@@ -113,6 +131,7 @@ def cues(name: str = "english") -> Cues:
     abbreviations, synonyms = table.pop("abbreviations"), table.pop("synonyms")
     ignored = table.pop("ignored")["words"]
     table.pop("irregular")
+    table.pop("past")
     agents = frozenset(table.pop("agents")["words"])
     denials = tuple(table.pop("denials")["prefixes"])
     units = {word: unit for unit, words in table.pop("units").items() for word in words}

@@ -1,0 +1,84 @@
+"""What an answer leaves open: words that nothing stands for, totals that nothing sums up, verbs without an object."""
+
+from itertools import pairwise
+
+from engine.planner.elements import Element
+from engine.planner.intent import Intent
+from engine.planner.words import Cues, lemma_of
+
+Doubt = tuple[str, float]
+UNEXPLAINED = 0.55
+"""What each word that nothing explains leaves of the confidence."""
+JOINING_VERB, HANGING_VERB = 0.9, 0.72
+"""A verb like `published` between things that are understood says little, one that nothing follows says more."""
+HEDGED = 0.8
+"""Of `still` or `already`, where nothing says what is in that state."""
+REACH = 5
+
+
+def is_unexplained(element: Element, table: Cues) -> bool:
+    """Whether a word that matters was not used by anything."""
+    if element.is_used:
+        return False
+    if set(element.cues) & {"missing", "negation"}:  # what an answer may never leave out
+        return True
+    if not element.is_content:
+        return False
+    return not set(element.cues) & {"hedges", "group", "distinct", "names", "ids", "text"}
+
+
+def doubts_of(elements: list[Element], intent: Intent, table: Cues) -> list[Doubt]:
+    """Why a question may have meant more than was read, and what each reason leaves of the confidence."""
+    found = [_word(elements, at, table) for at in range(len(elements)) if is_unexplained(elements[at], table)]
+    hedges = [element for element in elements if "hedges" in element.cues and not element.is_used]
+    if hedges and not any(item.operator in ("is_null", "not_null") for item in intent.conditions):
+        found.append((f"{hedges[0].text} may mean a state or a time", HEDGED))
+    return found + _totals(elements, intent) + _quantities(elements, intent)
+
+
+def _word(elements: list[Element], at: int, table: Cues) -> Doubt:
+    word = elements[at].text
+    before = elements[at - 1].text.lower() if at else ""
+    is_verb = word.islower() and "-" not in word and before not in ("a", "an", "the", "their", "our")
+    if not is_verb or (not word.endswith(("ed", "en", "ing")) and lemma_of(word) not in table.sets["verbs"]):
+        return (f"nothing stands for {word}", UNEXPLAINED)
+    return (f"{word} is left out", JOINING_VERB if _has_object(elements, at) else HANGING_VERB)
+
+
+def _has_object(elements: list[Element], at: int) -> bool:
+    """Whether something that was understood follows a verb: `published in journals`, but not `leaving in 2026`."""
+    for element in elements[at + 1 : at + 1 + REACH]:
+        if element.sign in (".", "?", ";", ","):
+            return False
+        if element.is_used and not element.date and not element.is_ignored and "group" not in element.cues:
+            return True
+        if not (element.is_ignored or element.is_used):
+            return False
+    return False
+
+
+def _totals(elements: list[Element], intent: Intent) -> list[Doubt]:
+    """A total that nothing sums up, and a time of something that was not understood."""
+    found: list[Doubt] = []
+    sums = [item for item in intent.measures if item.aggregate in ("sum", "count")]
+    totals = [item for item in elements if item.cues.get("aggregates") == "sum" and not item.is_used]
+    if totals and (not sums or len(sums) < len(totals) or _is_added(totals[-1], elements, "and")):
+        found.append((f"{totals[0].text} is not read", 0.8))
+    return found
+
+
+def _is_added(word: Element, elements: list[Element], joint: str) -> bool:
+    """Whether a word stands in what a joint adds: `and for what total`."""
+    return any(item.text.lower() == joint and item.end < word.start for item in elements)
+
+
+def _quantities(elements: list[Element], intent: Intent) -> list[Doubt]:
+    """`How much` asks for a number."""
+    asked = any(
+        (one.text.lower(), other.text.lower()) == ("how", "much") and not other.is_used
+        for one, other in pairwise(elements)
+    )
+    columns = [item.column for item in intent.dimensions]
+    shown = [item for item in columns if item.family == "number" and not item.is_id]
+    sums = [item for item in intent.measures if item.column is not None]
+    return [("how much of what is not read", 0.5)] if asked and not shown and not sums and not intent.ratio else []
