@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from engine.planner.intent import Measure
 
-Operator = Literal["+", "-", "*", "/", "rank", "is"]
+Operator = Literal["+", "-", "*", "/", "rank", "is", "previous", "running", "moving"]
 MAX_PARTS = 40
 MAX_DEPTH = 12
 _PIECE = re.compile(
@@ -51,7 +51,9 @@ _CALL = re.compile(
 @dataclass(frozen=True, slots=True)
 class Calculation:
     """An operator over measures, numbers and further calculations. A `rank` and what just `is` something have one part,
-    and the first rank is 1."""
+    and the first rank is 1.
+
+    `previous` is a measure in the period before, `running` its sum so far, `moving` its average over some periods."""
 
     operator: Operator
     parts: "tuple[Measure | Calculation | float | int, ...]"

@@ -26,6 +26,7 @@ class Measure:
     is_distinct: bool = False
     conditions: tuple["Condition", ...] = ()
     calculation: Calculation | None = None
+    label: str = ""  # which of several alike it is
 
 
 @dataclass(frozen=True, slots=True)

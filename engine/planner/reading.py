@@ -5,6 +5,7 @@ from datetime import datetime
 
 from engine.dates.ranges import Found
 from engine.planner.ages import read_ages
+from engine.planner.comparing import free_percent, read_comparing
 from engine.planner.conditions import read_comparisons, read_missing, read_texts, read_values, scope_missing
 from engine.planner.days import read_days, settle_days
 from engine.planner.elements import Element
@@ -24,6 +25,7 @@ from engine.planner.times import free_verbs, read_times
 from engine.planner.words import Cues
 
 STEPS = (
+    free_percent,
     read_ratio,
     read_limit,
     read_days,
@@ -46,6 +48,7 @@ STEPS = (
     read_order,
     read_values,
     settle_days,
+    read_comparing,
     read_times,
     close_ratio,
     show_rest,

@@ -34,6 +34,7 @@ class Scene:
         self.wants_most = True
         self.negators: set[int] = set()
         self.days: list[TimePart] = []
+        self.is_compared = False
         self.grain = self.grouping_unit()
 
     def mentioned(self) -> dict[str, float]:

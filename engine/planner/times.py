@@ -17,7 +17,8 @@ HOUSEKEEPING = ("created", "updated", "modified", "time")
 def read_times(scene: Scene) -> None:
     """Ranges of time go to the date column that belongs to what is counted."""
     said = [item for item in scene.elements if item.date is not None and not item.is_used]
-    if len(said) > 1 or scene.dates.compares is not None or any(item.date and item.date.versus for item in said):
+    is_compared = scene.dates.compares is not None and not scene.is_compared
+    if len(said) > 1 or is_compared or any(item.date and item.date.versus for item in said):
         scene.intent.doubt("several times are spoken of", 0.5)
     for at, element in enumerate(scene.elements):
         if element.date is None or element.is_used:
@@ -144,7 +145,7 @@ def free_verbs(scene: Scene) -> None:
         item.at for item in scene.days
     ]
     for at in times:
-        for place in range(at - 1, max(-1, at - 4), -1):
+        for place in range(at - 1, max(-1, at - NEAR), -1):
             element = scene.elements[place]
             is_itself = any(value.lower() == element.text.lower() for _, value in element.values)
             is_itself = is_itself and scene.word(place + 1) != "to"  # `scheduled to leave`

@@ -142,6 +142,8 @@ class _Writer:
             wanted = f"{item.aggregate}_{'_'.join(item.column.words)}"
         else:
             wanted = f"{'_'.join(item.table.words) if item.table else 'row'}_count"
+        if isinstance(item, Measure) and item.label:
+            wanted = f"{wanted}_{item.label}"
         taken = set(self._outputs.values())
         name = next(
             made for number in range(1, 100) if (made := wanted if number == 1 else f"{wanted}_{number}") not in taken
@@ -254,9 +256,23 @@ class _Writer:
         if item.operator == "rank":
             order = {"expression": made[0], "direction": "desc" if item.is_descending else "asc", "nulls": "last"}
             return {"function": "rank", "over": {"order": [order]}}
+        if item.operator in ("previous", "running", "moving"):
+            return self._windowed(item, made)
         if item.operator == "/":
             made = [{"cast": "double", "args": [made[0]]}, {"function": "nullif", "args": [made[1], {"value": 0}]}]
         return {"operator": item.operator, "args": made}
+
+    def _windowed(self, item: Calculation, made: list[dict[str, Any]]) -> dict[str, Any]:
+        """A measure of each period beside those before it, within what else is grouped by."""
+        times = [part for part in self._intent.dimensions if part.unit is not None]
+        if not times:
+            raise Impossible("the periods that follow each other are not said")
+        others = [self._term(part) for part in self._intent.dimensions if part not in times]
+        over: dict[str, Any] = {"partition_by": others, "order": [{"expression": self._term(part)} for part in times]}
+        if item.operator == "moving":
+            over["rows_before"] = made[1]["value"] - 1
+        name = {"previous": "lag", "running": "sum", "moving": "avg"}[item.operator]
+        return {"function": name, "args": made[:1], "over": over}
 
     def _condition(self, item: Condition, alias: str = "") -> dict[str, Any]:
         if item.operator in ("or", "and"):

@@ -133,3 +133,37 @@ def test_lengths_of_time_are_conditions(question: str, where: str) -> None:
 )
 def test_days_and_hours_sort_times(question: str, rest: str) -> None:
     assert desk_sql_of(question).endswith(rest)
+
+
+def beside(measure: str, *periods: tuple[str, str, str]) -> list[str]:
+    """A sum of rental prices in each of some periods."""
+    return [
+        f"sum(CASE WHEN t0.pickup_date >= '{start}' AND t0.pickup_date < '{end}' THEN t0.price END) AS {measure}_{name}"
+        for start, end, name in periods
+    ]
+
+
+def test_periods_stand_beside_each_other() -> None:
+    years = beside("sum_price", ("2025-01-01", "2026-01-01", "2025"), ("2026-01-01", "2027-01-01", "2026"))
+    sql = desk_sql_of("For each region, compare the total rental price in 2025 and 2026")
+    assert sql.startswith(f"SELECT t1.region, {', '.join(years)} FROM rentals AS t0")
+    sql = desk_sql_of("Total rental price in Q3 2026 versus Q3 2025, with the growth in percent")
+    quarters = beside("sum_price", ("2025-07-01", "2025-10-01", "2025_07"), ("2026-07-01", "2026-10-01", "2026_07"))
+    assert sql.startswith(f"SELECT {', '.join(quarters)}, ") and sql.count("AS percent_change") == 1
+    sql = desk_sql_of("By how much did the number of rentals change from 2025 to 2026?")
+    assert "AS rental_count_2025, " in sql and "AS rental_count_2026, " in sql and "AS difference FROM" in sql
+
+
+def test_a_period_is_compared_with_the_one_before() -> None:
+    month = "date_trunc('month', t0.opened_at)"
+    sql = desk_sql_of("Show the number of tickets per month and the change compared to the previous month")
+    assert sql.startswith(
+        f"SELECT {month} AS month, count(*) AS ticket_count, lag(count(*)) OVER (ORDER BY {month} ASC) AS previous, "
+        f"count(*) - lag(count(*)) OVER (ORDER BY {month} ASC) AS difference"
+    )
+    assert sql.endswith(f"GROUP BY {month} ORDER BY month ASC")
+
+
+def test_years_that_are_asked_for_as_rows_are_rows() -> None:
+    sql = desk_sql_of("How many clients signed up this year compared with last year? Return the year and the count.")
+    assert sql.startswith("SELECT date_trunc('year', t0.signup_date) AS year, count(*) AS client_count FROM clients")
