@@ -50,6 +50,9 @@ def read_comparing(scene: Scene) -> None:
         options = tuple(_during(column, each) for each in pair)
         scene.intent.conditions.append(Condition(column, "or", options=options, at=places[0]))
         return
+    if not _is_listed(scene) and all(item.column or item.table for item in base):
+        scene.intent.entity = None  # what is compared is no list of things
+        scene.intent.dimensions = []
     made = [_beside(scene, measure, column, pair) for measure in base]
     scene.intent.measures = [item for group in made for item in group]
     _rerank(scene, base, made)
@@ -111,6 +114,10 @@ def _is_word(scene: Scene, at: int, kind: str) -> bool:
 def _use_words(scene: Scene) -> None:
     """The words that say how periods are compared are understood."""
     start, end = scene.dates.compares_at
+    if _says(scene, "changing"):
+        for at in range(len(scene.elements)):
+            if (scene.word(at), scene.word(at + 1)) == ("how", "much"):
+                scene.use(at, at + 1)
     for at, element in enumerate(scene.elements):
         is_said = any(_is_word(scene, at, kind) for kind in ("comparing", "changing", "growing", "beside"))
         is_within = start <= element.start < end
@@ -140,6 +147,16 @@ def _wants_rows(scene: Scene, pair: Pair) -> bool:
             asked = True
     scene.grain = None if asked else scene.grain
     return asked
+
+
+def _is_listed(scene: Scene) -> bool:
+    """Whether things are asked for, or groups of them."""
+    entity, shown = scene.intent.entity, [item.column for item in scene.intent.dimensions]
+    is_grouped = any(scene.cue(p, "group") and scene.word(p) != "by" for p in range(len(scene.elements)))
+    is_asked = any(word in ("which", "who", "list", "show", "what") for word in map(scene.word, range(2)))
+    return (
+        is_grouped or (bool(shown) and is_asked) or any(entity is None or item not in entity.labels for item in shown)
+    )
 
 
 def _during(column: Value, period: Range) -> Condition:

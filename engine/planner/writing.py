@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.planner.calculations import Calculation, measures_in
 from engine.planner.computing import Inexpressible, expression
-from engine.planner.formulas import Value, columns_of
+from engine.planner.formulas import Formula, Value, columns_of
 from engine.planner.intent import Condition, Dimension, Intent, Lack, Measure, Sort
 from engine.planner.joins import ThroughLink, join_tree, multiplies
 from engine.planner.schema import Column, Schema, Table
@@ -122,6 +122,8 @@ class _Writer:
             return self._value(item.column)
         if self._schema.dialect == "sqlite":
             return self._text_term(item)
+        if item.unit.grain == "year" and not item.unit.is_fiscal:  # people write 2026, not its first day
+            return self._value(Formula("part", (item.column,), ("year",), "year"))
         grain = {"half": "quarter"}.get(item.unit.grain, item.unit.grain)
         return {"function": "date_trunc", "args": [{"value": grain}, self._value(item.column)]}
 

@@ -166,4 +166,4 @@ def test_a_period_is_compared_with_the_one_before() -> None:
 
 def test_years_that_are_asked_for_as_rows_are_rows() -> None:
     sql = desk_sql_of("How many clients signed up this year compared with last year? Return the year and the count.")
-    assert sql.startswith("SELECT date_trunc('year', t0.signup_date) AS year, count(*) AS client_count FROM clients")
+    assert sql.startswith("SELECT date_part('year', t0.signup_date) AS year, count(*) AS client_count FROM clients")
