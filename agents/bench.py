@@ -32,8 +32,10 @@ class Bench:
 
     def remember(self, events: Sequence[RunEvent]) -> None:
         """What the log of the run says already, so that it is not told twice and does not go back."""
-        self.told = {event.kind for event in events}
-        self.progress = max((int(event.data.get("progress", 0)) for event in events), default=0)
+        begun = max((event.seq for event in events if event.kind == "started"), default=0)
+        lately = [event for event in events if event.seq >= begun]
+        self.told = {event.kind for event in lately}
+        self.progress = max((int(event.data.get("progress", 0)) for event in lately), default=0)
 
     async def call(self, tool: str, **arguments: Any) -> Any:
         """Call a tool as the caller, through the gate."""

@@ -1,6 +1,7 @@
 """Running a workflow: begun once for a task id, gone on with after a kill, followed by whoever asks again."""
 
 import asyncio
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -17,10 +18,13 @@ from agents.state import State
 from core.errors import Cancelled, NotFound, PlatformError, error_from
 from engine.context import Ctx
 from engine.runs.run import Beginning, Outcome, Run, RunEvent
+from engine.runs.runs import Started
 
 MAX_ROWS = 1000
 MAX_CALLS, MAX_TOKENS = 16, 120_000
 LAKEHOUSE = "lakehouse"
+AGAIN_WORDS = 3  # of an answer that is the question again, and no word to it
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ async def run(ctx: Ctx, wanted: Wanted) -> Run:
     seen = wanted.after_seq
     while True:
         started = await _start(ctx, wanted)
+        seen = seen or await _beginning(ctx, wanted, started)
         if started.is_mine:
             for event in await ctx.engine.runs.events(started.run, seen):
                 await _emit(ctx, started.run, event)
@@ -70,7 +75,15 @@ async def run(ctx: Ctx, wanted: Wanted) -> Run:
             return _given(ended)
 
 
-async def _start(ctx: Ctx, wanted: Wanted) -> Any:
+async def _beginning(ctx: Ctx, wanted: Wanted, started: Started) -> int:
+    """After which event a stream begins: what was told before a question was answered has a `done` of its own."""
+    events = [] if started.is_new else await ctx.engine.runs.events(started.run)
+    if started.is_mine and wanted.clarification:
+        return len(events)
+    return max((event.seq for event in events if event.kind == "started"), default=1) - 1
+
+
+async def _start(ctx: Ctx, wanted: Wanted) -> Started:
     runs = ctx.engine.runs
     beginning = Beginning(
         "workflow",
@@ -93,15 +106,16 @@ async def _work(ctx: Ctx, wanted: Wanted, run: Run, *, is_new: bool) -> Run:
     runs, began = ctx.engine.runs, time.perf_counter()
     budget = Budget(max_calls=MAX_CALLS, max_tokens=max(0, MAX_TOKENS - run.cost.tokens))
     bench = Bench(ctx, run, None, budget, list(run.steps))
-    if not (is_new or wanted.clarification):
+    begins = is_new or bool(wanted.clarification)
+    if not begins:
         bench.remember(await runs.events(run))
     try:
         async with runs.holding(run, ctx.cancelled):
             bench.model = await find_model(ctx, wanted.model)
-            if is_new or not (bench.told or wanted.clarification):
+            if begins or not bench.told:
                 await bench.tell("started", task_id=run.run_id, workflow=wanted.workflow)
                 await bench.tell("progress", message="Initializing workflow", progress=5)
-            return await _drive(bench, wanted, began, is_new=is_new)
+            return await _drive(bench, wanted, began, begins=begins)
     except asyncio.CancelledError:  # the caller left, or the process ends: somebody may go on with it
         await asyncio.shield(_let_go(bench, began))
         raise
@@ -113,14 +127,14 @@ async def _work(ctx: Ctx, wanted: Wanted, run: Run, *, is_new: bool) -> Run:
         raise
 
 
-async def _drive(bench: Bench, wanted: Wanted, began: float, *, is_new: bool) -> Run:
+async def _drive(bench: Bench, wanted: Wanted, began: float, *, begins: bool) -> Run:
     """The graph from where it stands to its output. What it stood on goes when its end is written down."""
     config: Any = thread_of(bench.run)
     async with open_checkpoints(bench.ctx, bench.run.tenant) as saver:
-        if is_new or wanted.clarification:
+        if begins:
             await _forget(saver, config)
         graph = build_workflow(bench, wanted.workflow, saver)
-        stands = None if is_new or wanted.clarification else await graph.aget_state(config)
+        stands = None if begins else await graph.aget_state(config)
         begin: Any = None if stands is not None and stands.values else _first_state(wanted)
         final = await graph.ainvoke(begin, config)
         ended = await _end(bench, dict(final["output"]) | {"rounds": final.get("rounds", 0)}, began)
@@ -136,9 +150,8 @@ async def _forget(saver: Any, config: dict[str, Any]) -> None:
 
 
 def _first_state(wanted: Wanted) -> State:
-    task = f"{wanted.task} ({wanted.clarification})" if wanted.clarification else wanted.task
     return {
-        "task": task,
+        "task": clarified(wanted.task, wanted.clarification),
         "connection_id": wanted.connection_id,
         "today": wanted.today,
         "schema_name": wanted.schema_name,
@@ -146,6 +159,14 @@ def _first_state(wanted: Wanted) -> State:
         "knowledge": list(wanted.knowledge),
         "max_rows": MAX_ROWS,
     }
+
+
+def clarified(task: str, said: str) -> str:
+    """The question with what was said to it. Whoever asks it again in other words means these alone."""
+    before, now = (set(_WORD.findall(text.lower())) for text in (task, said))
+    if len(now) >= AGAIN_WORDS and 2 * len(before & now) >= len(before):
+        return said
+    return f"{task} ({said})" if said else task
 
 
 async def _end(bench: Bench, made: dict[str, Any], began: float) -> Run:

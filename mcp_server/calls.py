@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastmcp.server.dependencies import FastMCPRequestContext, get_context
@@ -15,12 +15,13 @@ from core.dispatch import Call, Dispatcher
 from core.errors import InvalidArgument, PlatformError, Unauthenticated
 from core.jobs import Progress
 from mcp_server.auth import SCOPE_KEY, Credentials, new_request_id, request_id_of
-from mcp_server.confirm import GOES_ON, Confirmation, MustAsk, resume
+from mcp_server.confirm import CALLING, GOES_ON, Confirmation, MustAsk, onward, resume
 from mcp_server.results import DEFAULT_TOKENS, MAX_TOKENS, ResultsPort, error_result, tool_result
 from mcp_server.text import json_text
 
 MAX_MESSAGE_CHARS = 500
 MAX_KEY_CHARS = 256
+MAX_QUESTIONS = 5  # of one call that is asked about there and then
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,23 +100,21 @@ class Calls:
             credentials = self.credentials(incoming)
             wishes = Wishes.read(incoming.meta)
             confirmation = self._confirmation(name, incoming, wishes)
-            result = await self.dispatcher.call(
-                Call(
-                    tool=name,
-                    arguments={**arguments, **confirmation.carried},
-                    form="json",
-                    face="mcp",
-                    request_id=request_id,
-                    token=credentials.token,
-                    at=credentials.at,
-                    principal=credentials.principal if credentials.is_local else None,
-                    emit=self._emit(incoming),
-                    wait_s=wishes.wait_s,
-                    idempotency_key=confirmation.idempotency_key,
-                    confirm=confirmation,
-                    traceparent=incoming.request.headers.get("traceparent", "") if incoming.request else "",
-                )
+            call = Call(
+                tool=name,
+                arguments=arguments,
+                form="json",
+                face="mcp",
+                request_id=request_id,
+                token=credentials.token,
+                at=credentials.at,
+                principal=credentials.principal if credentials.is_local else None,
+                emit=self._emit(incoming),
+                wait_s=wishes.wait_s,
+                confirm=confirmation,
+                traceparent=incoming.request.headers.get("traceparent", "") if incoming.request else "",
             )
+            result = await self._asked(call, confirmation)
         except MustAsk as asking:
             return InputRequiredToolResult(asking.question)
         except PlatformError as error:
@@ -132,9 +131,19 @@ class Calls:
             tokens=wishes.tokens,
         )
 
+    async def _asked(self, call: Call, confirmation: Confirmation) -> BaseModel:
+        """What the call gives in the end, where the person is asked on the way."""
+        for number in range(MAX_QUESTIONS):
+            arguments = onward(call.tool, call.arguments, confirmation.carried)
+            key = confirmation.idempotency_key
+            result = await self.dispatcher.call(replace(call, arguments=arguments, idempotency_key=key))
+            if number + 1 == MAX_QUESTIONS or not await confirmation.answer_now(call.tool, result):
+                break
+        return result
+
     def _confirmation(self, name: str, incoming: FastMCPRequestContext, wishes: Wishes) -> Confirmation:
         registry = self.dispatcher.registry
-        if name not in registry or (registry.get(name).effect == "read" and name not in GOES_ON):
+        if name not in registry or (registry.get(name).effect == "read" and name not in CALLING | GOES_ON.keys()):
             return Confirmation(incoming.session, wishes.idempotency_key)
         ctx = get_context()
         return resume(

@@ -10,6 +10,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from mcp.server.session import ServerSession
 from mcp_types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
@@ -29,6 +30,9 @@ GOES_ON = {
     "run_workflow": ("task_id", "clarification"),
 }
 """Tools that may ask back: what of the result goes on, and which argument takes the answer."""
+
+CALLING = frozenset({"call_tool", "call_write_tool"})
+"""Tools that call another by its name, with its arguments inside their own."""
 
 DECISIONS = frozenset({"approve_request", "reject_request"})
 MAX_ARGUMENT_CHARS = 600
@@ -97,7 +101,7 @@ class Confirmation:
             raise NeedsPerson(f"{tool.name} was not confirmed.", hint="Do not try again unless the person asks for it.")
         self._refuse_the_mute(tool)
         text = question_text(tool, request)
-        if self.session.protocol_version in MODERN_PROTOCOL_VERSIONS:
+        if self._is_modern():
             raise MustAsk(f"{tool.name} waits for a person's confirmation.", self._ask_back(about, text))
         if not is_yes(await self.session.elicit_form(text, _SCHEMA)):
             raise NeedsPerson(f"{tool.name} was not confirmed.", hint="Do not try again unless the person asks for it.")
@@ -105,9 +109,7 @@ class Confirmation:
         return True
 
     def _refuse_the_mute(self, tool: Tool) -> None:
-        capabilities = self.session.client_capabilities
-        is_modern = self.session.protocol_version in MODERN_PROTOCOL_VERSIONS
-        if capabilities and capabilities.elicitation and (is_modern or self.session.can_send_request):
+        if self._is_able() and (self._is_modern() or self.session.can_send_request):
             return
         raise NeedsPerson(
             f"{tool.name} needs a person's yes; this client cannot ask the person to confirm it.",
@@ -115,20 +117,36 @@ class Confirmation:
         )
 
     def question_back(self, tool: str, result: BaseModel) -> InputRequiredResult | None:
-        """A question of a run, for the person: their answer goes on with it. None where there is none to ask."""
-        text = getattr(result, "question", "")
-        capabilities = self.session.client_capabilities
-        is_able = (
-            self.session.protocol_version in MODERN_PROTOCOL_VERSIONS and capabilities and capabilities.elicitation
-        )
-        if tool not in GOES_ON or not text or not is_able:
+        """A question of a run, for the person: their answer goes on with it. None where the client cannot ask so."""
+        asked = question_in(tool, result)
+        if asked is None or not self._is_able() or not self._is_modern():
             return None
-        name, answers = GOES_ON[tool]
-        carried = {**self.carried, name: str(getattr(result, name))}
+        text, name, value, answers = asked
+        carried = {**self.carried, name: value}
         sealed = Sealed(asked="", idempotency_key=secrets.token_hex(16), answers=answers, carried=carried)
-        params = ElicitRequestFormParams(message=str(text), requested_schema=_ANSWER_SCHEMA)
+        params = ElicitRequestFormParams(message=text, requested_schema=_ANSWER_SCHEMA)
         requests = {ANSWER: ElicitRequest(params=params)}
         return InputRequiredResult(input_requests=requests, request_state=sealed.model_dump_json())
+
+    async def answer_now(self, tool: str, result: BaseModel) -> bool:
+        """Ask a question of a run there and then, where the connection has a way back: whether it goes on."""
+        asked = question_in(tool, result)
+        if asked is None or not self._is_able() or self._is_modern() or not self.session.can_send_request:
+            return False
+        text, name, value, answers = asked
+        try:
+            said = said_in(await self.session.elicit_form(text, _ANSWER_SCHEMA))
+        except NotAnswered:  # the question stands in the answer; the model may put it in its own words
+            return False
+        self.carried, self.idempotency_key = {**self.carried, name: value, answers: said}, ""
+        return True
+
+    def _is_modern(self) -> bool:
+        return self.session.protocol_version in MODERN_PROTOCOL_VERSIONS
+
+    def _is_able(self) -> bool:
+        capabilities = self.session.client_capabilities
+        return bool(capabilities and capabilities.elicitation)
 
     def _ask_back(self, about: str, text: str) -> InputRequiredResult:
         key = self.idempotency_key or secrets.token_hex(16)
@@ -151,7 +169,8 @@ def resume(
     except ValidationError:
         return Confirmation(session, idempotency_key)
     if sealed.answers:
-        carried = {**sealed.carried, sealed.answers: said_in(answers.get(ANSWER))}
+        said = said_in(answers.get(ANSWER), go_on=f"{json.dumps(sealed.carried)} and {sealed.answers!r}")
+        carried = {**sealed.carried, sealed.answers: said}
         return Confirmation(session, sealed.idempotency_key, carried=carried)
     answer, kept = answers.get(QUESTION), sealed.carried
     if not isinstance(answer, ElicitResult):
@@ -161,13 +180,32 @@ def resume(
     return Confirmation(session, sealed.idempotency_key, [*sealed.agreed, sealed.asked], carried=kept)
 
 
-def said_in(answer: object) -> str:
-    """What the person wrote. Raises NotAnswered."""
+def said_in(answer: object, go_on: str = "what they say") -> str:
+    """What the person wrote. Raises NotAnswered, which tells with what arguments it goes on nevertheless."""
     content = answer.content if isinstance(answer, ElicitResult) and answer.action == "accept" else None
     text = (content or {}).get(ANSWER)
     if not isinstance(text, str) or not text.strip():
-        raise NotAnswered(hint="Ask the person in your own words, and call again.")
+        raise NotAnswered(hint=f"Ask the person in your own words, and call again with {go_on}.")
     return text
+
+
+def question_in(tool: str, result: BaseModel) -> tuple[str, str, str, str] | None:
+    """What a run asks back: the question, the argument that goes on with its value, and the one for the answer."""
+    told: Mapping[str, Any] = dict(result)
+    if tool in CALLING:
+        tool, told = told.get("tool", ""), told.get("result")  # type: ignore[assignment]
+    if tool not in GOES_ON or not isinstance(told, Mapping) or not told.get("question"):
+        return None
+    name, answers = GOES_ON[tool]
+    return str(told["question"]), name, str(told[name]), answers
+
+
+def onward(tool: str, arguments: Mapping[str, Any], carried: Mapping[str, str]) -> dict[str, Any]:
+    """The arguments of a call with what goes on after a question."""
+    inner = arguments.get("arguments")
+    if carried and tool in CALLING:
+        return {**arguments, "arguments": {**(inner if isinstance(inner, Mapping) else {}), **carried}}
+    return {**arguments, **carried}
 
 
 def is_asked(tool: Tool) -> bool:

@@ -1,5 +1,6 @@
 """A whole platform whose installation has one model: the twin on a real socket. Calls tools as its people."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +20,13 @@ models:
   - {{name: spare, model: openai/spare, api_base: "{spare}", timeout_s: 30}}
 default: {default}
 """
+
+
+async def until(condition: Callable[[], Any], *, within_s: float = 10.0) -> None:
+    """Wait for something; an AssertionError where it does not come."""
+    async with asyncio.timeout(within_s):
+        while not condition():
+            await asyncio.sleep(0.02)
 
 
 @dataclass

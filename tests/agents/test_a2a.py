@@ -53,6 +53,15 @@ async def test_headwater_answers_a_question_with_sql_and_rows(strong: AgentDesk)
     assert list(artifact(task, "rows")[0]["data"]["rows"][0].values()) == [4]
 
 
+async def test_a_question_back_is_input_required_and_its_answer_goes_on(strong: AgentDesk) -> None:
+    asked = await tell(strong, "headwater", "sum of amount by name", data={"model": "none"})
+    assert asked.status.state == S.TASK_STATE_INPUT_REQUIRED
+    assert "not clear enough" in asked.status.message.parts[0].text
+    told = await tell(strong, "headwater", "sum of amount by region", task_id=asked.id, context_id=asked.context_id)
+    assert told.id == asked.id and told.status.state == S.TASK_STATE_COMPLETED, MessageToDict(told.status)
+    assert len(artifact(told, "rows")[0]["data"]["rows"]) == 3
+
+
 async def test_what_the_data_cannot_answer_is_refused_with_the_reason(strong: AgentDesk) -> None:
     task = await tell(strong, "headwater", "zorgle by flumph", metadata={"skill": "fixed"}, data={"model": "none"})
     about = MessageToDict(task.status.message)["parts"][1]["data"]

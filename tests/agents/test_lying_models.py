@@ -27,7 +27,8 @@ from tests.fakes.model_server import (
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SLOW = pytest.mark.slow
 WORKFLOWS = ["fixed", *(pytest.param(name, marks=SLOW) for name in ("reflection", "nl2sql", "metric_to_sql"))]
-HARD = "what share of the amount comes from the eu region"
+HARD = "what is the moonlight standing of the eu region"  # which no planner reads
+KNOWN = "Everybody knows what a moonlight standing is."
 SECRET = "olga-secret"
 ATTACKS = [
     "DROP TABLE shop.orders",
@@ -76,7 +77,7 @@ async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AgentD
 async def run(desk: AgentDesk, workflow: str) -> str:
     """What a caller gets, whole, as text: an answer or an error."""
     try:
-        answer = await desk.call("run_workflow", task=HARD, workflow=workflow, model="twin")
+        answer = await desk.call("run_workflow", task=HARD, ext_knowledge=KNOWN, workflow=workflow, model="twin")
     except PlatformError as error:
         return f"{error.code} {error.message} {error.hint}"
     return str(answer.model_dump_json())

@@ -102,3 +102,32 @@ async def test_a_question_back_is_asked_by_the_client_and_its_answer_goes_on(lin
     assert _mcp_answer(done).value["response"] == "Described."
     said_to_model = [item["content"] for item in line.desk.server.requests[1].body["messages"][1:]]
     assert said_to_model == ["Describe it.", "Which table?", "shop.orders"]
+
+
+async def test_a_question_of_a_tool_that_is_called_by_another_is_asked_too(line: Line) -> None:
+    """The default session has no chat: clients reach it by call_write_tool."""
+    line.desk.server.play([calling("ask_person", question="Which year?"), "2026 it is."])
+    given = {"name": "chat", "arguments": {"prompt": "Sales of the year?"}}
+    asked = _rpc_result(await line.post("call_write_tool", given))
+    assert asked["resultType"] == "input_required" and "Which year?" in str(asked["inputRequests"]["answer"])
+    said = {"answer": {"action": "accept", "content": {"answer": "2026"}}}
+    done = await line.post("call_write_tool", given, requestState=asked["requestState"], inputResponses=said)
+    assert _mcp_answer(done).value["result"]["response"] == "2026 it is."
+    told = [item["content"] for item in line.desk.server.requests[1].body["messages"][1:]]
+    assert told == ["Sales of the year?", "Which year?", "2026"]
+
+
+@pytest.mark.parametrize("by", ["run_workflow", "call_tool"])
+async def test_a_workflows_question_is_asked_and_the_same_run_goes_on(line: Line, by: str) -> None:
+    task: dict[str, Any] = {"task": "sum of amount by name", "model": "none"}
+    given = task if by == "run_workflow" else {"name": "run_workflow", "arguments": task}
+    asked = _rpc_result(await line.post(by, given))
+    assert asked["resultType"] == "input_required" and "not clear enough" in str(asked["inputRequests"]["answer"])
+    more = {"requestState": asked["requestState"]}
+    refused = _mcp_answer(await line.post(by, given, **more, inputResponses={"answer": {"action": "decline"}}))
+    assert refused.code == "CONFLICT" and "task_id" in refused.hint and "clarification" in refused.hint
+    said = {"answer": {"action": "accept", "content": {"answer": "sum of amount by region"}}}
+    value = _mcp_answer(await line.post(by, given, **more, inputResponses=said)).value
+    made = value if by == "run_workflow" else value["result"]
+    assert (made["status"], made["path"], len(made["result"])) == ("completed", "planner", 3)
+    assert made["task_id"] in refused.hint

@@ -8,16 +8,18 @@ import pytest
 import pytest_asyncio
 
 from agents.events import EVENTS, WorkflowEvent
+from agents.workflow import clarified
 from core.dispatch import Call
 from core.errors import Conflict, InvalidArgument, NotFound, Unauthorized
-from tests.agents.desk import AgentDesk, opened_desk
+from tests.agents.desk import AgentDesk, opened_desk, until
 from tests.faces.world import load_shop
 from tests.fakes.model_server import Asked, Reply
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 TOTALS = [{"region": "eu", "total": 13.5}, {"region": "us", "total": 20.25}, {"region": None, "total": 7.75}]
 BY_REGION = "SELECT region, sum(amount) AS total FROM shop.orders GROUP BY region ORDER BY region"
-HARD = "what share of the amount comes from the eu region"
+HARD = "what is the moonlight standing of the eu region"  # which no planner reads
+KNOWN = "Everybody knows what a moonlight standing is."
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -28,7 +30,8 @@ async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AgentD
 
 
 async def run(desk: AgentDesk, task: str, /, **arguments: Any) -> Any:
-    return await desk.call("run_workflow", task=task, **{"workflow": "fixed", "model": "none", **arguments})
+    usual = {"workflow": "fixed", "model": "none", "ext_knowledge": KNOWN if task == HARD else ""}
+    return await desk.call("run_workflow", task=task, **{**usual, **arguments})
 
 
 def writes(sql: str, plan: Any = None) -> Any:
@@ -243,8 +246,7 @@ async def test_corrected_sql_waits_for_a_review(desk: AgentDesk) -> None:
 async def test_cancelling_stops_a_run_that_waits_for_its_model(desk: AgentDesk) -> None:
     desk.server.play(lambda asked: Reply("late", delay_s=3))
     running = asyncio.create_task(run(desk, HARD, model="twin", task_id="stop"))
-    while not desk.server.requests:
-        await asyncio.sleep(0.02)
+    await until(lambda: desk.server.requests)
     await desk.call("cancel_workflow_run", task_id="stop")
     with pytest.raises(Exception, match="cancelled"):
         await asyncio.wait_for(running, 2)
@@ -255,8 +257,7 @@ async def test_a_run_whose_process_died_goes_on_where_it_stood(desk: AgentDesk) 
     """The task is torn down in the model's call, as by a kill; the next call with its id does not link again."""
     desk.server.play(lambda asked: Reply("late", delay_s=3))
     running = asyncio.create_task(run(desk, HARD, model="twin", task_id="again"))
-    while not desk.server.requests:
-        await asyncio.sleep(0.02)
+    await until(lambda: desk.server.requests)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     left = await desk.call("get_workflow_run", task_id="again")
@@ -266,6 +267,44 @@ async def test_a_run_whose_process_died_goes_on_where_it_stood(desk: AgentDesk) 
     assert answer.status == "completed" and len(answer.result) == 3 and answer.error is None
     nodes = [step.node for step in answer.steps]
     assert (nodes.count("schema_linking"), nodes.count("execute_sql")) == (1, 1) and "generate_sql" in nodes
+
+
+async def test_a_question_back_is_answered_and_told_from_there_on(desk: AgentDesk) -> None:
+    """What is streamed after the answer has one `started` and one `done`, also for whoever comes back."""
+    asked = {"task": "sum of amount by name", "workflow": "fixed", "model": "none", "task_id": "which"}
+
+    async def told(**more: Any) -> tuple[Any, list[WorkflowEvent]]:
+        parts: list[WorkflowEvent] = []
+
+        async def emit(part: Any) -> None:
+            parts.append(part)
+
+        call = Call("run_workflow", {**asked, **more}, "test", "r1", principal=await desk.who(), emit=emit)
+        return await desk.platform.dispatcher.call(call), parts
+
+    waiting, first = await told()
+    assert (waiting.status, waiting.result) == ("waiting", []) and "not clear enough" in waiting.question
+    assert [part.event for part in first[-3:]] == ["question", "output_ready", "done"]
+    assert await told() == (waiting, first)
+    done, second = await told(clarification="sum of amount by region")
+    assert (done.status, done.question, len(done.result)) == ("completed", "", 3)
+    names = [part.event for part in second]
+    assert (names[0], names[-1], names.count("started"), names.count("done")) == ("started", "done", 1, 1)
+    assert second[0].seq == first[-1].seq + 1
+    assert await told(clarification="sum of amount by region") == (done, second) and await told() == (done, second)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("", "total of amount by name"),
+        ("the customer's", "total of amount by name (the customer's)"),
+        ("by name of the city", "total of amount by name (by name of the city)"),
+        ("total of amount by city", "total of amount by city"),
+    ],
+)
+async def test_an_answer_that_is_the_question_again_stands_alone(said: str, meant: str) -> None:
+    assert clarified("total of amount by name", said) == meant
 
 
 async def test_progress_never_goes_back(desk: AgentDesk) -> None:

@@ -6,7 +6,7 @@ from core.registry import Registry
 from mcp_server.server import run_stdio
 from tests.fakes.gate import PRINCIPALS, dispatcher_over
 
-PACKAGES = ["tests.fakes.sample_tools", "tests.mcp_server.sample_catalog"]
+PACKAGES = ["tests.fakes.sample_tools", "tests.mcp_server.sample_catalog", "tests.mcp_server.sample_questions"]
 
 if __name__ == "__main__":
     dispatcher, _ = dispatcher_over(Registry.walk(PACKAGES))

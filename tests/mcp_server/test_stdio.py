@@ -31,6 +31,22 @@ async def test_stdio_serves_and_asks_in_both_eras(mode: Any) -> None:
     assert len(asked) == 2
 
 
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_the_question_of_a_run_is_asked_over_the_pipe(mode: Any) -> None:
+    said = iter([ElicitResult(action="accept", content={"answer": "2026"}), ElicitResult(action="decline")])
+
+    async def person(message: str, response_type: Any, params: Any, context: Any) -> Any:
+        assert message == "Which year?"
+        return next(said)
+
+    transport = StdioTransport(sys.executable, ["-m", "tests.mcp_server.stdio_server"], keep_alive=False)
+    async with Client(transport, mode=mode, elicitation_handler=person) as client:
+        told = await client.call_tool("run_workflow", {"task": "Sales"})
+        left = await client.call_tool("run_workflow", {"task": "Sales"}, raise_on_error=False)
+    assert told.structured_content == {"task_id": "t1", "question": "", "answer": "Sales in 2026"}
+    assert "t1" in str(left.structured_content)  # with which it goes on, whoever asks the person
+
+
 async def test_a_legacy_client_that_cannot_ask_is_refused() -> None:
     transport = StdioTransport(sys.executable, ["-m", "tests.mcp_server.stdio_server"], keep_alive=False)
     async with Client(transport, mode="legacy") as client:
