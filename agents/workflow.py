@@ -4,7 +4,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -23,7 +23,7 @@ from engine.runs.runs import Started
 MAX_ROWS = 1000
 MAX_CALLS, MAX_TOKENS = 16, 120_000
 LAKEHOUSE = "lakehouse"
-AGAIN_WORDS = 3  # of an answer that is the question again, and no word to it
+TELLING_CHARS = 4  # of words that say what a question is about
 _WORD = re.compile(r"\w+")
 
 
@@ -163,10 +163,15 @@ def _first_state(wanted: Wanted) -> State:
 
 def clarified(task: str, said: str) -> str:
     """The question with what was said to it. Whoever asks it again in other words means these alone."""
-    before, now = (set(_WORD.findall(text.lower())) for text in (task, said))
-    if len(now) >= AGAIN_WORDS and 2 * len(before & now) >= len(before):
+    before, now = (_WORD.findall(text.lower()) for text in (task, said))
+    telling = [[word for word in words if len(word) >= TELLING_CHARS] for words in (before, now)]
+    if _is_half(before, now) and _is_half(*telling):
         return said
     return f"{task} ({said})" if said else task
+
+
+def _is_half(before: Sequence[str], now: Sequence[str]) -> bool:
+    return len(set(before) & set(now)) * 2 >= max(1, len(set(before)))
 
 
 async def _end(bench: Bench, made: dict[str, Any], began: float) -> Run:

@@ -300,6 +300,7 @@ async def test_a_question_back_is_answered_and_told_from_there_on(desk: AgentDes
         ("", "total of amount by name"),
         ("the customer's", "total of amount by name (the customer's)"),
         ("by name of the city", "total of amount by name (by name of the city)"),
+        ("name of the customer", "total of amount by name (name of the customer)"),
         ("total of amount by city", "total of amount by city"),
     ],
 )
