@@ -42,7 +42,7 @@ class Asked:
     """A question for metrics as people and programs put it.
 
     time_range: words, or start/end in ISO form, half-open. filters: conditions on dimensions, as in a definition, or
-    as MetricFlow writes them. grain groups by time."""
+    as MetricFlow writes them; having: conditions on figures. grain groups by time."""
 
     metrics: Sequence[str]
     dimensions: Sequence[str] = ()
@@ -53,6 +53,7 @@ class Asked:
     order: Sequence[tuple[str, bool]] = ()
     limit: int | None = None
     calendar: Calendar = field(default_factory=Calendar)
+    having: Sequence[str | Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,7 @@ def _read(asked: Asked, now: datetime, dialect: str) -> "tuple[MetricQuery, Rang
         metrics=tuple(asked.metrics),
         group_by=tuple(dict.fromkeys(groups)),
         where=tuple(read_condition(each) for each in asked.filters),
+        having=tuple(read_condition(each, is_figure=True) for each in asked.having),
         start=meant.start if meant else None,
         end=meant.end if meant else None,
         order=tuple(asked.order),
@@ -190,15 +192,15 @@ def compared(
     return replace(query, versus=(versus.start, versus.end)), versus
 
 
-def read_condition(given: str | Mapping[str, Any]) -> "Condition":
-    """A filter as text or as data. Raises Conflict."""
+def read_condition(given: str | Mapping[str, Any], *, is_figure: bool = False) -> "Condition":
+    """A filter as text or as data; one on a figure names it as it is. Raises Conflict."""
     from pydantic import ValidationError
 
-    from engine.semantic.templates import read_filter
+    from engine.semantic import expressions, templates
     from engine.sql.definitions import Condition
 
     if isinstance(given, str):
-        return read_filter(given)
+        return expressions.read_condition(given) if is_figure else templates.read_filter(given)
     try:
         return Condition.model_validate(given)
     except (ValidationError, RecursionError):

@@ -1,6 +1,6 @@
 """A question for metrics as a definition of a query. Every measure is aggregated on rows of its own model."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import cast, get_args
@@ -8,7 +8,7 @@ from typing import cast, get_args
 from core.errors import Conflict
 from engine.dates.calendar import Calendar, Unit
 from engine.dates.calendar import Grain as DateGrain
-from engine.semantic.binding import bound, path, selected
+from engine.semantic.binding import Bind, bound, met, path, selected
 from engine.semantic.combining import combined, every_period
 from engine.semantic.conversions import converted
 from engine.semantic.frames import Frame, accumulated, at_start, moved, needs_range, paired, periods_of
@@ -28,9 +28,10 @@ COMPARED = ("previous", "change", "growth")
 class MetricQuery:
     """Which metrics, by which dimensions (`entity__dimension`, `entity__dimension__month`, an entity, `metric_time`).
 
-    start, end: half-open range of the metrics' own time. order: names of the result's columns, with whether it
-    descends. versus: another range, or how much earlier one, that each figure is compared with. bounds: from when to
-    when there are rows, which stand in for an open end where periods have to be listed."""
+    start, end: half-open range of the metrics' own time. having: conditions on figures of the result. order: names of
+    the result's columns, with whether it descends. versus: another range, or how much earlier one, that each figure is
+    compared with. bounds: from when to when there are rows, which stand in for an open end where periods have to be
+    listed."""
 
     metrics: Sequence[str]
     group_by: Sequence[str] = ()
@@ -43,6 +44,7 @@ class MetricQuery:
     calendar: Calendar = field(default_factory=Calendar)
     bounds: tuple[datetime, datetime] | None = None
     dialect: str = "duckdb"
+    having: Sequence[Condition] = ()
 
 
 def compile_metrics(query: MetricQuery, layer: Layer) -> Query:
@@ -126,12 +128,11 @@ class _Compiler:
         query = self._query
         now = _Scope(tuple(query.where), (), self._frame)
         then = None if query.versus is None else replace(now, frame=self._earlier(), is_shifted=True)
-        select: list[Selected] = []
+        shown: dict[str, Expression] = {}
         for name in query.metrics:
-            figure = self._metric(self._layer.metric(name), now)
-            select.append(selected(figure.expression, name))
+            shown[name] = self._metric(self._layer.metric(name), now).expression
             if then is not None:
-                select += _compared(name, figure.expression, self._metric(self._layer.metric(name), then).expression)
+                shown |= _compared(name, shown[name], self._metric(self._layer.metric(name), then).expression)
         made = [self._one(digest, leaf, columns) for digest, (leaf, columns) in self._leaves.items()] + self._whole
         if len(made) > MAX_LEAVES:
             raise Conflict("The metrics come from too many places.", hint="Ask for fewer of them at once.")
@@ -141,7 +142,12 @@ class _Compiler:
             for name, is_descending in query.order or [(name, False) for name in query.group_by if _is_time(name)]
         ]
         return Query(
-            subquery=combined(made, self._keys), alias="m", select=[*groups, *select], order=order, limit=query.limit
+            subquery=combined(made, self._keys),
+            alias="m",
+            select=[*groups, *(selected(figure, name) for name, figure in shown.items())],
+            filters=[met(condition, _figure_of(shown)) for condition in query.having],
+            order=order,
+            limit=query.limit,
         )
 
     def _one(self, digest: object, leaf: Leaf, columns: list[str]) -> tuple[Query, list[str]]:
@@ -182,8 +188,6 @@ class _Compiler:
         return _derived(metric, dict(zip(names, figures, strict=True)))
 
     def _input(self, given: Input, scope: _Scope) -> _Figure:
-        if given.obstacle:
-            raise Conflict(f"{given.name!r}: {given.obstacle}.", hint="Ask for another metric.")
         if given.offset is not None:
             scope = replace(scope, frame=moved(scope.frame, given.offset), is_shifted=True)
         if given.offset_to is not None:
@@ -193,7 +197,7 @@ class _Compiler:
         return _filled(self._metric(self._layer.metric(given.name), scope), given)
 
     def _cumulative(self, metric: Metric, scope: _Scope) -> _Figure:
-        model, measure = self._found(metric.inputs[0])
+        model, measure = self._layer.measure(metric.inputs[0].name)
         base = _base_grain(model, measure)
         if self._unit is not None and self._unit.grain in ("hour", "day"):
             base = cast(Grain, self._unit.grain)
@@ -201,14 +205,15 @@ class _Compiler:
         return self._measure(metric.inputs[0], replace(scope, frame=frame, is_shifted=True))
 
     def _measure(self, given: Input, scope: _Scope) -> _Figure:
-        model, measure = self._found(given)
+        model, measure = self._layer.measure(given.name)
         conditions, frame = scope.filters + given.filters, scope.frame
         has_range = bool(frame.periods) or frame.start is not None or frame.end is not None
         has_time = self._has_time or has_range or any(_names_time(condition) for condition in conditions)
         time = measure.time_dimension if has_time else ""
-        rows = Rows(model, time, conditions, tuple(self._query.group_by), frame, scope.is_shifted, self._query.dialect)
+        groups, dialect = tuple(self._query.group_by), self._query.dialect
+        rows = Rows(model, time, conditions, groups, frame, scope.is_shifted, dialect, measure.last)
         shown = tuple(each.model_dump_json(exclude_unset=True) for each in conditions)
-        digest = (model.name, time, shown, frame, scope.is_shifted, given.has_every_period)
+        digest = (model.name, time, shown, frame, scope.is_shifted, given.has_every_period, measure.last)
         if digest not in self._leaves:
             self._leaves[digest] = (Leaf(self._layer, rows), [])
         if given.has_every_period:
@@ -224,7 +229,7 @@ class _Compiler:
         """Conversions are rows of two models: they are counted in a query of their own."""
         assert metric.conversion is not None, "a conversion metric says how"
         before, after = metric.inputs
-        model, measure = self._found(before)
+        model, measure = self._layer.measure(before.name)
         conditions = scope.filters + before.filters
         rows = Rows(
             model,
@@ -240,7 +245,7 @@ class _Compiler:
         if key not in self._columns:
             self._columns[key] = name = f"f{len(self._columns)}"
             query = converted(
-                self._layer, rows, metric.conversion, (self._found(after), after.filters), self._keys, name
+                self._layer, rows, metric.conversion, (self._layer.measure(after.name), after.filters), self._keys, name
             )
             self._whole.append((query, [name]))
         count = Input(after.name, fill=0 if after.fill is None else after.fill)
@@ -249,11 +254,6 @@ class _Compiler:
             return made
         whole = self._measure(before, scope)
         return _Figure(_ratio(made.expression, whole.expression), made.size + whole.size + 4)
-
-    def _found(self, given: Input) -> tuple[SemanticModel, Measure]:
-        if given.obstacle:
-            raise Conflict(f"{given.name!r}: {given.obstacle}.", hint="Ask for another metric.")
-        return self._layer.measure(given.name)
 
 
 # Time
@@ -323,14 +323,23 @@ def _names_time(condition: Condition) -> bool:
 # Figures
 
 
-def _compared(name: str, now: Expression, then: Expression) -> list[Selected]:
+def _compared(name: str, now: Expression, then: Expression) -> dict[str, Expression]:
     previous, change, growth = (f"{name}_{what}" for what in COMPARED)
     difference = Expression(operator="-", args=[now, then])
-    return [
-        selected(then, previous),
-        selected(difference, change),
-        selected(_ratio(difference, Expression(function="abs", args=[then])), growth),
-    ]
+    return {
+        previous: then,
+        change: difference,
+        growth: _ratio(difference, Expression(function="abs", args=[then])),
+    }
+
+
+def _figure_of(shown: Mapping[str, Expression]) -> Bind:
+    def figure(name: str) -> Expression:
+        if name not in shown:
+            raise Conflict(f"The result has no figure {name[:80]!r}.", hint=f"It has {', '.join(shown)}.")
+        return shown[name]
+
+    return figure
 
 
 def _derived(metric: Metric, figures: dict[str, _Figure]) -> _Figure:
@@ -367,7 +376,8 @@ def _filled(figure: _Figure, given: Input) -> _Figure:
 def _check(query: MetricQuery) -> None:
     if not query.metrics:
         raise Conflict("The query names no metric.", hint="list_metrics shows them.")
-    given = (query.metrics, MAX_METRICS), (query.group_by, MAX_GROUPS), (query.where, MAX_FILTERS)
+    filters = (*query.where, *query.having)
+    given = (query.metrics, MAX_METRICS), (query.group_by, MAX_GROUPS), (filters, MAX_FILTERS)
     if any(len(items) > most for items, most in given) or len(query.order) > MAX_GROUPS:
         raise Conflict("The query has too many parts.", hint="Ask for less at once.")
     if query.start is not None and query.end is not None and query.start >= query.end:

@@ -26,8 +26,6 @@ _INTERVAL = ("year", "month", "week", "day", "hour", "minute", "second")
 def converted(layer: Layer, rows: Rows, how: Conversion, later: Later, keys: list[str], name: str) -> Query:
     """The later measure over converted rows, by the groups of the earlier ones."""
     (model, measure), filters = later
-    if measure.obstacle:
-        raise Conflict(f"The measure {measure.name!r}: {measure.obstacle}.", hint="Ask for another metric.")
     before = _before(layer, rows, how, keys)
     after = _after(model, measure, how, filters)
     on = [

@@ -85,7 +85,7 @@ def _of_kinds(sentence: Sentence, layer: Layer) -> list[tuple[Metric, str]]:
         for model, path in _measured(layer, holder, flag):
             for measure in model.measures:
                 name = (*words, words_of(measure.name)[-1])
-                if not words or name[-1] not in asked or measure.obstacle or name in known:
+                if not words or name[-1] not in asked or name in known:
                     continue
                 metric = Metric(
                     name="_".join(name)[:MAX_NAME],

@@ -145,18 +145,13 @@ def _read(files: Mapping[str, str], connection_id: str) -> "Imported":
 
 
 def _unknown(read: "Imported", view: View) -> list[Note]:
-    """Tables and columns that the caller does not see, and metrics that are not computed yet."""
-    from engine.semantic.layer import Layer
+    """Tables and columns that the caller does not see."""
     from engine.semantic.sight import unknown_parts
-    from engine.semantic.soundness import obstacles
 
     notes = []
     for model in read.models:
         source = read.sources["model", model.name]
         notes += [source.note(f"semantic_models {model.name!r}", why) for why in unknown_parts(model, view)]
-    if not read.errors:
-        for metric, why in obstacles(Layer(read.models, read.metrics), read.metrics):
-            notes.append(read.sources["metric", metric.name].note(f"metrics {metric.name!r}", f"{why}."))
     return notes
 
 

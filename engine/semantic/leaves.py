@@ -9,13 +9,14 @@ from core.errors import Conflict
 from engine.semantic.binding import bound, met, path, selected
 from engine.semantic.frames import Frame, Period
 from engine.semantic.layer import METRIC_TIME, Layer, Place, Step
-from engine.semantic.models import Dimension, Entity, Grain, Measure, SemanticModel
+from engine.semantic.models import Dimension, Entity, Grain, Last, Measure, SemanticModel
 from engine.sql.definitions import (
     Aggregate,
     Condition,
     Expression,
     Join,
     On,
+    Over,
     Query,
     Selected,
     Values,
@@ -24,7 +25,7 @@ from engine.sql.definitions import (
 from engine.sql.definitions import Measure as Aggregated
 
 MAX_JOINS = 32
-PERIODS = "p"
+PERIODS, LAST = "p", "w"
 RAW_TIME = "metric_time@rows"
 _CUTS: dict[Grain, str] = {"day": "%Y-%m-%d", "month": "%Y-%m-01", "year": "%Y-01-01"}
 _AGGREGATES: dict[str, Aggregate] = {
@@ -36,6 +37,7 @@ _AGGREGATES: dict[str, Aggregate] = {
     "count": "count",
     "count_distinct": "count",
     "sum_boolean": "sum",
+    "percentile": "percentile_cont",
 }
 
 
@@ -72,7 +74,8 @@ class _Source:
 class Rows:
     """Which rows are aggregated: of which model, by which time, under which conditions, seen through which frame.
 
-    is_shifted: the rows of a period are of another time, so that conditions on time are conditions on the period."""
+    is_shifted: the rows of a period are of another time, so that conditions on time are conditions on the period.
+    last: only the last of them."""
 
     model: SemanticModel
     time: str
@@ -81,6 +84,7 @@ class Rows:
     frame: Frame = field(default_factory=Frame)
     is_shifted: bool = False
     dialect: str = "duckdb"
+    last: Last | None = None
 
 
 class Leaf:
@@ -98,11 +102,13 @@ class Leaf:
         self._groups = [self._period(group) or self.reference(self._group(group)) for group in rows.groups]
         self._filters = [met(condition, self._filtered) for condition in [*rows.conditions, *self._range()]]
         self._measures: dict[str, Aggregated] = {}
+        self._values: dict[str, Expression] = {}  # of single rows, where only the last of them are measured
 
     def add(self, measure: Measure, alias: str) -> None:
-        if measure.obstacle:
-            raise Conflict(f"The measure {measure.name!r}: {measure.obstacle}.", hint="Ask for another metric.")
-        self._measures[alias] = aggregated(measure, self._base.term(measure.expression), alias)
+        term = self._base.term(measure.expression)
+        if self._rows.last is not None:
+            self._values[alias], term = term, Expression(column=path(LAST, alias))
+        self._measures[alias] = aggregated(measure, term, alias)
 
     def term(self, item: Expression) -> Expression:
         """An expression over the model's own columns."""
@@ -140,6 +146,7 @@ class Leaf:
                 "filters": self._filters,
             }
         )
+        made = self._last(made, names, self._rows.last) if self._rows.last is not None and self._values else made
         return self._averaged(made, names) if is_averaged else made
 
     def detail(self, names: list[str], items: Mapping[str, Expression]) -> Query:
@@ -147,6 +154,38 @@ class Leaf:
         made = self.query(names)
         more = [selected(item, name) for name, item in items.items()]
         return made.model_copy(update={"select": [*made.select, *more]})
+
+    def _last(self, made: Query, names: list[str], last: Last) -> Query:
+        """The measures over the rows of the last time of each period and entity."""
+        model, dimension = self._rows.model, self._rows.model.dimension(last.dimension)
+        entities = [model.entity(name) for name in last.entities]
+        if dimension is None or None in entities:
+            raise Conflict(f"{model.name!r} lacks the time that its rows stand at.", hint="Ask for another metric.")
+        time = self._base.term(dimension.expression)
+        time = truncated(time, dimension.grain, self._rows.dialect) if dimension.grain is not None else time
+        parts = [self._base.term(each.expression) for each in entities if each is not None]
+        parts += [item for name, item in zip(self._rows.groups, self._groups, strict=True) if self._is_of(name, last)]
+        parts_of_period = ["hi"] if self._rows.frame.is_averaged else []
+        over = Over(partition_by=[*parts, *(Expression(column=path(PERIODS, name)) for name in parts_of_period)])
+        items = {**self._values, "at": time}
+        end = Selected(function="min" if last.is_first else "max", args=[time], over=over, alias="end")
+        shown = [selected(item, name) for name, item in items.items()]
+        rows = made.model_copy(update={"select": [*made.select, *shown, end], "measures": []})
+        kept = [*names, *parts_of_period]
+        return Query(
+            subquery=rows,
+            alias=LAST,
+            select=[Selected(column=path(LAST, name), alias=name) for name in kept],
+            measures=list(self._measures.values()),
+            filters=[Condition(column=path(LAST, "at"), operator="eq", other=Expression(column=path(LAST, "end")))],
+        )
+
+    def _is_of(self, group: str, last: Last) -> bool:
+        """Whether a group is a period of the time that rows stand at."""
+        if self._period(group) is None and group.split("__")[0] != METRIC_TIME:
+            place = self._place(group)
+            return not place.steps and place.element.name == last.dimension
+        return self._rows.time == last.dimension
 
     def _averaged(self, made: Query, names: list[str]) -> Query:
         """One figure for all the parts of a period."""
@@ -243,10 +282,11 @@ def aggregated(measure: Measure, item: Expression, alias: str) -> Aggregated:
         test = Condition(expression=item, operator="eq", value=True)
         item = Expression(case=[When(when=test, then=Expression(value=1))], otherwise=Expression(value=0))
     return Aggregated(
-        aggregate=_AGGREGATES[measure.aggregation],
+        aggregate="percentile_disc" if measure.is_discrete else _AGGREGATES[measure.aggregation],
         expression=item,
         alias=alias,
         distinct=measure.aggregation == "count_distinct",
+        fraction=measure.fraction,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from engine.semantic.layer import Layer
 from engine.semantic.lexicon import Words, metric_names
+from engine.semantic.limits import is_limited
 from engine.semantic.models import Metric
 from engine.semantic.sentence import Sentence
 
@@ -16,9 +17,10 @@ LEAST_METRIC, ELSEWHERE, SHARED, LEFT_OUT = 0.7, 0.9, 0.9, 0.8
 
 @dataclass(slots=True)
 class Named:
-    """The metrics of a question in its order, and what may be meant otherwise."""
+    """The metrics of a question in its order, where they are named, and what may be meant otherwise."""
 
     metrics: list[Metric] = field(default_factory=list)
+    places: dict[int, str] = field(default_factory=dict)
     doubts: list[tuple[str, float]] = field(default_factory=list)
 
 
@@ -70,6 +72,7 @@ class _Finder:
                 named.metrics = [metric for _, metric in sorted(self._found, key=lambda item: item[0])]
                 return named
             self._sentence.use(best.places, "metric")
+            named.places |= dict.fromkeys(best.places, best.metric.name)
             self._found.append((min(best.places), best.metric))
             if best.left_out:
                 named.doubts.append((f"this is read as {best.metric.name}", LEFT_OUT))
@@ -140,7 +143,7 @@ class _Finder:
 
     def _is_meant(self, places: Sequence[int], *, is_first: bool) -> bool:
         """Whether `claims` asks how many: after `how many`, at the beginning, or in a list with other metrics."""
-        if self._counting(places):
+        if self._counting(places) or is_limited(self._sentence, places[0]):
             return True
         before = self._words[places[0] - 1] if places[0] else None
         is_listed = before is not None and (before.word == "and" or before.token.text == ",") and places[0] > 1

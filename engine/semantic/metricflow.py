@@ -19,6 +19,7 @@ from engine.semantic.models import (
     EntityKind,
     Grain,
     Input,
+    Last,
     Measure,
     Metric,
     SemanticModel,
@@ -253,25 +254,47 @@ def _dimension(item: Item) -> Dimension:
 def _measure(item: Item, time: str) -> tuple[Measure, bool]:
     name = item.name()
     aggregation = cast(Aggregation, item.choice("agg", get_args(Aggregation)))
-    obstacle = "percentiles are not computed yet" if aggregation == "percentile" else ""
-    if item.item("non_additive_dimension").rest():
-        obstacle = "measures that do not add up over a dimension are not computed yet"
+    parameters = item.item("agg_params")
+    fraction = parameters.number("percentile")
+    if (aggregation == "percentile") != (fraction is not None) or not 0 <= (fraction or 0) <= 1:
+        raise Conflict("A percentile, and nothing else, says which: agg_params: {percentile: 0.95}, from 0 to 1.")
     made = Measure(
         name,
         aggregation,
         item.expression("expr", name),
         item.name("agg_time_dimension", time),
         item.text("description"),
-        obstacle,
         item.text("expr", name),
+        _last(item.item("non_additive_dimension")),
+        None if fraction is None else float(fraction),
+        parameters.flag("use_discrete_percentile"),
     )
+    parameters.close("use_approximate_percentile")
     is_metric = item.flag("create_metric")
-    item.close("label", "agg_params", "create_metric_display_name", "config")
+    item.close("label", "create_metric_display_name", "config")
     return made, is_metric
+
+
+def _last(item: Item) -> Last | None:
+    """Where a measure does not add up over a time."""
+    if not item.rest():
+        return None
+    made = Last(
+        item.name(), item.choice("window_choice", ("min", "max"), "min") == "min", item.texts("window_groupings")
+    )
+    item.close()
+    return made
 
 
 def _check_times(model: SemanticModel) -> None:
     for measure in model.measures:
+        if measure.last is not None:
+            dimension = model.dimension(measure.last.dimension)
+            if dimension is None or not dimension.is_time or None in map(model.entity, measure.last.entities):
+                raise Conflict(
+                    f"The measure {measure.name!r} does not add up over something that is no time dimension of the "
+                    "model, or for something that is none of its entities."
+                )
         if measure.time_dimension:
             dimension = model.dimension(measure.time_dimension)
             if dimension is None or not dimension.is_time:

@@ -53,18 +53,31 @@ class Dimension:
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
-    """An aggregate over a model's rows. `obstacle` says why it cannot be computed yet, empty where it can.
+class Last:
+    """The rows of the last time that there is, or the first, for each of some entities: of what stands at a time, such
+    as a balance, and does not add up over it. Of each period where a query groups by that time."""
 
-    text: its expression as it was written, for people."""
+    dimension: str
+    is_first: bool = False
+    entities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """An aggregate over a model's rows, or over the last of them.
+
+    fraction: which percentile, from 0 to 1; is_discrete: the percentile is a value that there is. text: the expression
+    as it was written, for people."""
 
     name: str
     aggregation: Aggregation
     expression: Expression
     time_dimension: str = ""
     description: str = ""
-    obstacle: str = ""
     text: str = ""
+    last: Last | None = None
+    fraction: float | None = None
+    is_discrete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +119,6 @@ class Input:
     alias: str = ""
     filters: tuple[Condition, ...] = ()
     fill: int | float | None = None
-    obstacle: str = ""
     offset: Window | None = None
     offset_to: Grain | None = None
     has_every_period: bool = False

@@ -1,13 +1,12 @@
 """Questions in words as questions for metrics, without a model: what is understood, how surely, what is left over."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from core.errors import Conflict
 from engine.dates.calendar import Calendar
 from engine.dates.find import find_dates
-from engine.dates.ranges import Found, Range
+from engine.dates.ranges import Found
 from engine.planner.words import cues, stem_of
 from engine.semantic.compile import MetricQuery
 from engine.semantic.formed import form_metrics
@@ -24,8 +23,10 @@ from engine.semantic.lexicon import (
     roles,
     words_of,
 )
+from engine.semantic.limits import limits, read_limits
 from engine.semantic.metric_fits import read_metrics
 from engine.semantic.models import Metric, SemanticModel, Window
+from engine.semantic.readings import MetricReading, as_read
 from engine.semantic.sentence import UNEXPLAINED, Sentence, weight
 from engine.sql.definitions import Condition
 
@@ -39,23 +40,6 @@ FindValue = Callable[[str], Sequence[tuple[str, str, str]]]
 """For a text, the models and columns that hold it as a value, and how they spell it."""
 
 
-@dataclass(frozen=True, slots=True)
-class MetricReading:
-    """A query for metrics, or none and why. uncovered: words that nothing stands for; nearest: metrics like them.
-
-    formed: metrics of the query that the question itself defines."""
-
-    query: MetricQuery | None
-    confidence: float
-    uncovered: tuple[str, ...] = ()
-    nearest: tuple[str, ...] = ()
-    assumed: tuple[str, ...] = ()
-    conventions: tuple[str, ...] = ()
-    range: Range | None = None
-    versus: Range | None = None
-    formed: tuple[Metric, ...] = ()
-
-
 @dataclass(slots=True)
 class _Sense:
     """What was understood so far."""
@@ -63,6 +47,7 @@ class _Sense:
     metrics: list[Metric] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     where: list[Condition] = field(default_factory=list)
+    having: list[Condition] = field(default_factory=list)
     order: list[tuple[str, bool]] = field(default_factory=list)
     limit: int | None = None
     doubts: list[tuple[str, float]] = field(default_factory=list)
@@ -99,6 +84,7 @@ class _Reader:
         self._roles = roles(places)
         self._read_top()
         self._read_groups()
+        self._read_limits(named.places)
         self._read_roles()
         self._read_flags(flags(places))
         self._read_values(holders(places, bases[0], self._layer))
@@ -188,6 +174,7 @@ class _Reader:
     def _read_top(self) -> None:
         """`top 5 countries by revenue`, `which country has the highest revenue`."""
         table = cues().phrases
+        limited = {at for limit in limits(self._sentence) for at in range(limit.start, limit.end)}  # `at least 3`
         for at, word in enumerate(self._words):
             kinds = table.get((word.token.text.lower(),), {})
             number = self._sentence.number(at + 1)
@@ -198,7 +185,7 @@ class _Reader:
                     self._sentence.use(range(at, found[1]), "dimension")
                     self._release_by(found[1])
                     return
-            if "superlatives" in kinds and not word.use and self._follows_metric(at):
+            if "superlatives" in kinds and not word.use and at not in limited and self._follows_metric(at):
                 subject = self._subject(at)
                 if subject is not None:
                     path, start, end, is_singular = subject
@@ -230,6 +217,17 @@ class _Reader:
         self._sense.limit = limit
 
     # Conditions
+
+    def _read_limits(self, metrics: Mapping[int, str]) -> None:
+        """`customers with revenue over 100`: figures of what is asked for first, unless groups are said."""
+        for limit, condition in read_limits(self._sentence, metrics):
+            self._sense.having.append(condition)
+            subject = None if self._sense.groups else self._subject(limit.start)
+            if subject is not None:
+                self._group(subject[0])
+                self._sentence.use(range(subject[1], subject[2]), "dimension")
+        if self._sense.having and not self._sense.groups:
+            self._sense.doubts.append(("nothing is said to have the figures that are limited", UNEXPLAINED))
 
     def _read_roles(self) -> None:
         """`agents`: the rows where the role is theirs; `a policy holder`: for each of them."""
@@ -349,6 +347,7 @@ class _Reader:
             metrics=tuple(metric.name for metric in sense.metrics),
             group_by=(*groups, *sense.groups),
             where=tuple(sense.where),
+            having=tuple(sense.having),
             start=meant.start if meant else None,
             end=meant.end if meant else None,
             order=tuple(sense.order),
@@ -362,7 +361,7 @@ class _Reader:
             left,
             self._nearest() if left else (),
             tuple(why for why, _ in sense.doubts),
-            tuple(_as_read(self._question, mention.start, mention.end, mention.range) for mention in mentions),
+            tuple(as_read(self._question, mention.start, mention.end, mention.range) for mention in mentions),
             meant,
             other,
             self._formed.metrics,
@@ -372,26 +371,3 @@ class _Reader:
 def _grain(dates: Found) -> str:
     assert dates.grain is not None, "asked for where there is one"
     return f"fiscal_{dates.grain.grain}" if dates.grain.is_fiscal else dates.grain.grain
-
-
-def _as_read(question: str, start: int, end: int, meant: Range) -> str:
-    ends = [
-        moment.isoformat(sep=" ").removesuffix(" 00:00:00") if moment else "" for moment in (meant.start, meant.end)
-    ]
-    convention = f" ({meant.convention})" if meant.convention else ""
-    return f"{question[start:end]}: [{ends[0]}, {ends[1]}){convention}"
-
-
-def checked(reading: MetricReading, layer: Layer) -> MetricReading:
-    """The reading, declined where it cannot be compiled."""
-    from engine.semantic.compile import compile_metrics, lacks_bounds
-
-    if reading.query is None:
-        return reading
-    layer = layer.plus(*reading.formed)
-    try:
-        if not lacks_bounds(reading.query, layer):
-            compile_metrics(reading.query, layer)
-    except Conflict as error:
-        return MetricReading(None, 0.0, reading.uncovered, reading.nearest, (error.message,), reading.conventions)
-    return reading

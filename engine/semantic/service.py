@@ -27,7 +27,8 @@ from engine.store.db import Store
 if TYPE_CHECKING:
     from engine.planner.schema import Schema
     from engine.semantic.layer import Layer
-    from engine.semantic.reading import FindValue, MetricReading
+    from engine.semantic.reading import FindValue
+    from engine.semantic.readings import MetricReading
 
 LAKEHOUSE = "lakehouse"
 LEAST_READ = 0.53  # below it a question is declined: one noun that nothing stands for is enough
@@ -118,7 +119,8 @@ class Semantic:
         """A question in words as a question for metrics, without a model; with what it leaves open.
 
         Raises NotFound, Unavailable."""
-        from engine.semantic.reading import MetricReading, checked, read_question
+        from engine.semantic.reading import read_question
+        from engine.semantic.readings import MetricReading, checked
 
         seen = await self.definitions.layers.seen(by, connection_id)
         if not seen.layer.metrics:

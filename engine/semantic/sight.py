@@ -1,6 +1,6 @@
 """What of a layer one caller sees: models over tables and columns that exist for them, metrics made of those alone."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -9,9 +9,10 @@ from engine.catalog.views import View
 from engine.lake.names import split_name
 from engine.policy.rules import Governed
 from engine.semantic.layer import METRIC_TIME, Layer
-from engine.semantic.models import Input, Metric, SemanticModel
+from engine.semantic.models import Input, Last, Metric, SemanticModel
 from engine.sql.definitions import Condition, Expression
 
+IsKnown = Callable[[Iterable[str]], bool]
 MAX_DEPTH = 16
 READABLE = frozenset({"public", "masked"})
 
@@ -75,10 +76,18 @@ def _seen_model(model: SemanticModel, view: View) -> SemanticModel | None:
     measures = tuple(
         each if not each.time_dimension or each.time_dimension in times else replace(each, time_dimension="")
         for each in model.measures
-        if is_known(columns_of(each.expression))
+        if is_known(columns_of(each.expression)) and _stands(each.last, times, model, is_known)
     )
     entities = tuple(each for each in model.entities if is_known(columns_of(each.expression)))
     return replace(model, dimensions=dimensions, measures=measures, entities=entities)
+
+
+def _stands(last: Last | None, times: set[str], model: SemanticModel, is_known: IsKnown) -> bool:
+    """Whether the time and the entities that a measure is the last of are there for the caller."""
+    if last is None:
+        return True
+    entities = [model.entity(name) for name in last.entities]
+    return last.dimension in times and all(each and is_known(columns_of(each.expression)) for each in entities)
 
 
 def _readable(privacy: Mapping[str, str]) -> frozenset[str]:

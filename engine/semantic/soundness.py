@@ -20,14 +20,6 @@ def problems(layer: Layer, metrics: Iterable[Metric]) -> Iterator[tuple[Metric, 
             yield metric, error.message
 
 
-def obstacles(layer: Layer, metrics: Iterable[Metric]) -> Iterator[tuple[Metric, str]]:
-    """The metrics over measures that are kept but not computed yet."""
-    for metric in metrics:
-        for given in metric.inputs if metric.kind not in ("ratio", "derived") else ():
-            if given.name in layer.measures and layer.measure(given.name)[1].obstacle:
-                yield metric, layer.measure(given.name)[1].obstacle
-
-
 class _Walk:
     def __init__(self, layer: Layer):
         self._layer = layer

@@ -9,8 +9,11 @@ from core.errors import Conflict
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 Path = Annotated[str, Field(min_length=1, max_length=1024)]
-Aggregate = Literal["count", "sum", "avg", "min", "max", "median", "stddev", "variance", "approx_count_distinct"]
 # fmt: off
+Aggregate = Literal[
+    "count", "sum", "avg", "min", "max", "median", "stddev", "variance", "approx_count_distinct",
+    "percentile_cont", "percentile_disc",
+]
 Operator = Literal[
     "eq", "ne", "lt", "le", "gt", "ge", "in", "not_in", "like", "not_like", "ilike", "is_null", "not_null", "between",
 ]
@@ -81,7 +84,7 @@ class Selected(Expression):
 
 
 class Measure(_Part):
-    """An aggregate over the rows of a group. Without a column, `count` counts rows."""
+    """An aggregate over the rows of a group. Without a column, `count` counts rows. fraction: which percentile."""
 
     aggregate: Aggregate
     column: Path | None = None
@@ -89,9 +92,12 @@ class Measure(_Part):
     alias: Name | None = None
     distinct: bool = False
     filters: Annotated[list["Condition"], Field(max_length=MAX_ITEMS)] = []
+    fraction: Annotated[float, Field(ge=0, le=1)] | None = None
 
     @model_validator(mode="after")
     def _has_an_argument(self) -> "Measure":
+        if self.aggregate.startswith("percentile") != (self.fraction is not None) or (self.fraction and self.distinct):
+            raise ValueError("fraction belongs to a percentile, and distinct does not")
         if self.column is not None and self.expression is not None:
             raise ValueError("give a column or an expression, not both")
         if self.aggregate != "count" and self.column is None and self.expression is None:

@@ -103,7 +103,10 @@ class Terms:
 
     def measure(self, measure: Measure, names: Names) -> tuple[exp.Expr, str]:
         """The aggregate, and the name it has unless another is given."""
-        self._check_function(measure.aggregate)
+        function, fraction = measure.aggregate, measure.fraction
+        if function == "median" and function not in self._allowed:  # PostgreSQL has no function of that name
+            function, fraction = "percentile_cont", 0.5
+        self._check_function(function)
         argument: exp.Expr = exp.Star()
         if measure.column is not None:
             argument = self.use(*names.find(measure.column))
@@ -112,7 +115,10 @@ class Terms:
         name = f"{measure.aggregate}_{argument.name}" if isinstance(argument, exp.Column) else measure.aggregate
         if measure.distinct:
             argument = exp.Distinct(expressions=[argument])
-        call: exp.Expr = exp.Anonymous(this=measure.aggregate, expressions=[argument])
+        call: exp.Expr = exp.Anonymous(this=function, expressions=[argument])
+        if fraction is not None:
+            call = exp.Anonymous(this=function, expressions=[exp.Literal.number(fraction)])
+            call = exp.WithinGroup(this=call, expression=exp.Order(expressions=[exp.Ordered(this=argument)]))
         if measure.filters:
             call = exp.Filter(this=call, expression=exp.Where(this=self.all_of(measure.filters, names)))
         return call, name

@@ -14,7 +14,7 @@ from engine.dates.ranges import Range
 from engine.semantic.asking import Asked, Compiled
 
 if TYPE_CHECKING:
-    from engine.semantic.reading import MetricReading
+    from engine.semantic.readings import MetricReading
 
 DATE = r"^([0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01]))?$"
 Name = Annotated[str, Field(min_length=1, max_length=100)]
@@ -53,6 +53,11 @@ class QueryMetric(Model):
             "Conditions on dimensions, all of which must hold: {column: 'customer__country', operator: 'eq', value: "
             "'FR'}, trees of and, or, not, or text: `{{ Dimension('customer__country') }} = 'FR'`."
         ),
+    )
+    having: list[JsonValue] = Field(
+        [],
+        max_length=100,
+        description="Conditions on figures of the result: `revenue > 100`, or {column, operator, value} as in filters.",
     )
     time_range: str = Field(
         "",
@@ -158,6 +163,7 @@ async def _compiled(ctx: Ctx, request: QueryMetric) -> "tuple[Compiled, MetricRe
         metrics=request.metrics,
         dimensions=request.dimensions,
         filters=[_condition(each) for each in request.filters],
+        having=[_condition(each) for each in request.having],
         time_range=request.time_range,
         grain=request.grain,
         compare=request.compare,

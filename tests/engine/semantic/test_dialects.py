@@ -89,6 +89,19 @@ def test_ranges_are_compared_and_conversions_counted_everywhere(run: Run) -> Non
     assert run("revenue", group_by=["shop__city"], order=[("revenue", True)], limit=1) == [("bern", 112)]
 
 
+def test_the_last_rows_of_each_period_are_measured_everywhere(run: Run) -> None:
+    assert months(run("last_sales", group_by=MONTH, **YEAR)) == {"01": 50, "02": 90, "04": 67}
+    assert [float(row[0]) for row in run("last_sales")] == [157]
+
+
+def test_a_percentile_is_computed_where_the_source_can(run: Run) -> None:
+    try:
+        assert [float(row[0]) for row in run("p75")] == [40]
+        assert [float(row[0]) for row in run("middle")] == [20]
+    except Conflict as refused:
+        assert "no function 'percentile_cont'" in refused.message
+
+
 def test_what_a_source_cannot_cut_is_refused(run: Run) -> None:
     if run("revenue", group_by=["sale__day__month"], limit=1):
         assert len(run("revenue", group_by=["sale__day__year"])) == 2

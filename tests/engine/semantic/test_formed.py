@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from engine.dates.calendar import Calendar
-from engine.semantic.reading import MetricReading, checked, read_question
+from engine.semantic.reading import read_question
+from engine.semantic.readings import MetricReading, checked
 from tests.engine.semantic.world import World, world
 
 TABLES = """

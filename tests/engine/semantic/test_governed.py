@@ -12,6 +12,7 @@ from engine.catalog.views import View
 from engine.connectors.connector import ConnectionSpec
 from engine.policy.rules import RowFilter
 from engine.semantic.compile import MetricQuery, compile_metrics
+from engine.semantic.expressions import read_condition
 from engine.semantic.layer import Layer
 from engine.semantic.metricflow import read_metricflow
 from engine.semantic.templates import read_filter
@@ -42,9 +43,12 @@ def salaries(request: pytest.FixtureRequest) -> Iterator[Salaries]:
     made.connection.close()
 
 
-def rows(salaries: Salaries, *metrics: str, groups: tuple[str, ...] = (), where: str = "") -> list[tuple[object, ...]]:
+def rows(
+    salaries: Salaries, *metrics: str, groups: tuple[str, ...] = (), where: str = "", having: str = ""
+) -> list[tuple[object, ...]]:
     read = read_metricflow({"f.yml": MODELS}, "hr")
-    asked = MetricQuery(metrics, groups, [read_filter(where)] if where else [])
+    limits = [read_condition(having)] if having else []
+    asked = MetricQuery(metrics, groups, [read_filter(where)] if where else [], having=limits)
     definition = compile_metrics(asked, Layer(read.models, read.metrics))
     governed = salaries.seen.relations
     spec = ConnectionSpec("default", "hr", "hr", salaries.dialect)
@@ -66,6 +70,13 @@ def test_small_groups_stay_without_a_figure_beside_other_metrics(salaries: Salar
     found = rows(salaries, "payroll", "budget", "share", groups=("dept__title",))
     assert [row[:3] for row in found] == [("four", None, 8), ("one", 8036, 5), ("three", None, 7), ("two", 12069, 6)]
     assert [row[3] is None for row in found] == [True, False, True, False]
+
+
+def test_a_figure_that_is_not_shown_is_not_filtered_by(salaries: Salaries) -> None:
+    assert rows(salaries, "payroll", groups=("dept__title",), having="payroll > 9000") == [("two", 12069)]
+    hidden = [("four", None), ("three", None)]
+    assert rows(salaries, "payroll", groups=("dept__title",), having="payroll IS NULL") == hidden
+    assert rows(salaries, "payroll", groups=("dept__title",), having="NOT payroll > 9000") == [("one", 8036)]
 
 
 def test_a_protected_column_is_no_dimension(salaries: Salaries) -> None:

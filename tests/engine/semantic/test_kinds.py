@@ -41,6 +41,13 @@ semantic_models:
     measures:
       - {name: revenue, agg: sum, expr: amount, create_metric: true}
       - {name: shops_selling, agg: count_distinct, expr: shop}
+      - name: last_sales
+        agg: sum
+        expr: amount
+        non_additive_dimension: {name: day, window_choice: max, window_groupings: [shop]}
+        create_metric: true
+      - {name: middle, agg: median, expr: amount, create_metric: true}
+      - {name: p75, agg: percentile, expr: amount, agg_params: {percentile: 0.75}, create_metric: true}
   - name: visits
     model: ref('visits')
     primary_entity: visit

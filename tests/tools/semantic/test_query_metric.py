@@ -71,6 +71,17 @@ async def test_filters_hold_before_anything_is_added_up(office: PolicyDesk) -> N
     assert top.data.records() == [{"customer__name": "C", "revenue": 40}]
 
 
+async def test_groups_are_left_out_by_their_figures(office: PolicyDesk) -> None:
+    by_name: dict[str, Any] = {"dimensions": ["customer__name"], "order": [{"name": "customer__name"}]}
+    found = await ask(office, "revenue", "order_count", having=["revenue > 20 AND order_count >= 1"], **by_name)
+    assert [row["customer__name"] for row in found.data.records()] == ["A", "B", "C"]
+    given = [{"column": "revenue", "operator": "between", "value": [30, 35]}]
+    between = await ask(office, "revenue", having=given, **by_name)
+    assert [row["revenue"] for row in between.data.records()] == [30, 30]
+    words = await office.call("query_metric", question="revenue by customer name with order count of at least 2")
+    assert words.data.records() == [{"customer__name": "A", "revenue": 30, "order_count": 2}]
+
+
 async def test_rows_that_a_policy_hides_are_in_no_figure(office: PolicyDesk) -> None:
     assert (await ask(office, "payroll")).data.records() == [{"payroll": 210}]
     assert (await ask(office, "payroll", by=VIC)).data.records() == [{"payroll": 60}]
@@ -108,6 +119,9 @@ async def test_a_dry_run_reads_nothing(office: PolicyDesk) -> None:
         ),
         ({"filters": ["{{ Dimension('customer__country') }} = (SELECT 1)"]}, "may not be used"),
         ({"filters": [7]}, "a text or an object"),
+        ({"having": ["customer__country = 'FR'"]}, "no figure"),
+        ({"having": ["revenue > (SELECT 1)"]}, "may not be used"),
+        ({"having": [{"column": "revenue", "operator": "in", "query": {"table": "vault.canary"}}]}, "no query"),
         ({"filters": [{"nonsense": 1}]}, "right form"),
     ],
 )

@@ -43,6 +43,11 @@ async def rows(office: PolicyDesk, question: str) -> list[list[Any]]:
         ("french revenue this year", [[60]]),
         ("running revenue by month", [["2025-12-01", 10], ["2026-01-01", 60], ["2026-02-01", 100]]),
         ("revenue this month vs last month", [[40, 50, "-10", "-0.2"]]),
+        ("Which customers have a revenue of more than 30?", [[3, 40]]),
+        ("countries with at least 2 orders", [["FR", 3]]),
+        ("Which land has fewer than two orders?", [["DE", 1]]),
+        ("revenue by customer name where revenue is 30 or less", [["A", 30], ["B", 30]]),
+        ("takings by country above 1 thousand", []),
     ],
 )
 async def test_a_question_that_metrics_cover_is_answered(office: PolicyDesk, question: str, expected: Any) -> None:
@@ -55,6 +60,9 @@ async def test_a_question_that_metrics_cover_is_answered(office: PolicyDesk, que
     [
         ("What is the profit by country?", "profit"),
         ("revenue by salesperson", "salesperson"),
+        ("revenue over 30", ""),
+        ("revenue by country over 30 percent", "percent"),
+        ("customers older than 30 with revenue", "older"),
         ("revenue outside of FR", "outside"),
         ("revenue without FR", "without"),
         ("median revenue", "median"),
