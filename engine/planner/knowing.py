@@ -9,7 +9,7 @@ from engine.dates.ranges import Found, Range
 from engine.planner.defined_times import defined_dates, is_time, read_span
 from engine.planner.definitions import Definition, content_of, stems_of
 from engine.planner.elements import Element
-from engine.planner.intent import Intent
+from engine.planner.intent import Intent, Measure
 from engine.planner.latest import Latest, read_latest, settle_latest
 from engine.planner.leaves import Frame, compared, tables_named
 from engine.planner.linking import Linker
@@ -47,11 +47,11 @@ class Knowing:
 
     @property
     def is_used(self) -> bool:
-        return bool(self.heard.used)
+        return bool(self.heard.used or self.heard.rules)
 
     def without(self, question: str) -> "Knowing":
         """The same for the question as it was asked, and what is therefore left out."""
-        names = tuple(definition.names[0] for definition in self.heard.used)
+        names = (*(definition.names[0] for definition in self.heard.used), *self.heard.rules)
         return replace(self, heard=Heard(question), left_out=names)
 
     def mark(self, elements: list[Element], dates: Found) -> tuple[list[Element], Found]:
@@ -88,9 +88,11 @@ class Knowing:
         for definition in self.heard.used:
             intent.doubt(f"{definition.names[0]} is read as {_shown(definition)}", 1.0)
         for name in self.left_out:
-            intent.doubt(f"what is known of {name} is not used", UNUSED)
+            intent.doubt(f"what is known of {name[:MAX_SHOWN]} is not used", UNUSED)
+        _hoist(intent)
         asked = content_of(self.question)
-        used = settle_joins(intent, self.rules)
+        used = list(self.heard.rules)
+        used += settle_joins(intent, self.rules)
         used += settle_latest(intent, self.latest)
         used += settle_filters(intent, self.rules, asked)
         used += settle_matching(intent, self.rules, self.schema)
@@ -103,8 +105,29 @@ class Knowing:
                 intent.doubt(f"{sentence[:MAX_SHOWN]!r} is not read", UNREAD)
 
 
-def know(question: str, knowledge: Sequence[str], schema: Schema, now: datetime, calendar: Calendar) -> Knowing:
-    """What of some texts, and of what a question says itself, belongs to the question."""
+def know(
+    question: str,
+    knowledge: Sequence[str],
+    schema: Schema,
+    now: datetime,
+    calendar: Calendar,
+) -> list[Knowing]:
+    """What of some texts, and of what a question says itself, belongs to the question: the ways to read it."""
+    first = _know(question, knowledge, schema, now, calendar)
+    if not first.heard.is_open:
+        return [first]
+    return [first, _know(question, knowledge, schema, now, calendar, by_phrase=True)]
+
+
+def _know(
+    question: str,
+    knowledge: Sequence[str],
+    schema: Schema,
+    now: datetime,
+    calendar: Calendar,
+    *,
+    by_phrase: bool = False,
+) -> Knowing:
     linker = Linker(schema, cues())
     spans: dict[str, Range] = {}
 
@@ -114,7 +137,7 @@ def know(question: str, knowledge: Sequence[str], schema: Schema, now: datetime,
             spans[" ".join(definition.names[0].lower().split())] = found
         return found is not None
 
-    heard = hear(question, knowledge, lambda text: compared(text, linker), is_span)
+    heard = hear(question, knowledge, lambda text: compared(text, linker), is_span, by_phrase=by_phrase)
     sentences = heard.notes.sentences
     latest = read_latest(sentences, linker)
     taken = {item.text for item in latest}
@@ -122,6 +145,24 @@ def know(question: str, knowledge: Sequence[str], schema: Schema, now: datetime,
     if rules.joining:
         schema = with_joins(schema, rules, list(tables_named(heard.question, linker)))
     return Knowing(heard, schema, now, calendar, rules, spans, tuple(latest))
+
+
+def _hoist(intent: Intent) -> None:
+    """Conditions that all measures share hold for the query as a whole."""
+    measures = [*intent.measures, *(item.measure for item in intent.havings)]
+    measures += [item.by for item in intent.sorts if isinstance(item.by, Measure)]
+    if not measures or intent.ratio or any(item.calculation or not item.conditions for item in measures):
+        return
+    shared = measures[0].conditions
+    if any(item.conditions != shared for item in measures):
+        return
+    intent.conditions += [item for item in shared if item not in intent.conditions]
+    intent.measures = [replace(item, conditions=()) for item in intent.measures]
+    intent.havings = [replace(item, measure=replace(item.measure, conditions=())) for item in intent.havings]
+    intent.sorts = [
+        replace(item, by=replace(item.by, conditions=())) if isinstance(item.by, Measure) else item
+        for item in intent.sorts
+    ]
 
 
 def _shown(definition: Definition) -> str:

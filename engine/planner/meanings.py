@@ -21,6 +21,17 @@ _ASIDE = re.compile(
     r"(?P<end>\)|[?;.](?=\s|$)|$)",
     re.I,
 )
+_BRACKET = re.compile(r"\b(?P<name>[A-Z][A-Za-z]*[A-Z]\w*)\s*\((?P<text>(?:[^()]|\([^()]{0,80}\)){4,120})\)")
+_OUT = re.compile(
+    r"^(?:always |please |note: )?(?:exclude|ignore|leave out|omit|skip|disregard|do not (?:count|include|consider)|"
+    r"don't (?:count|include|consider)|never (?:count|include|consider)) (?:all |any |the )*(?P<phrase>[\w' -]{3,80})",
+    re.I,
+)
+_ONLY = re.compile(
+    r"^(?:always |please |note: )?(?:only (?:count|include|consider|use|take|look at)"
+    r"|(?:count|include|consider|use|take) only) (?:all |the )*(?P<phrase>[\w' -]{3,80})",
+    re.I,
+)
 _SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Z\"'])")
 _JOINT = re.compile(
     r"(?:,?\s*\b(?:who|that|which)\b\s+(?:\w+\s+){1,2})?(?:\b(?:in|on|over|for|during|within|from|since|of)\b\s*)?"
@@ -52,6 +63,8 @@ class Heard:
     notes: Notes = field(default_factory=Notes)
     said: Mapping[str, Said] = field(default_factory=dict)  # by the definition's text
     conditions: tuple[Condition, ...] = ()
+    rules: tuple[str, ...] = ()  # sentences that were put to the question
+    is_open: bool = False  # whether a phrase may be read as a measure or in its place
 
     def mark(self, elements: list[Element]) -> list[Element]:
         """The elements with one for each place, which no other word or value explains."""
@@ -62,19 +75,51 @@ class Heard:
             start, end = inside[0].start, inside[-1].end
             stems = tuple(stem for item in inside for stem in item.stems)
             made = Element(self.question[start:end], stems, start, end, meant=place.definition)
-            made.is_used = made.is_ignored = place.definition is None
+            made.is_used = True  # nothing else reads it
+            made.is_ignored = place.definition is None
             at = elements.index(inside[0])
             elements = [*elements[:at], made, *elements[at + len(inside) :]]
         return elements
 
 
-def hear(question: str, knowledge: Sequence[str], compared: Compared, is_span: Callable[[Definition], bool]) -> Heard:
-    """A question with the definitions in some texts, and in itself, put to its terms. Ranges of time are not put."""
-    asked, own = _own_definitions(question[:MAX_CHARS])
+def hear(
+    question: str,
+    knowledge: Sequence[str],
+    compared: Compared,
+    is_span: Callable[[Definition], bool],
+    *,
+    by_phrase: bool = False,
+) -> Heard:
+    """A question with the definitions in some texts, and in itself, put to its terms. Ranges of time are not put.
+
+    A phrase that is a measure is one in the place of its term, or `by_phrase` words of the question."""
+    asked, own, asides = _own_definitions(question[:MAX_CHARS])
     notes = read_notes(knowledge)
-    known = [item for item in (*own, *notes.definitions) if not is_span(item)]
-    heard = _Hearing(asked, known, compared).hear()
-    return replace(heard, notes=notes)
+    told = {" ".join(stems_of(item.names[0])) for item in notes.definitions}
+    asides = [item for item in asides if " ".join(stems_of(item.names[0])) not in told]
+    known = [item for item in (*own, *notes.definitions, *asides) if not is_span(item)]
+    asked, used = _with_filters(asked, notes.sentences, compared)
+    heard = _Hearing(asked, known, compared, by_phrase=by_phrase).hear()
+    rest = tuple(sentence for sentence in notes.sentences if sentence not in used)
+    return replace(heard, notes=replace(notes, sentences=rest), rules=used)
+
+
+def _with_filters(question: str, sentences: Sequence[str], compared: Compared) -> tuple[str, tuple[str, ...]]:
+    """A question with what texts say to leave out, or to count alone, of the things that it is about."""
+    asked = frozenset(stems_of(question))
+    used = []
+    for sentence in sentences:
+        match = _OUT.match(sentence.rstrip(". ")) or _ONLY.match(sentence.rstrip(". "))
+        phrase = re.sub(r"\s+(?:from|in|when|for|whenever)\s+.*$", "", match["phrase"]) if match else ""
+        if match is None or not phrase or stems_of(phrase)[-1:] == () or compared(sentence)[0]:
+            continue
+        if stems_of(phrase)[-1] not in asked or frozenset(stems_of(phrase)) <= asked:
+            continue
+        word = "only" if match.re is _ONLY else "excluding"
+        end = question.rstrip(" ?.!;")
+        question = f"{end}, {word} {phrase}{question[len(end) :]}"
+        used.append(sentence)
+    return question, tuple(used)
 
 
 def expand(phrase: str, definitions: Sequence[Definition]) -> str:
@@ -89,7 +134,7 @@ def expand(phrase: str, definitions: Sequence[Definition]) -> str:
     return phrase
 
 
-def _own_definitions(question: str) -> tuple[str, list[Definition]]:
+def _own_definitions(question: str) -> tuple[str, list[Definition], list[Definition]]:
     """`What is the TAC by country, where TAC means total active customers?`: the question without what it defines."""
     found: list[Definition] = []
     asked = question
@@ -105,7 +150,25 @@ def _own_definitions(question: str) -> tuple[str, list[Definition]]:
         if made is not None and rest and _places(tokens_of(rest), made.names):
             found.append(made)
             asked = rest
-    return asked, found
+    return (
+        asked,
+        found,
+        [
+            Definition((match["name"],), (match["text"].strip(),), match.group())
+            for match in _BRACKET.finditer(asked)
+            if read_calculation(match["text"]) is not None or is_measure_like(match["text"])
+        ],
+    )
+
+
+def is_measure_like(phrase: str) -> bool:
+    """Whether a phrase is one number: `total amount of successful orders`; not what is told by group or over time."""
+    words = re.sub(r"^(?:the|a|an) ", "", phrase.lower()).split()
+    starts = any(_aggregates(tuple(words[:count])) for count in (1, 2, 3))
+    told = {"per", "each", "every", "by", "monthly", "weekly", "daily", "yearly", "latest", "recent", "most"} | {
+        "over-month"
+    }
+    return starts and len(words) > 1 and not told & set(words) and "-over-" not in phrase
 
 
 def _places(tokens: list[Token], names: Sequence[str]) -> list[tuple[int, int]]:
@@ -129,8 +192,10 @@ def _stands(tokens: list[Token], at: int, stems: tuple[str, ...]) -> bool:
 class _Hearing:
     """One question on its way; definitions of phrases are put into it one after the other."""
 
-    def __init__(self, question: str, known: Sequence[Definition], compared: Compared):
+    def __init__(self, question: str, known: Sequence[Definition], compared: Compared, *, by_phrase: bool):
         self._question = question
+        self._by_phrase = by_phrase
+        self._is_open = False
         self._compared = compared
         self._conditions: list[Condition] = []
         self._known = known
@@ -145,6 +210,9 @@ class _Hearing:
             if not found:
                 continue
             said = next((made for body in definition.bodies if (made := read_calculation(body)) is not None), None)
+            if said is None and is_measure_like(_plain_sum(definition.bodies[-1])):
+                self._is_open = True
+                said = None if self._by_phrase else self._measure(definition.bodies[-1])
             if said is not None:
                 self._said[definition.text] = said
                 self._calculated.append(definition)
@@ -157,7 +225,11 @@ class _Hearing:
             tuple(self._used),
             said=self._said,
             conditions=tuple(self._conditions),
+            is_open=self._is_open,
         )
+
+    def _measure(self, body: str) -> Said:
+        return Said("is", (_without_times(_plain_sum(body)[:MAX_PHRASE], self._question),))
 
     def _put(self, definition: Definition, found: list[tuple[int, int]]) -> None:
         """The phrase in the place of the term, where it stands first."""
@@ -215,8 +287,12 @@ def _fitted(phrase: str, before: str, after: str) -> str:
         words = re.sub(r"\s+(?:per|for each|for every|of each) [\w ]{2,40}$", "", " ".join(words[1:])).split()
     if said[-2:] == ["how", "many"] and words and table.phrases.get((words[0].lower(),), {}).get("aggregates") == "sum":
         words = words[1:]
-    phrase = " ".join(words)
-    theirs = {(item.range.start, item.range.end) for item in find_dates(f"{before} {after}", _SOME_DAY).mentions}
+    return _without_times(" ".join(words), f"{before} {after}")
+
+
+def _without_times(phrase: str, question: str) -> str:
+    """A phrase without the time that the question has of its own."""
+    theirs = {(item.range.start, item.range.end) for item in find_dates(question, _SOME_DAY).mentions}
     if theirs:
         for item in reversed(find_dates(phrase, _SOME_DAY).mentions):
             if (item.range.start, item.range.end) in theirs or not re.search(r"\d{4}", phrase[item.start : item.end]):

@@ -44,14 +44,16 @@ def plan(
     """The query that a question asks for. A question of other things is declined: no definition.
 
     Of `knowledge`, texts that define terms or say how to match, what belongs to the question is used."""
-    knowing = know(question, knowledge, schema, now, calendar or Calendar())
-    if not knowing.is_used:
-        return _plan(question, knowing)
-    planned = _plan(knowing.question, knowing)
-    if planned.definition is not None:
+    ways = know(question, knowledge, schema, now, calendar or Calendar())
+    planned = max((_plan(way.question, way) for way in ways), key=_sureness)
+    if planned.definition is not None or not ways[0].is_used:
         return planned
-    plain = _plan(question, knowing.without(question))
+    plain = _plan(question, ways[0].without(question))
     return planned if plain.definition is None else plain
+
+
+def _sureness(planned: Planned) -> tuple[bool, float]:
+    return planned.definition is not None, planned.confidence
 
 
 def _plan(question: str, knowing: Knowing) -> Planned:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from engine.dates.ranges import Found
+from engine.planner.adjectives import read_adjectives
 from engine.planner.ages import read_ages
 from engine.planner.comparing import free_percent, read_comparing
 from engine.planner.conditions import read_comparisons, read_missing, read_texts, read_values, scope_missing
@@ -26,6 +27,7 @@ from engine.planner.words import Cues
 
 STEPS = (
     free_percent,
+    read_adjectives,
     read_ratio,
     read_limit,
     read_days,

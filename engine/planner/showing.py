@@ -25,6 +25,9 @@ def read_groups(scene: Scene) -> None:
             joint = place + 1
             if joint >= len(scene.elements) or scene.elements[joint].text.lower() not in ("and", ","):
                 break
+            after = scene.elements[joint + 1].text.lower() if joint + 1 < len(scene.elements) else ""
+            if after in ("for", "of", "in", "with", "from", "who", "that", "where"):
+                break  # `by country, for customers who ...`
             place = scene.following(joint + 1)
 
 

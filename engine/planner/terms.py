@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from engine.planner.calculations import is_divided, measures_in
+from engine.planner.definitions import stems_of
 from engine.planner.elements import Element
 from engine.planner.formulas import columns_of
 from engine.planner.intent import Having, Measure
@@ -25,14 +26,14 @@ class Terms:
         scene.intent.conditions += self.heard.conditions
         for at, element in enumerate(scene.elements):
             definition = element.meant
-            if definition is None or element.is_used:
+            if definition is None:
                 continue
             try:
                 measure = self._measure(scene, at, element)
             except Unreadable as error:
                 scene.intent.doubt(f"{str(error)[:60]!r} in what {definition.names[0]} is, is not read", 0.6)
+                element.is_used = False
                 continue
-            element.is_used = True
             scene.read_at[at] = measure
             if not _is_compared(scene, at, measure):
                 scene.add(measure)
@@ -46,7 +47,7 @@ class Terms:
         assert element.meant is not None
         definition, said = element.meant, self.heard.said[element.meant.text]
         leaves = Leaves(self.frame, scene)
-        name = "_".join(part for stem in element.stems for part in stem.split())
+        name = "_".join(part for stem in stems_of(definition.names[0]) for part in stem.split())
         row = leaves.row_value(said, name)
         if row is None:
             return leaves.measure(said, name)
@@ -57,7 +58,7 @@ class Terms:
             return Measure(aggregate, row)  # type: ignore[arg-type]
         if not is_divided(said):
             return Measure("sum", row)
-        return leaves.measure(said, definition.names[0])
+        return leaves.measure(said, name)
 
 
 def _for_all(scene: Scene, measure: Measure) -> None:
