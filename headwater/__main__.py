@@ -1,6 +1,7 @@
 """The `headwater` command."""
 
 import gc
+import os
 import sys
 
 
@@ -11,8 +12,12 @@ def main() -> None:
 
         sys.stdout.write(f"headwater {__version__}\n")
         return
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else it tells people at each start how it does not fork
+    # Until everything is loaded: collecting on the way takes a fifth of the start, and finds nothing.
     if sys.argv[1:2] == ["serve"]:
-        gc.disable()  # until everything is loaded: collecting on the way takes a fifth of the start, and finds nothing
+        gc.disable()  # it says itself when that is
+    else:
+        gc.set_threshold(100_000)
     from headwater.commands import cli  # lazily: `--version` must not import the platform
 
     cli(prog_name="headwater")

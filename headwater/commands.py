@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from api.cli import Answer, Options, call_command, finish, tool_command, usage_error
+from api.cli import Answer, Execute, Options, call_command, finish, tool_command, usage_error
 from core.errors import PlatformError
 from core.settings import Settings
 from headwater import __version__
@@ -19,6 +19,7 @@ from headwater.evaluation_commands import evals
 from headwater.gateway_commands import gateway
 from headwater.login_commands import login, logout
 from headwater.settings import find_home, read_settings
+from headwater.tool_index import find_tool, summaries
 
 PORT = click.IntRange(0, 65535)
 
@@ -37,12 +38,10 @@ class ToolGroup(click.Group):
         found = super().get_command(ctx, cmd_name)
         if found is not None:
             return found
-        from headwater.local import executor, find_tool  # lazily: walking the tools imports the engine
-
         if cmd_name == "call":
-            return _with_target(call_command(executor(ctx)))
+            return _with_target(call_command(_executor(ctx)))
         tool = find_tool(cmd_name.replace("-", "_"))
-        return _with_target(tool_command(tool, executor(ctx))) if tool else None
+        return _with_target(tool_command(tool, _executor(ctx))) if tool else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -55,14 +54,14 @@ class ToolGroup(click.Group):
         raise click.UsageError(f"No such command {name!r}. {hint}", ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        tools = self._tool_commands()
+        tools = {name.replace("_", "-"): summary for name, summary in summaries().items()}
         own = [name for name in self.list_commands(ctx) if name not in tools]
-        for title, names in (("Commands", own), ("Tools (one command each)", tools)):
-            named = [(name, command) for name in names if (command := self.get_command(ctx, name))]
-            width = formatter.width - 6 - max(map(len, names))
-            rows = [(name, command.get_short_help_str(width)) for name, command in named if not command.hidden]
+        named = [(name, command) for name in own if (command := self.get_command(ctx, name))]
+        width = formatter.width - 6 - max(map(len, own))
+        rows = [(name, command.get_short_help_str(width)) for name, command in named if not command.hidden]
+        for title, lines in (("Commands", rows), ("Tools (one command each)", sorted(tools.items()))):
             with formatter.section(title):
-                formatter.write_dl(rows)
+                formatter.write_dl(lines)
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Any:
         """Run; a wrong command line with `--json` is told in JSON too."""
@@ -84,9 +83,18 @@ class ToolGroup(click.Group):
             finish(Answer("", error=error), Options())
 
     def _tool_commands(self) -> list[str]:
-        from headwater.local import tool_names
+        return sorted(name.replace("_", "-") for name in summaries())
 
-        return [name.replace("_", "-") for name in tool_names()]
+
+def _executor(ctx: click.Context) -> Execute:
+    """How tool commands run, found when one does: `--help` needs no engine."""
+
+    def execute(tool: str, arguments: dict[str, Any], options: Options) -> Answer:
+        from headwater.local import executor
+
+        return executor(ctx)(tool, arguments, options)
+
+    return execute
 
 
 def _with_target(command: click.Command) -> click.Command:

@@ -18,6 +18,7 @@ from core.tool import ANYONE, SIGNED_IN, Tool
 from engine.identity.rolebook import DESCRIPTIONS
 from engine.identity.roles import ALIASES, BUILT_IN
 from headwater.build import TOOL_PACKAGES
+from headwater.tool_index import INDEX
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = Path("docs/reference")
@@ -81,6 +82,13 @@ def write_manifest(registry: Registry, target: Path) -> None:
         for tool in registry
     ]
     _write(target / REFERENCE / "tools.json", _json({"tools": tools}))
+
+
+def write_tool_index(registry: Registry, target: Path) -> None:
+    """Where the command line finds a tool without importing the others."""
+    commands = {tool.name: tool for tool in registry if not tool.mcp_only}
+    index = {name: {"module": tool.run.__module__, "summary": tool.summary} for name, tool in commands.items()}
+    _write(target / "headwater" / INDEX.name, _json(index))
 
 
 def write_tool_pages(registry: Registry, target: Path) -> None:
@@ -201,6 +209,7 @@ WRITERS: tuple[Callable[[Registry, Path], None], ...] = (
     write_proto,
     write_openapi,
     write_manifest,
+    write_tool_index,
     write_tool_pages,
     write_permissions,
     write_errors,

@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from pydantic import BaseModel
@@ -25,23 +25,20 @@ from core.registry import Registry
 from core.settings import Settings
 from core.tool import Tool
 from headwater import __version__
-from headwater.build import TOOL_PACKAGES, Platform, build
 from headwater.saving import is_ours, linked, save_from_app, save_from_server
 from headwater.settings import read_settings
+from headwater.tool_index import find_tool, summaries
+
+if TYPE_CHECKING:
+    from headwater.build import Platform
 
 
 @functools.cache
 def registry() -> Registry:
+    """All tools, each imported."""
+    from headwater.build import TOOL_PACKAGES
+
     return Registry.walk(TOOL_PACKAGES)
-
-
-def tool_names() -> list[str]:
-    """Tools with a command of their own: those that are not for models alone."""
-    return sorted(tool.name for tool in registry() if not tool.mcp_only)
-
-
-def find_tool(name: str) -> Tool | None:
-    return registry().get(name) if name in tool_names() else None
 
 
 def executor(ctx: click.Context) -> Execute:
@@ -70,9 +67,12 @@ def executor(ctx: click.Context) -> Execute:
 
 
 def _known(name: str) -> Tool:
-    if name in registry():
+    found = find_tool(name)
+    if found is not None:
+        return found
+    if name in registry():  # for models alone, and still to be called
         return registry().get(name)
-    close = get_close_matches(name, tool_names(), cutoff=0.7)
+    close = get_close_matches(name, summaries(), cutoff=0.7)
     hint = f"Did you mean {' or '.join(close)}?" if close else "`headwater --help` lists the tools."
     raise NotFound(f"No tool {name[:64]!r}.", hint=hint)
 
@@ -98,7 +98,7 @@ async def _call_on_home(
         return answer
 
 
-async def _save(platform: Platform, link: str, answer: Answer, options: Options) -> Answer:
+async def _save(platform: "Platform", link: str, answer: Answer, options: Options) -> Answer:
     if not is_ours(link):
         return await save_from_server(platform.engine.egress, "", link, answer, options)
     from headwater.faces import rest_face  # lazily: the web framework
@@ -106,7 +106,7 @@ async def _save(platform: Platform, link: str, answer: Answer, options: Options)
     return await save_from_app(rest_face(platform), link, answer, options)
 
 
-async def _see_to_its_end(platform: Platform, token: str | None, job_id: str, wait_s: float | None) -> None:
+async def _see_to_its_end(platform: "Platform", token: str | None, job_id: str, wait_s: float | None) -> None:
     """Let this process, which runs a job that was submitted here, live until the job has ended."""
     engine = platform.engine
     by = await engine.identity.local_owner() if token is None else await platform.dispatcher.authenticate(token)
@@ -115,8 +115,10 @@ async def _see_to_its_end(platform: Platform, token: str | None, job_id: str, wa
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: Settings, *, isolated: bool = False) -> AsyncIterator[Platform]:
+async def opened(settings: Settings, *, isolated: bool = False) -> AsyncIterator["Platform"]:
     """A platform without faces, closed in order when the block ends."""
+    from headwater.build import build  # lazily: the engine; a call of a server needs none
+
     platform = await build(settings, isolated=isolated)
     try:
         yield platform
@@ -125,7 +127,7 @@ async def opened(settings: Settings, *, isolated: bool = False) -> AsyncIterator
 
 
 async def call_once(
-    platform: Platform, token: str | None, tool: str, arguments: dict[str, Any], options: Options
+    platform: "Platform", token: str | None, tool: str, arguments: dict[str, Any], options: Options
 ) -> Answer:
     """Run one tool through the gate. `token` None acts as the owner of the home."""
     request_id = f"req_{secrets.token_hex(8)}"

@@ -10,7 +10,8 @@ import pytest
 from engine.identity.roles import BUILT_IN
 from headwater import __version__
 from headwater.commands import cli
-from headwater.local import registry, tool_names
+from headwater.local import registry
+from headwater.tool_index import summaries
 from tests.headwater.processes import finished, headwater, spawn
 
 
@@ -24,7 +25,7 @@ def test_help_lists_every_command_and_every_tool() -> None:
     listed = {line.split()[0] for line in said.out.splitlines() if line.startswith("  ") and line.strip()}
     assert said.code == 0
     assert {"serve", "stop", "worker", "mcp", "token", "call", "demo", "doctor", "backup", "restore", "db"} <= listed
-    assert {name.replace("_", "-") for name in tool_names()} <= listed
+    assert {name.replace("_", "-") for name in summaries()} <= listed
     assert "generate" not in listed
     assert "search-tools" not in listed  # for models, over MCP
 
@@ -36,7 +37,7 @@ def test_no_line_of_the_help_is_wider_than_a_terminal() -> None:
 def test_no_option_of_a_tool_hides_another() -> None:
     clashes = []
     with click.Context(cli) as ctx:
-        for name in [*tool_names(), "call", *cli.commands]:
+        for name in [*summaries(), "call", *cli.commands]:
             command = cli.get_command(ctx, name)
             assert command is not None
             options = [text for param in command.params for text in (*param.opts, *param.secondary_opts)]
