@@ -29,6 +29,7 @@ class Bench:
     steps: list[Step] = field(default_factory=list)
     told: set[str] = field(default_factory=set)  # by whoever worked on the run before
     progress: int = 0
+    is_heard: bool = True  # until the caller has left
 
     def remember(self, events: Sequence[RunEvent]) -> None:
         """What the log of the run says already, so that it is not told twice and does not go back."""
@@ -60,10 +61,14 @@ class Bench:
         )
 
     async def tell(self, event: EventName, **data: Any) -> None:
-        """Write an event to the run's log, and give it to whoever follows."""
+        """Write an event to the run's log, and give it to whoever follows.
+
+        What fails before it has begun is told by its error alone, which has a status of its own."""
         so_far = Outcome("running", steps=tuple(self.steps), cost=self.budget.cost) if event == "node_detail" else None
         written = await self.ctx.engine.runs.append(self.run, event, data, so_far)
-        await self.ctx.emit(WorkflowEvent(event=event, seq=written.seq, task_id=self.run.run_id, data=data))
+        self.told |= {"started"} & {event}
+        if self.is_heard and "started" in self.told:
+            await self.ctx.emit(WorkflowEvent(event=event, seq=written.seq, task_id=self.run.run_id, data=data))
 
     async def tell_once(self, event: EventName, **data: Any) -> None:
         """As `tell`, unless the log has one."""

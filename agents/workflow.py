@@ -68,8 +68,9 @@ async def run(ctx: Ctx, wanted: Wanted) -> Run:
                 await _emit(ctx, started.run, event)
             return await _work(ctx, wanted, started.run, is_new=started.is_new)
         async for event in ctx.engine.runs.follow(ctx.principal, started.run, seen):
-            await _emit(ctx, started.run, event)
-            seen = event.seq
+            if event.kind == "started" or seen:  # what failed before it began has an error alone, with its own status
+                await _emit(ctx, started.run, event)
+                seen = event.seq
         ended = await ctx.engine.runs.get(ctx.principal, started.run.run_id)
         if ended.has_ended or ended.status == "waiting":
             return _given(ended)
@@ -117,6 +118,7 @@ async def _work(ctx: Ctx, wanted: Wanted, run: Run, *, is_new: bool) -> Run:
                 await bench.tell("progress", message="Initializing workflow", progress=5)
             return await _drive(bench, wanted, began, begins=begins)
     except asyncio.CancelledError:  # the caller left, or the process ends: somebody may go on with it
+        bench.is_heard = False
         await asyncio.shield(_let_go(bench, began))
         raise
     except Cancelled:
@@ -225,14 +227,11 @@ async def _fail(bench: Bench, error: PlatformError, began: float) -> None:
 
 
 async def _log_end(bench: Bench, status: Any, error: dict[str, str], began: float) -> None:
-    """Written to the log alone: whoever follows live is told by their face."""
-    runs = bench.ctx.engine.runs
     taken_s = round(time.perf_counter() - began, 3)
-    await runs.append(bench.run, "error", error)
-    done = {"task_id": bench.run.run_id, "status": status, "total_time": taken_s}
-    await runs.append(bench.run, "done", done)
+    await bench.tell("error", **error)
+    await _tell_done(bench, status, taken_s)
     cost, steps = bench.budget.cost, tuple(bench.steps)
-    await runs.finish(bench.run, Outcome(status, error=error, steps=steps, cost=cost))
+    await bench.ctx.engine.runs.finish(bench.run, Outcome(status, error=error, steps=steps, cost=cost))
 
 
 def _given(run: Run) -> Run:
@@ -243,9 +242,4 @@ def _given(run: Run) -> Run:
 
 
 async def _emit(ctx: Ctx, run: Run, event: RunEvent) -> None:
-    data = dict(event.data)
-    if event.kind == "error" and data.get("code") != "CANNOT_ANSWER":
-        return  # raised at the end, and told by the face
-    if event.kind == "done" and data.get("status") in ("failed", "cancelled") and run.error is not None:
-        return
-    await ctx.emit(WorkflowEvent(event=event.kind, seq=event.seq, task_id=run.run_id, data=data))
+    await ctx.emit(WorkflowEvent(event=event.kind, seq=event.seq, task_id=run.run_id, data=dict(event.data)))

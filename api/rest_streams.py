@@ -91,10 +91,11 @@ async def _send_events(parts: Parts, send: Send, *, request_id: str, keep_alive_
         if isinstance(part, PlatformError):
             if not response.has_started:
                 raise part
-            await response.write(sse_event("error", error_body(part, request_id).decode(), number))
+            if not has_ended:
+                await response.write(sse_event("error", error_body(part, request_id).decode(), number))
             break
         is_result = kind == "result" and not isinstance(part, Job)
-        if not (is_result and has_ended):  # a stream whose parts tell of its end has no further event
+        if not (is_result and has_ended):  # a stream whose parts tell of its end, as of an error, has no further event
             await response.write(sse_event("result" if is_result else event_name(part), event_data(part), number))
         has_ended = bool(getattr(part, "is_last", False))
         if kind == "result":

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from headwater.faces import rest_face
-from tests.agents.desk import AgentDesk
+from tests.agents.desk import AgentDesk, until
 from tests.fakes.model_server import GARBAGE, Reply, calling
 from tests.gateway.worlds import served
 
@@ -217,3 +218,25 @@ async def test_a_listener_that_leaves_stops_the_run(street: Street) -> None:
         await asyncio.sleep(0.02)
     assert runs[0].status == "cancelled"
     assert json.dumps(runs[0].error)
+
+
+async def test_the_stream_of_a_workflow_that_is_cancelled_ends_with_error_and_done(street: Street) -> None:
+    """Also for whoever asks again; without a stream it is an error with a status of its own."""
+    street.desk.server.play(lambda asked: Reply("late", delay_s=5))
+    ask = {"task": "what is the moonlight standing of the eu region", "ext_knowledge": "moonlight standing"}
+    body = {**ask, "workflow": "reflection", "task_id": "stopped"}
+    headers = {"authorization": f"Bearer {street.tokens['admin']}"}
+    events = {"accept": "text/event-stream"}
+    async with httpx.AsyncClient(base_url=street.url, headers=headers, timeout=20) as http:
+        asking = asyncio.create_task(http.post("/workflows/run", json=body, headers=events))
+        await until(lambda: street.desk.server.requests)
+        await http.post("/workflows/stopped/cancel")
+        first, again = (await asking).text, (await http.post("/workflows/run", json=body, headers=events)).text
+        refused = await http.post("/workflows/run", json=body)
+        unbegun = await http.post("/workflows/run", json={**body, "task_id": "x", "model": "no-such"}, headers=events)
+    assert first == again and first.startswith("id: 1\nevent: started\n")
+    names = re.findall(r"^event: (\w+)$", first, re.M)
+    assert names[-2:] == ["error", "done"] and names.count("error") == 1
+    *_, error, done = (json.loads(text) for text in re.findall(r"^data: (.*)$", first, re.M))
+    assert error["code"] == "CANCELLED" and (done["task_id"], done["status"]) == ("stopped", "cancelled")
+    assert (refused.json()["error"]["code"], unbegun.status_code) == ("CANCELLED", 404)
