@@ -144,6 +144,7 @@ def cli() -> None:
 @click.option("--child-of", type=int, default=0, hidden=True)
 def serve(home: Path | None, data: Path | None, **options: Any) -> None:
     """Start every face: REST, gRPC, gRPC-Web and MCP. Runs jobs too."""
+    from headwater.running import check_ports
     from headwater.workers import Supervisor, reload_on_change, start_daemon
 
     is_reloading, is_daemon = options.pop("is_reloading"), options.pop("is_daemon")
@@ -163,6 +164,8 @@ def serve(home: Path | None, data: Path | None, **options: Any) -> None:
         reload_on_change(arguments)
     else:
         _configure_logging(settings)
+        if not parent:
+            check_ports(settings)
         if settings.server.workers > 1 and not parent:
             sys.exit(Supervisor(settings, arguments).run())
         from headwater.announce import announce  # here: a process that only starts others stays small

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from headwater.listeners import Ports
+from core.errors import Conflict
+from core.settings import Settings
+from headwater.listeners import FACES, Ports
 
 FIRST = "serve.json"
 
@@ -22,6 +24,18 @@ class Running:
 
     def __str__(self) -> str:
         return f"process {self.pid}, REST on port {self.ports.rest}"
+
+
+def check_ports(settings: Settings) -> None:
+    """Raises Conflict when a server of this very home has one of the ports: most often it was started twice."""
+    chosen = {getattr(settings.server, f"{face}_port") for face in FACES}
+    for server in running(settings.home):
+        if chosen & set(asdict(server.ports).values()):
+            raise Conflict(
+                f"A server runs on this home already: {server}.",
+                hint=f"`headwater stop --home {settings.home}` ends it. A second one beside it takes other ports: "
+                "--port 0 --grpc-web-port 0 --mcp-port 0 --grpc-port 0.",
+            )
 
 
 def running(home: Path) -> list[Running]:

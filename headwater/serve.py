@@ -136,7 +136,11 @@ async def run_until_stopped(
                 _stop_with_parent(stopped)
             else:
                 for other in others:
-                    log.warning("another server runs on this home: %s", other)
+                    log.warning(
+                        "another server runs on this home: %s. Both serve it; `headwater stop --home %s` ends both",
+                        other,
+                        settings.home,
+                    )
                 told.enter_context(registered(settings.home, ports))
             await stopped.wait()
             log.info("stopping: running calls may finish")

@@ -168,7 +168,14 @@ def test_a_second_server_on_a_home_serves_the_same_and_says_so(server: Server) -
     finally:
         said = second.stop()
     assert f"another server runs on this home: process {server.process.pid}" in said.err
+    assert f"`headwater stop --home {server.home}` ends both" in said.err
     assert [found.pid for found in running(server.home)] == [server.process.pid]
+
+
+def test_a_server_that_is_started_twice_is_refused_with_what_to_do(server: Server) -> None:
+    said = headwater("serve", "--home", str(server.home), "--port", str(server.ports.rest))
+    assert said.code == 6 and f"A server runs on this home already: process {server.process.pid}" in said.err
+    assert f"`headwater stop --home {server.home}` ends it." in said.err and "--port 0" in said.err
 
 
 def test_the_wrong_root_key_stops_the_start(tmp_path: Path) -> None:
