@@ -1,10 +1,12 @@
 """Knowledge beside the data while a question is planned: what of it belongs to the question, and what it does."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from engine.dates.calendar import Calendar
+from engine.dates.calendar import Calendar, Unit
+from engine.dates.find import find_dates
 from engine.dates.ranges import Found, Range
 from engine.planner.defined_times import defined_dates, is_time, read_span
 from engine.planner.definitions import Definition, content_of, stems_of
@@ -26,6 +28,7 @@ UNREAD = 0.85
 """Of a sentence that speaks of what is asked, and was not understood."""
 LEAST_SHARED, LEAST_SHARE = 2, 0.6
 MAX_SHOWN = 120
+_BEFORE = re.compile(r"\b(?:previous|prev|prior|preceding) (month|week|quarter|year|day)\b", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,20 @@ class Knowing:
                 if element.date in dates.mentions:
                     element.date = defined.mentions[dates.mentions.index(element.date)]
             dates = defined
+        if dates.grain is None:
+            dates = replace(dates, grain=self._grain())
         return self.heard.mark(elements), dates
+
+    def _grain(self) -> Unit | None:
+        """The period that a calculated term is told by, where the question says none."""
+        for definition in self.heard.used:
+            if definition.text in self.heard.said:
+                for text in (*definition.names, *definition.bodies):
+                    grain = find_dates(text, self.now, self.calendar).grain
+                    told = _BEFORE.search(text.replace("_", " "))
+                    if grain is not None or told is not None:
+                        return grain or Unit(told[1].lower())  # type: ignore[index,arg-type]
+        return None
 
     @property
     def terms(self) -> Callable[[Scene], None] | None:

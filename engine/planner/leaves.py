@@ -24,6 +24,14 @@ from engine.planner.subjects import find_entity
 from engine.planner.words import Cues, ngrams, tokens_of
 
 MAX_NESTED = 3
+_UNIT = r"(?:month|week|quarter|year|day|period)"
+_PREVIOUS = re.compile(
+    rf"(?:\b(?:of|in|for|from) )?(?:\bthe )?\b(?:previous|prev|prior|last|preceding)\s+{_UNIT}\b(?:'s|s')?(?:\s+values?\b)?",
+    re.I,
+)
+_CURRENT = re.compile(
+    rf"(?:\b(?:of|in|for|from) )?(?:\bthe )?\b(?:current|given|this)\s+{_UNIT}\b(?:'s|s')?(?:\s+values?\b)?", re.I
+)
 LEAST_PLAIN = 0.6
 _WHOLE = (read_limit, read_ranking, count_again, read_groups, read_order, scope_missing)
 STEPS = tuple(step for step in reading.STEPS if step not in _WHOLE)
@@ -135,6 +143,26 @@ class Leaves:
         return Calculation(said.operator, parts, name, said.is_descending)
 
     def _phrase(self, phrase: str, depth: int) -> Measure | Calculation:
+        """A phrase as a measure, in the period before where it says so."""
+        told = phrase.replace("_", " ")
+        previous = _PREVIOUS.search(told)
+        if previous is None:
+            return self._now(_CURRENT.sub(" ", told) if _CURRENT.search(told) else phrase, depth)
+        return Calculation("previous", (self._now(_PREVIOUS.sub(" ", told), depth),))
+
+    def _now(self, phrase: str, depth: int) -> Measure | Calculation:
+        plain = re.sub(r"^(?:the|a|an|for|in|of|this|value|values|\s)+\s*$", "", phrase.strip(" '"), flags=re.I)
+        if not plain:  # `current month's value`: of what the question measures
+            return self._measured()
+        return self._named(plain, depth)
+
+    def _measured(self) -> Measure:
+        measures = [item for item in self.scene.intent.measures if item.calculation is None]
+        if len(measures) != 1:
+            raise Unreadable("value")
+        return measures[0]
+
+    def _named(self, phrase: str, depth: int) -> Measure | Calculation:
         key = " ".join(stems_of(re.sub(r"^(?:the|a|an)\s+", "", phrase, flags=re.I)))
         nested = self.frame.said.get(key)
         if depth < MAX_NESTED and nested is not None:
@@ -152,7 +180,7 @@ class Leaves:
         elements, dates = elements_of(plain, frame.linker, frame.cues, frame.now, frame.calendar)
         inner = Scene(elements, dates, frame.schema, frame.cues, frame.now)
         for name, fit in self.scene.named.items():
-            inner.named[name] = max(inner.named.get(name, 0.0), 0.8 * fit)
+            inner.named[name] = max(inner.named.get(name, 0.0), fit)
         find_entity(inner)
         for step in STEPS:
             step(inner)

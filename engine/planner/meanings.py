@@ -210,6 +210,9 @@ class _Hearing:
             if not found:
                 continue
             said = next((made for body in definition.bodies if (made := read_calculation(body)) is not None), None)
+            if said is not None and len(definition.bodies) > 1:  # in words as well
+                self._is_open = True
+                said = None if self._by_phrase else said
             if said is None and is_measure_like(_plain_sum(definition.bodies[-1])):
                 self._is_open = True
                 said = None if self._by_phrase else self._measure(definition.bodies[-1])
