@@ -26,7 +26,8 @@ from engine.planner.words import Cues, ngrams, tokens_of
 MAX_NESTED = 3
 _UNIT = r"(?:month|week|quarter|year|day|period)"
 _PREVIOUS = re.compile(
-    rf"(?:\b(?:of|in|for|from) )?(?:\bthe )?\b(?:previous|prev|prior|last|preceding)\s+{_UNIT}\b(?:'s|s')?(?:\s+values?\b)?",
+    rf"(?:\b(?:of|in|for|from) )?(?:\bthe )?\b(?:previous|prev|prior|last|preceding)\s+{_UNIT}\b"
+    r"(?:'s|s')?(?:\s+values?\b)?",
     re.I,
 )
 _CURRENT = re.compile(

@@ -55,6 +55,7 @@ LIGHT = frozenset(
 SYNONYM_FACTOR = 0.8
 SHORT_FACTOR = 0.97
 LEAST = 0.45
+OF_KIND = 0.9
 VOWELS = frozenset("aeiouy")
 LEAST_VERB = 5
 ACTION_ENDS = ("ing", "ion", "ation", "ment", "al")
@@ -94,9 +95,17 @@ class Linker:
             for phrase, score in _parts(plain):
                 note(phrase, Candidate(min(score, 0.95), table=table), table.name)
             for column in table.columns:
-                for phrase, score in _column_phrases(column, table):
+                for phrase, score in (*_column_phrases(column, table), *self._of_kind(column, table)):
                     note(phrase, Candidate(score, column=column), column.path)
         return {phrase: list(candidates.values()) for phrase, candidates in found.items()}
+
+    def _of_kind(self, column: Column, table: Table) -> list[tuple[tuple[str, ...], float]]:
+        """`close price` for the close of daily prices."""
+        is_plain = len(column.words) == 1 and column.family in ("number", "date", "time") and not column.is_id
+        if not is_plain or len(table.words) < 2 or table.words[-1] in (*LIGHT, *column.words):
+            return []
+        is_cue = (column.words[0],) in self._cues.phrases or column.words[0] in self._cues.ignored
+        return [] if is_cue else [((column.words[0], table.words[-1]), OF_KIND)]
 
     @cached_property
     def _words(self) -> frozenset[str]:
@@ -125,6 +134,13 @@ class Linker:
             )
         return known
 
+    def _base_forms(self, word: str) -> list[str]:
+        """`close` of the closing price, where the schema has no such word of its own."""
+        if not word.endswith("ing") or len(word) < LEAST_VERB + 1 or word in self._words:
+            return []
+        root = word.removesuffix("ing")
+        return [base for base in (root, root + "e", root[:-1]) if len(base) >= LEAST_SHORT and base in self._words]
+
     def _units_of(self, stem: str) -> list[str]:
         return [unit for word, unit in self._cues.units.items() if stem in (word, stem_of(word))]
 
@@ -151,6 +167,7 @@ class Linker:
             # A verb stands for a column by itself, not as a part of its name.
             verbs = self._cues.verbs.get(word, ()) if len(words) == 1 else ()
             others = [(other, SYNONYM_FACTOR) for other in (*self._cues.synonyms.get(word, ()), *verbs)]
+            others += [(base, SHORT_FACTOR) for base in self._base_forms(word)]
             if len(words) == 1 and place == 0:
                 others = [*others, *((unit, 1.0) for unit in self._units_of(stems[0]))]
             for other, factor in (*others, *((short, SHORT_FACTOR) for short in self._short_forms(word))):

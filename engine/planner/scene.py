@@ -57,6 +57,9 @@ class Scene:
             if self.dates.grain is not None and element.start < end and start < element.end:
                 element.is_used = True
                 element.candidates = []
+        for element in self.elements:  # said again: `the month and the count for each month`
+            if self.dates.grain is not None and element.stems == (self.dates.grain.grain,) and not element.date:
+                element.is_used = element.is_used or not element.is_schema
         return self.dates.grain
 
     def near(self, at: int, table: str) -> float:
