@@ -64,6 +64,8 @@ def _line(value: Any) -> str:
         said = {key: item for key, item in value.items() if item not in (None, {}, [])}
         if said and any(map(_is_scalar, said.values())):
             return ", ".join(f"{key} {_line(item) if _is_scalar(item) else _json(item)}" for key, item in said.items())
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        return ", ".join(value)
     return _json(value)
 
 
@@ -118,8 +120,20 @@ def _table(rows: list[dict[str, Any]], columns: list[str]) -> Table:
 def _cell(value: Any) -> str:
     if value is None or value in ({}, []):
         return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list) and all(map(_is_scalar, value)):
+        return _listed(value)
+    text = value if isinstance(value, str) else _json(value)
     return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
+
+
+def _listed(values: list[Any]) -> str:
+    """A list in a cell: as much of it as there is room for, and how many are left."""
+    said = [value if isinstance(value, str) else _json(value) for value in values]
+    whole = ", ".join(said)
+    if len(whole) <= MAX_CELL:
+        return whole
+    count = max(1, sum(len(", ".join(said[:at])) <= MAX_CELL - 12 for at in range(1, len(said))))
+    return f"{', '.join(said[:count])[: MAX_CELL - 12]} … {len(said) - count} more"
 
 
 def _is_scalar(value: Any) -> bool:
