@@ -1,6 +1,6 @@
 """A question for metrics as a definition of a query. Every measure is aggregated on rows of its own model."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import cast, get_args
@@ -8,9 +8,10 @@ from typing import cast, get_args
 from core.errors import Conflict
 from engine.dates.calendar import Calendar, Unit
 from engine.dates.calendar import Grain as DateGrain
-from engine.semantic.binding import Bind, bound, met, path, selected
+from engine.semantic.binding import met, path, selected
 from engine.semantic.combining import combined, every_period
 from engine.semantic.conversions import converted
+from engine.semantic.figures import COMPARED, Figure, compared, derived, figure_of, filled, ratio
 from engine.semantic.frames import Frame, accumulated, at_start, moved, needs_range, paired, periods_of
 from engine.semantic.layer import METRIC_TIME, Layer
 from engine.semantic.leaves import Leaf, Rows
@@ -18,10 +19,9 @@ from engine.semantic.models import Grain, Input, Measure, Metric, SemanticModel,
 from engine.sql.definitions import Condition, Expression, Order, Query, Selected
 
 MAX_METRICS, MAX_GROUPS, MAX_FILTERS, MAX_LEAVES = 50, 30, 100, 12
-MAX_DEPTH, MAX_PARTS, MAX_FIGURES = 12, 4000, 500
-MAX_OUTPUT = 255
+MAX_DEPTH, MAX_FIGURES = 12, 500
+MAX_OUTPUT, MAX_NESTED = 255, 2
 FISCAL = "fiscal_"
-COMPARED = ("previous", "change", "growth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +86,6 @@ def _closure(layer: Layer, names: Iterable[str]) -> list[Metric]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Figure:
-    """A metric over columns of leaves, and how many parts that has."""
-
-    expression: Expression
-    size: int = 1
-
-
-@dataclass(frozen=True, slots=True)
 class _Scope:
     """Under which conditions a figure is computed, on which metrics' way, and through which frame."""
 
@@ -104,8 +96,9 @@ class _Scope:
 
 
 class _Compiler:
-    def __init__(self, query: MetricQuery, layer: Layer):
+    def __init__(self, query: MetricQuery, layer: Layer, depth: int = 0):
         self._query = query
+        self._depth = depth
         self._layer = layer
         self._leaves: dict[object, tuple[Leaf, list[str]]] = {}  # by what their rows are
         self._whole: list[tuple[Query, list[str]]] = []  # that are more than rows of one model
@@ -132,7 +125,7 @@ class _Compiler:
         for name in query.metrics:
             shown[name] = self._metric(self._layer.metric(name), now).expression
             if then is not None:
-                shown |= _compared(name, shown[name], self._metric(self._layer.metric(name), then).expression)
+                shown |= compared(name, shown[name], self._metric(self._layer.metric(name), then).expression)
         made = [self._one(digest, leaf, columns) for digest, (leaf, columns) in self._leaves.items()] + self._whole
         if len(made) > MAX_LEAVES:
             raise Conflict("The metrics come from too many places.", hint="Ask for fewer of them at once.")
@@ -145,7 +138,7 @@ class _Compiler:
             subquery=combined(made, self._keys),
             alias="m",
             select=[*groups, *(selected(figure, name) for name, figure in shown.items())],
-            filters=[met(condition, _figure_of(shown)) for condition in query.having],
+            filters=[met(condition, figure_of(shown)) for condition in query.having],
             order=order,
             limit=query.limit,
         )
@@ -166,7 +159,7 @@ class _Compiler:
         assert versus is not None, "asked for where there is one"
         return paired(self._frame, *versus, self._unit, self._query.calendar)
 
-    def _metric(self, metric: Metric, scope: _Scope) -> _Figure:
+    def _metric(self, metric: Metric, scope: _Scope) -> Figure:
         self._left -= 1
         if self._left < 0:
             raise Conflict("The metrics are made of too many others.", hint="Ask for fewer of them at once.")
@@ -183,20 +176,20 @@ class _Compiler:
         figures = [self._input(given, scope) for given in metric.inputs]
         if metric.kind == "ratio":
             top, bottom = figures
-            return _Figure(_ratio(top.expression, bottom.expression), top.size + bottom.size + 4)
+            return Figure(ratio(top.expression, bottom.expression), top.size + bottom.size + 4)
         names = [given.alias or given.name for given in metric.inputs]
-        return _derived(metric, dict(zip(names, figures, strict=True)))
+        return derived(metric, dict(zip(names, figures, strict=True)))
 
-    def _input(self, given: Input, scope: _Scope) -> _Figure:
+    def _input(self, given: Input, scope: _Scope) -> Figure:
         if given.offset is not None:
             scope = replace(scope, frame=moved(scope.frame, given.offset), is_shifted=True)
         if given.offset_to is not None:
             frame = at_start(scope.frame, given.offset_to, self._query.calendar)
             scope = replace(scope, frame=frame, is_shifted=True)
         scope = replace(scope, filters=scope.filters + given.filters)
-        return _filled(self._metric(self._layer.metric(given.name), scope), given)
+        return filled(self._metric(self._layer.metric(given.name), scope), given)
 
-    def _cumulative(self, metric: Metric, scope: _Scope) -> _Figure:
+    def _cumulative(self, metric: Metric, scope: _Scope) -> Figure:
         model, measure = self._layer.measure(metric.inputs[0].name)
         base = _base_grain(model, measure)
         if self._unit is not None and self._unit.grain in ("hour", "day"):
@@ -204,14 +197,14 @@ class _Compiler:
         frame = accumulated(scope.frame, metric, base, self._query.calendar)
         return self._measure(metric.inputs[0], replace(scope, frame=frame, is_shifted=True))
 
-    def _measure(self, given: Input, scope: _Scope) -> _Figure:
+    def _measure(self, given: Input, scope: _Scope) -> Figure:
         model, measure = self._layer.measure(given.name)
         conditions, frame = scope.filters + given.filters, scope.frame
         has_range = bool(frame.periods) or frame.start is not None or frame.end is not None
         has_time = self._has_time or has_range or any(_names_time(condition) for condition in conditions)
         time = measure.time_dimension if has_time else ""
         groups, dialect = tuple(self._query.group_by), self._query.dialect
-        rows = Rows(model, time, conditions, groups, frame, scope.is_shifted, dialect, measure.last)
+        rows = Rows(model, time, conditions, groups, frame, scope.is_shifted, dialect, measure.last, self._by)
         shown = tuple(each.model_dump_json(exclude_unset=True) for each in conditions)
         digest = (model.name, time, shown, frame, scope.is_shifted, given.has_every_period, measure.last)
         if digest not in self._leaves:
@@ -223,9 +216,16 @@ class _Compiler:
         if name not in columns:
             leaf.add(measure, name)
             columns.append(name)
-        return _filled(_Figure(Expression(column=path("m", name))), given)
+        return filled(Figure(Expression(column=path("m", name))), given)
 
-    def _conversion(self, metric: Metric, scope: _Scope) -> _Figure:
+    def _by(self, metric: str, entity: str) -> Query:
+        """A metric of each of an entity, for conditions: of all time, as its own definition has it."""
+        if self._depth >= MAX_NESTED:
+            raise Conflict("Filters by metrics nest too deep.", hint="Filter by fewer metrics of metrics.")
+        query = MetricQuery((metric,), (entity,), calendar=self._query.calendar, dialect=self._query.dialect)
+        return _Compiler(query, self._layer, self._depth + 1).compile()
+
+    def _conversion(self, metric: Metric, scope: _Scope) -> Figure:
         """Conversions are rows of two models: they are counted in a query of their own."""
         assert metric.conversion is not None, "a conversion metric says how"
         before, after = metric.inputs
@@ -239,6 +239,7 @@ class _Compiler:
             scope.frame,
             scope.is_shifted,
             self._query.dialect,
+            compute=self._by,
         )
         shown = tuple(each.model_dump_json(exclude_unset=True) for each in conditions)
         key = ((metric.name, shown, scope.frame), "conversions")
@@ -249,11 +250,11 @@ class _Compiler:
             )
             self._whole.append((query, [name]))
         count = Input(after.name, fill=0 if after.fill is None else after.fill)
-        made = _filled(_Figure(Expression(column=path("m", self._columns[key]))), count)
+        made = filled(Figure(Expression(column=path("m", self._columns[key]))), count)
         if metric.conversion.calculation == "conversions":
             return made
         whole = self._measure(before, scope)
-        return _Figure(_ratio(made.expression, whole.expression), made.size + whole.size + 4)
+        return Figure(ratio(made.expression, whole.expression), made.size + whole.size + 4)
 
 
 # Time
@@ -318,59 +319,6 @@ def _base_grain(model: SemanticModel, measure: Measure) -> Grain:
 
 def _names_time(condition: Condition) -> bool:
     return f'"{METRIC_TIME}' in condition.model_dump_json(exclude_unset=True)
-
-
-# Figures
-
-
-def _compared(name: str, now: Expression, then: Expression) -> dict[str, Expression]:
-    previous, change, growth = (f"{name}_{what}" for what in COMPARED)
-    difference = Expression(operator="-", args=[now, then])
-    return {
-        previous: then,
-        change: difference,
-        growth: _ratio(difference, Expression(function="abs", args=[then])),
-    }
-
-
-def _figure_of(shown: Mapping[str, Expression]) -> Bind:
-    def figure(name: str) -> Expression:
-        if name not in shown:
-            raise Conflict(f"The result has no figure {name[:80]!r}.", hint=f"It has {', '.join(shown)}.")
-        return shown[name]
-
-    return figure
-
-
-def _derived(metric: Metric, figures: dict[str, _Figure]) -> _Figure:
-    assert metric.expression is not None, "a derived metric has an expression"
-    size = 0
-
-    def figure(name: str) -> Expression:
-        nonlocal size
-        if name not in figures:
-            raise Conflict(
-                f"The metric {metric.name!r} names {name[:80]!r}, which is none of its inputs.",
-                hint=f"Its inputs are {', '.join(figures)}.",
-            )
-        size += figures[name].size + 1
-        if size > MAX_PARTS:
-            raise Conflict(f"The metric {metric.name!r} has too many parts.", hint="Simplify its definition.")
-        return figures[name].expression
-
-    return _Figure(bound(metric.expression, figure), size)
-
-
-def _ratio(top: Expression, bottom: Expression) -> Expression:
-    zero = Expression(function="nullif", args=[Expression(cast="double", args=[bottom]), Expression(value=0)])
-    return Expression(operator="/", args=[Expression(cast="double", args=[top]), zero])
-
-
-def _filled(figure: _Figure, given: Input) -> _Figure:
-    if given.fill is None:
-        return figure
-    filled = Expression(function="coalesce", args=[figure.expression, Expression(value=given.fill)])
-    return _Figure(filled, figure.size + 2)
 
 
 def _check(query: MetricQuery) -> None:

@@ -10,6 +10,7 @@ from engine.semantic.models import Dimension, Entity, Grain, Measure, Metric, Se
 
 MAX_LINKS, MAX_WAYS = 4, 64
 METRIC_TIME = "metric_time"
+FIGURE = "@"  # `orders@customer`: a metric of each of an entity, in conditions
 T = TypeVar("T")
 
 

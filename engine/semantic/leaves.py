@@ -1,6 +1,6 @@
 """Measures of one model over the same rows: the part of a metric query that is aggregated at once."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, cast, get_args
@@ -8,7 +8,7 @@ from typing import Literal, cast, get_args
 from core.errors import Conflict
 from engine.semantic.binding import bound, met, path, selected
 from engine.semantic.frames import Frame, Period
-from engine.semantic.layer import METRIC_TIME, Layer, Place, Step
+from engine.semantic.layer import FIGURE, METRIC_TIME, Layer, Place, Step
 from engine.semantic.models import Dimension, Entity, Grain, Last, Measure, SemanticModel
 from engine.sql.definitions import (
     Aggregate,
@@ -75,7 +75,7 @@ class Rows:
     """Which rows are aggregated: of which model, by which time, under which conditions, seen through which frame.
 
     is_shifted: the rows of a period are of another time, so that conditions on time are conditions on the period.
-    last: only the last of them."""
+    last: only the last of them. compute: the query of a metric by an entity, for conditions."""
 
     model: SemanticModel
     time: str
@@ -85,6 +85,7 @@ class Rows:
     is_shifted: bool = False
     dialect: str = "duckdb"
     last: Last | None = None
+    compute: Callable[[str, str], Query] | None = None
 
 
 class Leaf:
@@ -99,6 +100,7 @@ class Leaf:
         joined += [time.expression] if time is not None and rows.frame.periods else []
         self._base = _Source(rows.model, "t0", all(each.column is not None for each in joined))
         self._sources: dict[tuple[Step, ...], _Source] = {(): self._base}
+        self._figures: dict[str, Join] = {}
         self._groups = [self._period(group) or self.reference(self._group(group)) for group in rows.groups]
         self._filters = [met(condition, self._filtered) for condition in [*rows.conditions, *self._range()]]
         self._measures: dict[str, Aggregated] = {}
@@ -115,7 +117,9 @@ class Leaf:
         return self._base.term(item)
 
     def reference(self, name: str) -> Expression:
-        """A dimension or entity by its path, or `metric_time`, from the model's rows on."""
+        """A dimension or entity by its path, `metric_time`, or `metric@entity`, from the model's rows on."""
+        if FIGURE in name:
+            return self._figure(name)
         place = self._place(name)
         term = self._source(place.steps).term(place.element.expression)
         grain = None if isinstance(place.element, Entity) else place.grain
@@ -129,6 +133,7 @@ class Leaf:
             for source in self._sources.values()
             if source.on is not None
         ]
+        joins += self._figures.values()
         is_averaged = self._rows.frame.is_averaged
         if self._rows.frame.periods:
             joins.append(self._periods())
@@ -154,6 +159,18 @@ class Leaf:
         made = self.query(names)
         more = [selected(item, name) for name, item in items.items()]
         return made.model_copy(update={"select": [*made.select, *more]})
+
+    def _figure(self, name: str) -> Expression:
+        """A metric of the entity that a row is of."""
+        metric, _, entity = name.partition(FIGURE)
+        place = self._layer.find(self._rows.model, entity)
+        if not isinstance(place.element, Entity) or self._rows.compute is None:
+            raise Conflict(f"A metric of each {entity[:80]!r} is no filter here.", hint="Name one of the entities.")
+        if name not in self._figures:
+            alias = f"m{len(self._figures)}"
+            on = On(left=_column(self._source(place.steps), place.element), right=path(alias, entity))
+            self._figures[name] = Join(type="left", subquery=self._rows.compute(metric, entity), alias=alias, on=[on])
+        return Expression(column=path(str(self._figures[name].alias), metric))
 
     def _last(self, made: Query, names: list[str], last: Last) -> Query:
         """The measures over the rows of the last time of each period and entity."""

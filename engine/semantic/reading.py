@@ -10,7 +10,7 @@ from engine.dates.ranges import Found
 from engine.planner.words import cues, stem_of
 from engine.semantic.compile import MetricQuery
 from engine.semantic.formed import form_metrics
-from engine.semantic.layer import Layer, Place
+from engine.semantic.layer import FIGURE, Layer, Place
 from engine.semantic.lexicon import (
     IDENTIFYING,
     Role,
@@ -24,7 +24,7 @@ from engine.semantic.lexicon import (
     words_of,
 )
 from engine.semantic.limits import limits, read_limits
-from engine.semantic.metric_fits import read_metrics
+from engine.semantic.metric_fits import is_count, read_metrics
 from engine.semantic.models import Metric, SemanticModel, Window
 from engine.semantic.readings import MetricReading, as_read
 from engine.semantic.sentence import UNEXPLAINED, Sentence, weight
@@ -218,9 +218,22 @@ class _Reader:
 
     # Conditions
 
+    def _counted(self, limited: str) -> str | None:
+        """`how many customers have 3 orders or more`: a metric of each that is counted, which is not shown."""
+        first, *others = self._sense.metrics
+        limits_another = [metric.name for metric in others] == [limited] and is_count(first, self._layer)
+        base, other = self._bases([first])[0], self._bases(others)[:1]
+        if not limits_another or not base.primary or other[0].entity(base.primary) is None or base is other[0]:
+            return None
+        self._sense.metrics = [first]
+        return f"{limited}{FIGURE}{base.primary}"
+
     def _read_limits(self, metrics: Mapping[int, str]) -> None:
         """`customers with revenue over 100`: figures of what is asked for first, unless groups are said."""
         for limit, condition in read_limits(self._sentence, metrics):
+            if (inner := self._counted(str(condition.column))) is not None:
+                self._sense.where.append(condition.model_copy(update={"column": inner}))
+                continue
             self._sense.having.append(condition)
             subject = None if self._sense.groups else self._subject(limit.start)
             if subject is not None:

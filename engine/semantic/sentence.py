@@ -8,6 +8,7 @@ from engine.planner.words import NUMBER_WORDS, Token, cues, stem_of, tokens_of
 from engine.semantic.lexicon import Words, ignored, words_of
 
 NEGATIONS = frozenset(["not", "no", "without", "never", "except", "excluding", "neither", "nor", "other", "lack"])
+COUNTS = frozenset(["count"])  # `customer count` asks for another figure than one of customers
 UNEXPLAINED, UNEXPLAINED_VERB, UNEXPLAINED_NAME = 0.55, 0.85, 0.3
 MAX_NUMBER = 10_000
 MAX_WORDS = 150
@@ -70,11 +71,7 @@ class Sentence:
     def left(self) -> tuple[str, ...]:
         """The words that nothing stands for."""
         said = [word for word in self.words if not word.use and word.token.kind != "sign"]
-        left = [
-            word.token.text
-            for word in said
-            if word.word in NEGATIONS or (word.word not in ignored() and word.word not in ("sum", "number"))
-        ]
+        left = [word.token.text for word in said if word.word in NEGATIONS | COUNTS or word.word not in _empty()]
         return (*left, *(token.text for token in self._unread[:MAX_UNREAD]))
 
 
@@ -84,6 +81,11 @@ def weight(text: str) -> float:
         return UNEXPLAINED_NAME
     is_verb = text.islower() and (text.endswith(("ed", "en", "ing")) or stem_of(text) in cues().verbs)
     return UNEXPLAINED_VERB if is_verb or stem_of(text) in cues().agents else UNEXPLAINED
+
+
+def _empty() -> frozenset[str]:
+    """Words that leave nothing open where nothing stands for them."""
+    return ignored() | {"sum", "number"}
 
 
 def _plain(token: Token) -> str:

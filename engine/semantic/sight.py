@@ -8,7 +8,7 @@ from core.errors import Conflict, InvalidArgument
 from engine.catalog.views import View
 from engine.lake.names import split_name
 from engine.policy.rules import Governed
-from engine.semantic.layer import METRIC_TIME, Layer
+from engine.semantic.layer import FIGURE, METRIC_TIME, Layer
 from engine.semantic.models import Input, Last, Metric, SemanticModel
 from engine.sql.definitions import Condition, Expression
 
@@ -117,6 +117,10 @@ def _collect(metric: Metric, whole: Layer, part: Layer, filters: tuple[Condition
         at, above, depth = stack.pop()
         for given in at.inputs:
             conditions = (*above, *at.filters, *given.filters)
+            for name in columns_of(*conditions):
+                other = whole.metrics.get(name.rpartition(FIGURE)[0])
+                if other is not None and depth < MAX_DEPTH:
+                    stack.append((other, (), depth + 1))
             if at.kind in ("ratio", "derived"):
                 inner = whole.metrics.get(given.name)
                 if inner is not None and depth < MAX_DEPTH:
@@ -135,7 +139,7 @@ def _measured(given: Input, conditions: tuple[Condition, ...], part: Layer, foun
         if name.split("__")[0] == METRIC_TIME:
             continue
         try:
-            part.find(model, name)
+            part.find(model, name.rpartition(FIGURE)[2])
         except Conflict:
             continue
         found.add(f"{given.name}.{name}")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from core.errors import Conflict
-from engine.semantic.layer import METRIC_TIME, Layer
+from engine.semantic.layer import FIGURE, METRIC_TIME, Layer
 from engine.semantic.models import Input, Metric
 from engine.semantic.sight import columns_of
 from engine.sql.definitions import Condition
@@ -51,5 +51,8 @@ class _Walk:
         if metric.conversion is not None and given is not metric.inputs[0]:
             return  # conditions are on the rows before the conversion
         for name in columns_of(*conditions):
+            metric_name, _, entity = name.rpartition(FIGURE)
+            if metric_name:
+                self.check(self._layer.metric(metric_name), (metric.name,), ())
             if name.split("__")[0] != METRIC_TIME:
-                self._layer.find(model, name)
+                self._layer.find(model, entity)

@@ -4,12 +4,14 @@ import re
 
 from core.errors import Conflict
 from engine.semantic.expressions import MAX_CHARS, read_condition
+from engine.semantic.layer import FIGURE
 from engine.sql.definitions import Condition
 
 _NAME = r"""['"]([A-Za-z_][A-Za-z0-9_]{0,254})['"]"""
 _REFERENCE = re.compile(
     rf"\s*(Dimension|TimeDimension|Entity)\(\s*{_NAME}\s*(?:,\s*{_NAME}\s*)?\)(?:\.grain\(\s*{_NAME}\s*\))?\s*"
 )
+_METRIC = re.compile(rf"\s*Metric\(\s*{_NAME}\s*,\s*(?:group_by\s*=\s*)?\[\s*{_NAME}\s*\]\s*\)\s*")
 _PLACE = "__reference_"
 _BRACES = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 
@@ -43,10 +45,13 @@ def read_filter(text: str) -> Condition:
 
 
 def _reference(call: str) -> str:
-    """What is written between the braces, as `entity__name` or `entity__name__grain`."""
+    """What is written between the braces, as `entity__name`, `entity__name__grain`, or `metric@entity`."""
+    metric = _METRIC.fullmatch(call)
+    if metric is not None:
+        return FIGURE.join(metric.groups())
     found = _REFERENCE.fullmatch(call)
     if found is None:
-        raise _refusal("only Dimension, TimeDimension and Entity with names in quotes are read")
+        raise _refusal("only Dimension, TimeDimension, Entity and Metric with names in quotes are read")
     kind, name, second, grain = found.groups()
     if second and (grain or kind != "TimeDimension"):
         raise _refusal("only TimeDimension takes a second name, its grain")

@@ -71,7 +71,7 @@ def rows(port: World, question: str) -> list[tuple[Any, ...]]:
     reading = read(port, question)
     assert reading.query is not None and reading.confidence > 0.6, reading
     query, formed = reading.query, World(port._database, port.layer.plus(*reading.formed))
-    asked = {name: getattr(query, name) for name in ("group_by", "where", "start", "end", "order", "limit")}
+    asked = {name: getattr(query, name) for name in ("group_by", "where", "having", "start", "end", "order", "limit")}
     return formed.rows(*query.metrics, **asked)
 
 
@@ -100,6 +100,9 @@ def rows(port: World, question: str) -> list[tuple[Any, ...]]:
         ("weight of all shipments by waybill number", [("W1", 1, 10), ("W1", 2, 20), ("W2", 3, 40), ("W3", 4, 80)]),
         ("total weight of all shipments by waybill number", [("W1", 30), ("W2", 40), ("W3", 80)]),
         ("weight of all shipments by port", [("Bari", 80), ("Oslo", 70)]),
+        ("How many shipments have at least 2 parcels?", [(1,)]),
+        ("number of shipments by port with total weight below 50", [("Oslo", 2)]),
+        ("ports with more than 1 parcel", [("Oslo", 3)]),
         ("weight by waybill number", [("W1", 30), ("W2", 40), ("W3", 80)]),
     ],
 )

@@ -108,7 +108,7 @@ def test_sql_that_is_more_than_an_expression_is_refused(text: str) -> None:
         "{{ Dimension('a__b') }} = {{ 7 * 7 }}",
         "{{ Dimension('a__b\\'') }} = 1",
         "{{ Dimension('a__b', entity_path=['c']) }} = 1",
-        "{{ Metric('revenue', ['customer']) }} > 1",
+        "{{ Metric('revenue', ['customer'], limit=1) }} > 1",
         "{{ Dimension(name) }} = 1",
         "'{{ Dimension('a__b') }}' = 1",
         "status = 'open'",

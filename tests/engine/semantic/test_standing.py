@@ -27,6 +27,7 @@ semantic_models:
     model: ref('owners')
     entities: [{name: owner, type: primary, expr: id}]
     dimensions: [{name: state, type: categorical}]
+    measures: [{name: owner_count, agg: count, expr: id, create_metric: true}]
   - name: balances
     model: ref('balances')
     primary_entity: account
@@ -63,6 +64,14 @@ semantic_models:
         create_metric: true
 metrics:
   - {name: per_row, type: ratio, type_params: {numerator: current, denominator: rows}}
+  - name: busy_owners
+    type: simple
+    type_params: {measure: owner_count}
+    filter: "{{ Metric('rows', group_by=['owner']) }} >= 3"
+  - name: circle
+    type: simple
+    type_params: {measure: moved}
+    filter: "{{ Metric('circle', group_by=['owner']) }} > 1"
 """
 WEEK, SAVINGS = "metric_time__week", "{{ Dimension('account__kind') }} = 'savings'"
 BY_WEEK, SAVED = "date_trunc('week', ds)", "WHERE kind = 'savings'"
@@ -154,6 +163,39 @@ def test_groups_are_left_out_by_their_figures(bank: World) -> None:
     versus: dict[str, Any] = {"start": datetime(2020, 2, 1), "end": datetime(2020, 3, 1), "versus": Window(1, "month")}
     grown = bank.rows("moved", group_by=["account__kind"], **versus, **having("moved_change < -100"))
     assert [row[0] for row in grown] == ["savings"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "groups", "text", "gold"),
+    [
+        ("owner_count", [], "{{ Metric('rows', group_by=['owner']) }} >= 3", "SELECT 1"),
+        ("owner_count", ["owner__state"], "{{ Metric('moved', ['owner']) }} < 100", "SELECT 'CA', 2"),
+        ("moved", [], "{{ Metric('moved', group_by=['owner']) }} > 42", "SELECT 190"),
+        ("moved", [], "{{ Metric('per_row', ['owner']) }} < 2 OR {{ Dimension('owner__state') }} = 'NY'", "SELECT 235"),
+        ("busy_owners", [], "", "SELECT 1"),
+    ],
+)
+def test_rows_are_filtered_by_a_metric_of_what_they_belong_to(
+    bank: World, metric: str, groups: list[str], text: str, gold: str
+) -> None:
+    assert bank.rows(metric, group_by=groups, where=[read_filter(text)] if text else []) == bank.run(gold)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{{ Metric('nothing', ['owner']) }} > 1", "no metric 'nothing'"),
+        ("{{ Metric('moved', ['account__kind']) }} > 1", "no filter here"),
+        ("{{ Metric('moved', ['nobody']) }} > 1", "cannot be reached"),
+        ("{{ Metric('moved', ['owner', 'owner']) }} > 1", "are read"),
+        ("{{ Metric('owner_count', ['account']) }} > 1", "cannot be reached"),
+        ("{{ Metric('circle', ['owner']) }} > 1", "nest too deep"),
+    ],
+)
+def test_metrics_that_are_no_filter_are_refused(bank: World, text: str, why: str) -> None:
+    with pytest.raises(Conflict) as refused:
+        bank.sql("moved", where=[read_filter(text)])
+    assert why in f"{refused.value.message} {refused.value.hint}"
 
 
 @pytest.mark.parametrize("text", ["owner > 1", "balance > 1", "rows > 1", "moved_growth > 1"])

@@ -60,6 +60,7 @@ async def test_a_question_that_metrics_cover_is_answered(office: PolicyDesk, que
     [
         ("What is the profit by country?", "profit"),
         ("revenue by salesperson", "salesperson"),
+        ("customer count by country with turnover under 40", "count"),
         ("revenue over 30", ""),
         ("revenue by country over 30 percent", "percent"),
         ("customers older than 30 with revenue", "older"),
