@@ -88,6 +88,19 @@ class Lack:
 
 
 @dataclass(slots=True)
+class Nested:
+    """What is asked of the rows of a query: the first of each group `within`, how many groups there are, or, for each
+    of `within`, an aggregate of what groups have."""
+
+    kind: Literal["first", "count", "aggregate"]
+    within: tuple[Dimension, ...] = ()
+    by: Measure | Dimension | None = None
+    is_descending: bool = True
+    count: int = 1
+    aggregate: Aggregate = "avg"
+
+
+@dataclass(slots=True)
 class Intent:
     """Everything that was understood.
 
@@ -105,6 +118,7 @@ class Intent:
     ratio_scale: int = 1
     sorts: list[Sort] = field(default_factory=list)
     limit: int | None = None
+    nested: Nested | None = None
     is_distinct: bool = False
     is_grouped: bool = False
     doubts: list[tuple[str, float]] = field(default_factory=list)
@@ -118,8 +132,12 @@ class Intent:
         """All measures, and all that speaks of single columns."""
         measures = [*self.measures, *(having.measure for having in self.havings), *(self.ratio or ())]
         measures += [sort.by for sort in self.sorts if isinstance(sort.by, Measure)]
+        if self.nested is not None and isinstance(self.nested.by, Measure):
+            measures.append(self.nested.by)
         measures = [part for item in measures for part in measures_in(item)]
         others = [*self.dimensions, *self.conditions, *(part for item in measures for part in item.conditions)]
+        if self.nested is not None:
+            others += [*self.nested.within, *([self.nested.by] if isinstance(self.nested.by, Dimension) else [])]
         return measures, [*others, *(sort.by for sort in self.sorts if isinstance(sort.by, Dimension))]
 
     def columns(self) -> list[Column]:

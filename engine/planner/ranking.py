@@ -3,6 +3,7 @@
 from engine.planner.formulas import Value
 from engine.planner.intent import Dimension, Measure, Sort
 from engine.planner.joins import join_tree, multiplies
+from engine.planner.moments import begin_of
 from engine.planner.scene import NEAR, Scene
 from engine.planner.schema import Table
 from engine.planner.spans import whole_span
@@ -55,7 +56,8 @@ def read_ranking(scene: Scene) -> None:
 def _check_order(scene: Scene) -> None:
     """The other end of an order that is said too, and an order within groups, which this does not plan."""
     sorts = scene.intent.sorts
-    if scene.intent.limit == 1 and sorts and isinstance(sorts[0].by, Dimension) and _is_per_group(scene):
+    is_first = scene.intent.limit == 1 and scene.intent.nested is None
+    if is_first and sorts and isinstance(sorts[0].by, Dimension) and _is_per_group(scene):
         scene.intent.doubt("the first of each is asked for", 0.5)
     for at, element in enumerate(scene.elements):  # `from the largest to the smallest`
         is_end = not element.is_used and scene.cue(at, "superlatives") is not None and scene.intent.sorts
@@ -99,6 +101,8 @@ def _counted_table(scene: Scene, place: int) -> Table | None:
     """The rows of the `most common` are those of the last table named, else of the column's own."""
     column = scene.column(place)
     tables = [scene.table(p) for p in range(place + 1, len(scene.elements)) if scene.is_table_first(p)]
+    done = [item.related[0] for item in scene.elements if item.related and not item.is_used]  # `rented most often`
+    tables = [*(item for item in done if item != scene.table(place)), *tables]
     if tables and tables[0] is not None:
         return tables[0]
     return scene.schema.table_of(column) if column is not None else scene.table(place)
@@ -197,10 +201,12 @@ def read_order(scene: Scene) -> None:
 def _natural(scene: Scene, table: Table, word: str) -> Value | None:
     """`longest` of rivers is their length: the number that the word is about, or the only one that a thing has."""
     numbers = [column for column in table.columns if column.family == "number" and not column.is_id]
-    about = [name for begin, name in scene.cues.natural if word.lower().startswith(begin)]
+    said = [(begin, name) for begin, name in scene.cues.natural if word.lower().startswith(begin)]
+    longest = max((len(begin) for begin, _ in said), default=0)  # longest-serving is not long
+    about = [name for begin, name in said if len(begin) == longest]
     for name in about:
         for column in table.columns:
-            if name in column.words:
+            if name in column.words and name != "date":
                 return column
     if "length" in about and (lasting := whole_span(scene, table)) is not None:
         scene.intent.doubt(f"{word} is read as how long it takes", 0.9)
@@ -208,7 +214,12 @@ def _natural(scene: Scene, table: Table, word: str) -> Value | None:
     if "date" in about:
         dates = [column for column in table.columns if column.family in ("date", "time")]
         births = [column for column in dates if "birth" in column.words]
-        return births[0] if births else dates[0] if len(dates) == 1 else None
+        if births and not word.lower().startswith("longest"):
+            return births[0]
+        begin = begin_of(table, scene.cues)
+        if begin is not None and len(dates) > 1:
+            scene.intent.doubt(f"{word} may be about another time", 0.9)
+        return dates[0] if len(dates) == 1 else begin
     if about and numbers:
         scene.intent.doubt(f"{word} may be about something else", 0.6)
     return numbers[0] if len(numbers) == 1 else None

@@ -10,6 +10,7 @@ from engine.planner.comparing import free_percent, read_comparing
 from engine.planner.conditions import read_comparisons, read_missing, read_texts, read_values, scope_missing
 from engine.planner.days import read_days, settle_days
 from engine.planner.elements import Element
+from engine.planner.firsts import read_firsts, settle_firsts
 from engine.planner.intent import Intent
 from engine.planner.lengths import read_lengths
 from engine.planner.measures import count_again, read_measures
@@ -35,6 +36,7 @@ STEPS = (
     read_ages,
     read_spans,
     read_lengths,
+    read_firsts,
     read_missing,
     read_empty,
     read_share,
@@ -48,6 +50,7 @@ STEPS = (
     count_again,
     read_groups,
     read_order,
+    settle_firsts,
     read_values,
     settle_days,
     read_comparing,

@@ -16,7 +16,7 @@ def read_groups(scene: Scene) -> None:
             continue
         place = scene.following(at + 1, over=("distinct", "names", "group"))
         while place is not None:
-            dimension = _dimension(scene, place)
+            dimension = dimension_at(scene, place)
             if dimension is None:
                 break
             scene.show(dimension, place)
@@ -47,7 +47,7 @@ def _is_agent(scene: Scene, at: int) -> bool:
     return last.endswith("s") and not last.endswith("ss")
 
 
-def _dimension(scene: Scene, place: int) -> list[Column] | None:
+def dimension_at(scene: Scene, place: int) -> list[Column] | None:
     """What a phrase groups by: a column, or what a table is called by."""
     column = scene.column(place)
     table = scene.table(place)

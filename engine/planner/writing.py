@@ -1,5 +1,6 @@
 """An intent as a definition of a query, and how sure it is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from engine.planner.computing import Inexpressible, expression
 from engine.planner.formulas import Formula, Value, columns_of
 from engine.planner.intent import Condition, Dimension, Intent, Lack, Measure, Sort
 from engine.planner.joins import ThroughLink, join_tree, multiplies
+from engine.planner.nesting import first_of_each, over_groups
 from engine.planner.schema import Column, Schema, Table
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class _Writer:
                 definition["group"] = [self._term(item) for item in intent.dimensions]
         else:
             self._select(definition)
-        if (intent.measures or intent.ratio or intent.havings) and (keys := self._keys_of_labels()):
+        if (intent.measures or intent.ratio or intent.havings) and (keys := self._keys_of_labels(intent.dimensions)):
             definition["group"] = [*(self._term(item) for item in intent.dimensions), *keys]
         conditions = [self._condition(item) for item in intent.conditions] + [
             self._lacks(lack) for lack in intent.missing
@@ -83,11 +85,26 @@ class _Writer:
             definition["order"] = orders
         if intent.limit is not None:
             definition["limit"] = intent.limit
-        return Written(definition, self._doubts)
+        return Written(self._nested(definition), self._doubts)
 
-    def _keys_of_labels(self) -> list[dict[str, Any]]:
+    def _nested(self, definition: Definition) -> Definition:
+        """The definition, or one over its rows."""
+        nested = self._intent.nested
+        if nested is None:
+            return definition
+        if nested.kind == "first" and nested.by is not None:
+            by = self._term(nested.by) if isinstance(nested.by, Dimension) else self._call(nested.by)
+            within = [self._term(item) for item in nested.within]
+            if not [item for item in self._outputs if item not in (*nested.within, nested.by)]:
+                self._doubts.append(("what is first in each is not read", 0.5))
+            return first_of_each(definition, nested, [*within, *self._keys_of_labels(nested.within)], by)
+        outer = [self._outputs[item] for item in nested.within]
+        measures = [name for item, name in self._outputs.items() if isinstance(item, Measure)]
+        return over_groups(definition, nested, outer, measures[0] if measures else "count")
+
+    def _keys_of_labels(self, groups: Sequence[Dimension]) -> list[dict[str, Any]]:
         """Two people of one name are two groups."""
-        shown = {item.column for item in self._intent.dimensions if item.unit is None}
+        shown = {item.column for item in groups if item.unit is None}
         tables = [self._schema.tables[name] for name in self._alias]
         return [
             {"column": self._path(table.key[0])}

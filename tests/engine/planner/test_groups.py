@@ -1,0 +1,90 @@
+"""What the planner makes of questions about groups within groups: the first of each, counts inside counts, ranks."""
+
+import pytest
+
+from tests.engine.planner.test_times import desk_sql_of
+
+
+def first(select: str, within: str, by: str, rest: str, *, count: int = 1) -> str:
+    """The rows that come first in each group."""
+    names = ", ".join(f"r.{item.split('.')[-1].split(' AS ')[-1]}" for item in select.split(", "))
+    measures = [item for item in select.split(", ") if " AS " in item]
+    plain = ", ".join(item for item in select.split(", ") if item not in measures)
+    place = f"rank() OVER (PARTITION BY {within} ORDER BY {by}) AS place"
+    inner = f"SELECT {', '.join([plain, place, *measures])} FROM {rest}"
+    return f"SELECT {names} FROM ({inner}) AS r WHERE r.place <= {count}"
+
+
+@pytest.mark.parametrize(
+    ("question", "sql"),
+    [
+        (
+            "What is the most recent rental of each client?",
+            first(
+                "t1.client_name, t0.rental_id, t0.pickup_date",
+                "t1.client_name, t1.client_id",
+                "t0.pickup_date DESC",
+                "rentals AS t0 INNER JOIN clients AS t1 ON t0.client_id = t1.client_id",
+            ),
+        ),
+        (
+            "Show the first ticket opened by each client",
+            first(
+                "t1.client_name, t0.ticket_id, t0.opened_at",
+                "t1.client_name, t1.client_id",
+                "t0.opened_at ASC",
+                "tickets AS t0 INNER JOIN clients AS t1 ON t0.client_id = t1.client_id",
+            ),
+        ),
+        (
+            "List the last 3 tickets of each agent",
+            first(
+                "t1.full_name, t0.ticket_id, t0.opened_at",
+                "t1.full_name, t1.agent_id",
+                "t0.opened_at DESC",
+                "tickets AS t0 INNER JOIN agents AS t1 ON t0.agent_id = t1.agent_id",
+                count=3,
+            ),
+        ),
+        (
+            "Which agent earns the highest salary in each team?",
+            first("t0.team, t0.full_name, t0.salary", "t0.team", "t0.salary DESC", "agents AS t0"),
+        ),
+        (
+            "Who is the longest-serving agent of each team?",
+            first("t0.team, t0.full_name, t0.hired_on", "t0.team", "t0.hired_on ASC", "agents AS t0"),
+        ),
+        (
+            "Top 2 items per category by total rental price",
+            first(
+                "t0.category, t0.item_name, sum(t1.price) AS sum_price",
+                "t0.category",
+                "sum(t1.price) DESC",
+                "items AS t0 INNER JOIN rentals AS t1 ON t1.item_id = t0.item_id "
+                "GROUP BY t0.category, t0.item_name, t0.item_id",
+                count=2,
+            ),
+        ),
+        (
+            "Which item was rented most often in each category?",
+            first(
+                "t0.category, t0.item_name, count(*) AS rental_count",
+                "t0.category",
+                "count(*) DESC",
+                "items AS t0 INNER JOIN rentals AS t1 ON t1.item_id = t0.item_id "
+                "GROUP BY t0.category, t0.item_name, t0.item_id",
+            ),
+        ),
+        (  # a number of each group, not the first of it
+            "What is the highest salary in each team?",
+            "SELECT t0.team, max(t0.salary) AS max_salary FROM agents AS t0 GROUP BY t0.team",
+        ),
+        (  # the groups themselves are ranked
+            "Return the top 2 teams by total ticket cost, with the number of tickets for each team",
+            "SELECT t1.team, sum(t0.cost) AS sum_cost, count(*) AS ticket_count FROM tickets AS t0 "
+            "INNER JOIN agents AS t1 ON t0.agent_id = t1.agent_id GROUP BY t1.team ORDER BY sum_cost DESC LIMIT 2",
+        ),
+    ],
+)
+def test_the_first_of_each(question: str, sql: str) -> None:
+    assert desk_sql_of(question) == sql
