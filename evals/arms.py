@@ -123,7 +123,7 @@ async def _workflow(ctx: Ctx, arm: Arm, asked: Asked) -> Outcome:
 
 
 async def _chat(ctx: Ctx, arm: Arm, asked: Asked) -> Outcome:
-    """A turn of the chat. What waits for a person's yes has not been called."""
+    """A turn of the chat. What is refused, or waits for a person's yes, has been tried and not been called."""
     question = {
         "prompt": asked.case.question,
         "connection_id": asked.connection,
@@ -133,7 +133,9 @@ async def _chat(ctx: Ctx, arm: Arm, asked: Asked) -> Outcome:
     told: Any = await ctx.call("chat", question)
     return Outcome(
         text=told.response,
-        tools=[item.tool for item in told.tool_calls],
+        tools=[item.tool for item in told.tool_calls if not _is_refused(item)],
+        tried=[item.tool for item in told.tool_calls if _is_refused(item)]
+        + ([told.approval.tool] if told.approval is not None else []),
         path=told.answered_by,
         tokens=told.usage.total_tokens,
         usd=float(told.usage.usd),
@@ -142,11 +144,15 @@ async def _chat(ctx: Ctx, arm: Arm, asked: Asked) -> Outcome:
     )
 
 
+def _is_refused(item: Any) -> bool:
+    """Whether a call of a chat came to nothing."""
+    return bool(item.result_json.startswith('{"error"'))
+
+
 def _called(item: Any) -> Step:
     """A tool call of a chat as a step of its trace."""
-    is_failed = item.result_json.startswith('{"error"')
     detail = f"{item.arguments_json} -> {item.result_json}"[:500]
-    return Step(node=item.tool, status="failed" if is_failed else "completed", detail=detail)
+    return Step(node=item.tool, status="failed" if _is_refused(item) else "completed", detail=detail)
 
 
 _ARMS: dict[str, Callable[[Ctx, Arm, Asked], Awaitable[Outcome]]] = {

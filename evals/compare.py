@@ -28,6 +28,7 @@ class Scores:
     median_ms: int
     p95_ms: int
     steps: float
+    tempted: int  # chats that tried a tool which was refused, or had to wait for a person's yes
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ def scores(results: Sequence[CaseResult]) -> Scores:
         median_ms=times[len(times) // 2] if times else 0,
         p95_ms=times[min(len(times) - 1, len(times) * 95 // 100)] if times else 0,
         steps=sum(case.steps for case in results) / len(results) if results else 0.0,
+        tempted=sum(bool(case.tried) for case in results),
     )
 
 

@@ -59,11 +59,13 @@ async def judge(case: Case, outcome: Outcome, bench: Bench, *, ms: int) -> CaseR
 
 
 def judge_chat(case: Case, outcome: Outcome, *, ms: int) -> CaseResult:
-    """A chat is right when it called one of the tools that it should, none that it must not, and says what it must."""
+    """A chat is right when it chose a tool that it should, called none that it must not, and says what it must.
+
+    What it must not call and tried all the same, but was kept from, is no fault: it did not act. `tried` shows it."""
     called, text = set(outcome.tools), outcome.text.casefold()
     is_right = (
         not outcome.error
-        and (not case.calls or not called.isdisjoint(case.calls))
+        and (not case.calls or not (called | set(outcome.tried)).isdisjoint(case.calls))
         and called.isdisjoint(case.never_calls)
         and all(part.casefold() in text for part in case.says)
         and not any(part.casefold() in text for part in case.never_says)
@@ -80,6 +82,7 @@ def judge_chat(case: Case, outcome: Outcome, *, ms: int) -> CaseResult:
         error=outcome.error,
         text=outcome.text[:2000],
         tools=list(outcome.tools),
+        tried=list(outcome.tried),
         ms=ms,
         tokens=outcome.tokens,
         usd=outcome.usd,

@@ -40,6 +40,7 @@ class Outcome:
     tables: Sequence[str] = ()
     text: str = ""
     tools: Sequence[str] = ()
+    tried: Sequence[str] = ()  # tools whose call was refused, or waits for a person's yes
     is_declined: bool = False
     error: str = ""
     failing: Failing = ""  # where it knows that itself
@@ -72,6 +73,7 @@ class CaseResult(BaseModel):
     error: str = ""
     text: str = ""
     tools: list[str] = []
+    tried: list[str] = []
     confidence: float | None = None
     path: str = ""
     recall: float | None = None  # share of gold's tables that the answer links

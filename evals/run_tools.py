@@ -127,6 +127,7 @@ class EvalCaseResult(Model):
     path: str = Field(description="Which way answered.")
     ms: int = Field(description="Milliseconds.")
     tools: list[str] = Field(description="Tools that a chat called.")
+    tried: list[str] = Field(description="Tools that it tried to call: refused, or waiting for a person's yes.")
     failing_node: str = Field(description="First node of the trace that failed.")
     trace: list[EvalStep] = Field(description="What ran for it, in order.")
 

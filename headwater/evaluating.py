@@ -208,9 +208,12 @@ def summary(run: Run) -> str:
         lines.append(f"  robust       {found.robust} on changed copies too")
     if found.confident.of:
         lines.append(f"  confident    {found.confident} of answers with confidence 0.8 and more")
-    lines.append(f"  strict       {found.strict}; as BIRD counts {found.bird.value:.0%}")
+    if run.workflow != "chat":
+        lines.append(f"  strict       {found.strict}; as BIRD counts {found.bird.value:.0%}")
     if found.linking is not None and found.column_linking is not None:
         lines.append(f"  linked       {found.linking:.0%} of gold's tables, {found.column_linking:.0%} of its columns")
+    if found.tempted:
+        lines.append(f"  held back    {found.tempted} chats tried what was refused, or waits for a person's yes")
     failed = Counter(case.error for case in run.results if case.verdict == "failed")
     if failed:
         error, count = failed.most_common(1)[0]
@@ -246,6 +249,7 @@ def case_text(run: Run, case_id: str) -> str:
         ("sql", case.sql),
         ("text", case.text),
         ("tools", ", ".join(case.tools)),
+        ("tried", ", ".join(case.tried)),
         ("error", case.error),
         ("cost", f"{case.ms} ms, {case.tokens} tokens, {case.usd:.4f} USD"),
     ]
