@@ -20,6 +20,7 @@ from engine.planner.rules import Rules, read_rules, settle_filters, settle_joins
 from engine.planner.scene import Scene
 from engine.planner.schema import Schema
 from engine.planner.terms import Terms
+from engine.planner.those import split_those
 from engine.planner.words import cues
 
 UNUSED = 0.7
@@ -42,6 +43,8 @@ class Knowing:
     rules: Rules = field(default_factory=Rules)
     spans: Mapping[str, Range] = field(default_factory=dict)  # by the phrase, in lower case
     latest: tuple[Latest, ...] = ()
+    those: tuple[tuple[str, str], ...] = ()  # what is counted again
+    asked: str = ""  # without what is counted again
     left_out: tuple[str, ...] = ()
 
     @property
@@ -52,10 +55,10 @@ class Knowing:
     def is_used(self) -> bool:
         return bool(self.heard.used or self.heard.rules)
 
-    def without(self, question: str) -> "Knowing":
+    def without(self) -> "Knowing":
         """The same for the question as it was asked, and what is therefore left out."""
         names = (*(definition.names[0] for definition in self.heard.used), *self.heard.rules)
-        return replace(self, heard=Heard(question), left_out=names)
+        return replace(self, heard=Heard(self.asked), left_out=names)
 
     def mark(self, elements: list[Element], dates: Found) -> tuple[list[Element], Found]:
         """The elements and times of the question, where knowledge says what they are."""
@@ -67,6 +70,8 @@ class Knowing:
             dates = defined
         if dates.grain is None:
             dates = replace(dates, grain=self._grain())
+        if any(place.start <= dates.compares_at[0] < place.end for place in self.heard.places):
+            dates = replace(dates, compares=None)  # what a term is called
         return self.heard.mark(elements), dates
 
     def _grain(self) -> Unit | None:
@@ -83,7 +88,7 @@ class Knowing:
     @property
     def terms(self) -> Callable[[Scene], None] | None:
         """The step that reads calculated terms."""
-        if not self.heard.said and not self.heard.conditions:
+        if not (self.heard.said or self.heard.conditions or self.those):
             return None
         said = {
             " ".join(stems_of(name)): (definition, self.heard.said[definition.text])
@@ -97,7 +102,7 @@ class Knowing:
             if definition.text not in self.heard.said and not definition.is_recipe
         )
         frame = Frame(Linker(self.schema, cues()), cues(), self.now, self.calendar, said, phrases)
-        return Terms(self.heard, frame).read
+        return Terms(self.heard, frame, self.those).read
 
     def settle(self, intent: Intent) -> None:
         """Rules put to what was read, and what an answer says of the knowledge that it uses or leaves out."""
@@ -153,6 +158,7 @@ def _know(
             spans[" ".join(definition.names[0].lower().split())] = found
         return found is not None
 
+    question, those = split_those(question)
     heard = hear(question, knowledge, lambda text: compared(text, linker), is_span, by_phrase=by_phrase)
     sentences = heard.notes.sentences
     latest = read_latest(sentences, linker)
@@ -160,7 +166,7 @@ def _know(
     rules = read_rules([item for item in sentences if item not in taken], linker) if sentences else Rules()
     if rules.joining:
         schema = with_joins(schema, rules, list(tables_named(heard.question, linker)))
-    return Knowing(heard, schema, now, calendar, rules, spans, tuple(latest))
+    return Knowing(heard, schema, now, calendar, rules, spans, tuple(latest), tuple(those), question)
 
 
 def _hoist(intent: Intent) -> None:

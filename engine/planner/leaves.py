@@ -171,9 +171,9 @@ class Leaves:
             if isinstance(made, (Calculation, Measure)):
                 return made
         call = read_call(phrase, self.frame.schema, self.scene.named)
-        return call if call is not None else self._read(phrase)
+        return call if call is not None else self.read(phrase)
 
-    def _read(self, phrase: str) -> Measure:
+    def read(self, phrase: str) -> Measure:
         """A phrase that is read as a question of its own, in which the tables of the question are near."""
         frame = self.frame
         told = expand(re.sub(r"\s*\([^()]*\)", "", phrase).strip() or phrase, frame.phrases)

@@ -48,7 +48,8 @@ def plan(
     planned = max((_plan(way.question, way) for way in ways), key=_sureness)
     if planned.definition is not None or not ways[0].is_used:
         return planned
-    plain = _plan(question, ways[0].without(question))
+    without = ways[0].without()
+    plain = _plan(without.question, without)
     return planned if plain.definition is None else plain
 
 

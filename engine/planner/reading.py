@@ -9,6 +9,7 @@ from engine.planner.ages import read_ages
 from engine.planner.comparing import free_percent, read_comparing
 from engine.planner.conditions import read_comparisons, read_missing, read_texts, read_values, scope_missing
 from engine.planner.days import read_days, settle_days
+from engine.planner.either import read_either, read_within
 from engine.planner.elements import Element
 from engine.planner.firsts import read_firsts, settle_firsts
 from engine.planner.intent import Intent
@@ -41,7 +42,9 @@ STEPS = (
     read_empty,
     read_share,
     read_comparisons,
+    read_within,
     read_texts,
+    read_either,
     read_flags,
     read_done,
     read_money,

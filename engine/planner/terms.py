@@ -10,6 +10,7 @@ from engine.planner.intent import Having, Measure
 from engine.planner.leaves import Frame, Leaves, Unreadable
 from engine.planner.meanings import Heard
 from engine.planner.scene import Scene
+from engine.planner.those import count_those
 
 BACK = 3
 
@@ -20,6 +21,7 @@ class Terms:
 
     heard: Heard
     frame: Frame
+    those: tuple[tuple[str, str], ...] = ()
 
     def read(self, scene: Scene) -> None:
         """Raises nothing: what cannot be read stays a word that nothing explains."""
@@ -42,6 +44,8 @@ class Terms:
                 if scene.cue(place, "aggregates") or scene.cue(place, "count"):
                     is_ranking = scene.cue(place, "superlatives") is not None
                     scene.elements[place].is_used = scene.elements[place].is_used or not is_ranking
+
+        count_those(scene, list(self.those), self.frame)
 
     def _measure(self, scene: Scene, at: int, element: Element) -> Measure:
         assert element.meant is not None
