@@ -98,6 +98,7 @@ class Nested:
     is_descending: bool = True
     count: int = 1
     aggregate: Aggregate = "avg"
+    label: str = ""
 
 
 @dataclass(slots=True)

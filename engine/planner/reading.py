@@ -12,6 +12,7 @@ from engine.planner.days import read_days, settle_days
 from engine.planner.either import read_either, read_within
 from engine.planner.elements import Element
 from engine.planner.firsts import read_firsts, settle_firsts
+from engine.planner.grouping import read_group_averages, settle_groups
 from engine.planner.intent import Intent
 from engine.planner.lengths import read_lengths
 from engine.planner.measures import count_again, read_measures
@@ -38,6 +39,7 @@ STEPS = (
     read_spans,
     read_lengths,
     read_firsts,
+    read_group_averages,
     read_missing,
     read_empty,
     read_share,
@@ -59,6 +61,7 @@ STEPS = (
     read_comparing,
     read_times,
     close_ratio,
+    settle_groups,
     show_rest,
     scope_missing,
 )

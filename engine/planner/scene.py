@@ -35,6 +35,7 @@ class Scene:
         self.negators: set[int] = set()
         self.days: list[TimePart] = []
         self.is_compared = False
+        self.inner: list[Dimension] = []  # groups inside of those that are shown
         self.grain = self.grouping_unit()
 
     def mentioned(self) -> dict[str, float]:

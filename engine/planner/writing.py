@@ -100,7 +100,7 @@ class _Writer:
             return first_of_each(definition, nested, [*within, *self._keys_of_labels(nested.within)], by)
         outer = [self._outputs[item] for item in nested.within]
         measures = [name for item, name in self._outputs.items() if isinstance(item, Measure)]
-        return over_groups(definition, nested, outer, measures[0] if measures else "count")
+        return over_groups(definition, nested, outer, measures[0] if measures else nested.label)
 
     def _keys_of_labels(self, groups: Sequence[Dimension]) -> list[dict[str, Any]]:
         """Two people of one name are two groups."""
