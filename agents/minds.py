@@ -37,10 +37,13 @@ class Talk:
     budget: Budget
     hear: Any = None  # is given text as it comes
     question: Message = field(default_factory=dict)  # which is never left out
+    answered_by: str = ""  # the model, or the one that stood in for it
 
     async def ask(self, messages: Sequence[Message], **more: Any) -> Reply:
         ask = Ask(messages=messages, model=self.model.name, budget=self.budget, **more)
-        return await complete(self.ctx, ask)
+        reply = await complete(self.ctx, ask)
+        self.answered_by = reply.model
+        return reply
 
     def room(self, beside: int) -> int:
         """Characters that messages may have."""

@@ -60,13 +60,17 @@ class Budget:
 
     def check(self, tokens: int, nano: int) -> None:
         """Raises QuotaExceeded when a further call would pass it."""
-        used = self.cost.tokens_in + self.cost.tokens_out
-        is_over = self.calls >= self.max_calls or used + tokens > self.max_tokens
-        if is_over or (self.max_nano is not None and self.cost.nano + nano > self.max_nano):
-            raise QuotaExceeded(
-                f"This run has used what it may of models: {self.calls} calls, {used:,} tokens.",
-                hint="Ask for less at a time.",
-            )
+        why = ""
+        if self.calls >= self.max_calls:
+            why = f"This run may ask models {self.max_calls} times."
+        elif self.cost.tokens + tokens > self.max_tokens:
+            used = f"has used {self.cost.tokens:,}, and would now use up to {tokens:,}"
+            why = f"This run may use {self.max_tokens:,} tokens of models, {used}."
+        elif self.max_nano is not None and self.cost.nano + nano > self.max_nano:
+            used = f"has spent {self.cost.nano / 1e9:.6g}, and would now spend up to {nano / 1e9:.6g}"
+            why = f"This run may spend {self.max_nano / 1e9:.6g} USD on models, {used}."
+        if why:
+            raise QuotaExceeded(why, hint="Ask for less at a time, or give the agent a larger budget.")
 
 
 @dataclass(frozen=True, slots=True)

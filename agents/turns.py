@@ -88,6 +88,7 @@ class Work:
     held: Held | None = None
     left: Mapping[str, str] | None = None  # a question of the planner's that is answered now
     asked: Question = NOTHING_ASKED
+    talk_with: Talk | None = None
     voice: Voice = field(init=False)
 
     def __post_init__(self) -> None:
@@ -165,7 +166,7 @@ async def _loop(work: Work) -> Loop:
     budget = Budget(max_calls=bounds.steps + 1, max_tokens=bounds.tokens, max_nano=bounds.nano)
     hear = None if ctx.emit is discard or model.strength != "strong" else work.voice
     question: Message = {"role": "user", "content": work.wish.prompt}
-    talk = Talk(ctx, model, budget, hear, question)
+    talk = work.talk_with = Talk(ctx, model, budget, hear, question)
     messages = work.held.messages if work.held is not None else await _messages(work, talk, bound, question)
     if work.held is not None:
         talk.question = next((item for item in messages if item.get("role") == "user"), question)
@@ -200,7 +201,7 @@ async def _end(work: Work, loop: Loop, ending: Ending) -> Told:
         await work.tell("token", text=text)
     if work.wish.is_kept or pending is not None:
         await _keep(work, loop, text, pending)
-    answered_by = work.model.name if work.model is not None else "planner"
+    answered_by = "planner" if work.talk_with is None else work.talk_with.answered_by or work.talk_with.model.name
     answer = {"text": text, "tool_calls": [recorded(item) for item in loop.called], "answered_by": answered_by}
     outcome = Outcome("waiting" if is_waiting else "completed", answer, steps=tuple(loop.steps), cost=loop.cost)
     run = await work.ctx.engine.runs.finish(work.run, outcome)

@@ -130,6 +130,20 @@ async def test_reading_calls_of_one_reply_run_side_by_side(strong: AgentDesk) ->
     ]
 
 
+async def test_each_kind_of_model_is_told_the_same_first_and_the_question_last(
+    strong: AgentDesk, small: AgentDesk
+) -> None:
+    """A strong model is given tools to call, a small one a schema for one action; what is long can be reused."""
+    for desk, answer in ((strong, "Hi."), (small, {"action": "answer", "tool": "", "arguments": {}, "text": "Hi."})):
+        desk.server.play([answer, answer])
+        for prompt in ("One?", "Two?"):
+            await desk.call("chat", prompt=prompt)
+        one, two = (asked.body for asked in desk.server.requests)
+        assert one["messages"][0] == two["messages"][0] and one["messages"][0]["role"] == "system"
+        assert (one["messages"][-1]["content"], two["messages"][-1]["content"]) == ("One?", "Two?")
+        assert one.get("tools") == two.get("tools") and ("tools" in one) != ("response_format" in one)
+
+
 # What models get wrong
 
 

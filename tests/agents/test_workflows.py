@@ -118,6 +118,21 @@ async def test_a_model_answers_what_the_planner_leaves_open(desk: AgentDesk, wor
     assert prompt.index("Table shop.orders") < prompt.index(HARD) and prompt.rstrip().endswith(HARD)
 
 
+async def test_the_first_message_is_the_same_for_the_next_question(desk: AgentDesk) -> None:
+    """Schema first, question last: a server reads the long part once."""
+    desk.server.play(writes(BY_REGION))
+    await run(desk, HARD, model="twin", workflow="reflection")
+    one = [asked.body["messages"] for asked in desk.server.requests]
+    desk.server.play(writes(BY_REGION))
+    other = HARD.replace("eu", "us")
+    await run(desk, other, model="twin", workflow="reflection", ext_knowledge=KNOWN)
+    two = [asked.body["messages"] for asked in desk.server.requests]
+    assert len(one) >= 2 and [messages[0] for messages in one] == [messages[0] for messages in two]
+    for messages, question in [(each, HARD) for each in one] + [(each, other) for each in two]:
+        assert messages[0]["role"] == "system" and "Table shop.orders" in messages[0]["content"]
+        assert question not in messages[0]["content"] and messages[-1]["content"].endswith(question)
+
+
 async def test_a_typed_plan_is_compiled(desk: AgentDesk) -> None:
     plan = {
         "missing": "",

@@ -17,12 +17,21 @@ def test_every_prompt_reads_and_fills(name: str) -> None:
     assert ("FILLED" in text) == bool(prompt.slots)
 
 
-def test_schema_comes_before_the_question() -> None:
-    for name in ("generate_sql", "plan_query", "repair_sql", "query_metric"):
-        text = load(name).fill(**{slot: f"<{slot}>" for slot in load(name).slots})
-        first = "<metrics>" if name == "query_metric" else "<schema>"
-        assert text.index(first) < text.index("<notes>") < text.index("<question>"), name
-        assert text.rstrip().endswith("<question>")
+LASTING = ("schema", "metrics", "tools", "instructions", "dialect", "today")
+"""Slots that are the same for many questions."""
+
+
+@pytest.mark.parametrize("name", [name for name in names() if load(name).audience == "models"])
+def test_what_lasts_comes_first_and_the_question_last(name: str) -> None:
+    """So that servers can reuse what they have read: the first message is the same for the next question."""
+    prompt = load(name)
+    first, *rest = prompt.messages(**{slot: f"<{slot}>" for slot in prompt.slots})
+    assert first["role"] == "system"
+    assert {slot for slot in prompt.slots if f"<{slot}>" in first["content"]} <= set(LASTING)
+    if "question" in prompt.slots:
+        assert {"schema", "metrics"} & set(prompt.slots) and rest[-1]["content"].endswith("<question>")
+    else:
+        assert not rest  # a talk: the person's own words follow, the last of them at the end
 
 
 def test_slots_are_exactly_the_declared_ones() -> None:
