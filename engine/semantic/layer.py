@@ -1,12 +1,12 @@
 """All models and metrics of a connection together: what a name means, and how models join."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TypeVar, cast, get_args
 
 from core.errors import Conflict
-from engine.semantic.models import Dimension, Entity, Grain, Measure, Metric, SemanticModel
+from engine.semantic.models import Dimension, Entity, Grain, Input, Measure, Metric, SemanticModel
 
 MAX_LINKS, MAX_WAYS = 4, 64
 METRIC_TIME = "metric_time"
@@ -48,6 +48,20 @@ class Layer:
                     self._targets.setdefault(entity.name, []).append(model)
         for metric in metrics:
             _put(self.metrics, "metric", metric.name, metric)
+        self.metrics = {name: self._of_measures(metric) for name, metric in self.metrics.items()}
+
+    def _of_measures(self, metric: Metric) -> Metric:
+        """A metric that accumulates or converts other metrics, as one of their measures."""
+        if metric.kind not in ("cumulative", "conversion"):
+            return metric
+        return replace(metric, inputs=tuple(self._of_measure(given) for given in metric.inputs))
+
+    def _of_measure(self, given: Input) -> Input:
+        named = self.metrics.get(given.name)
+        if given.name in self._measures or named is None or named.kind != "simple":
+            return given
+        inner = named.inputs[0]
+        return replace(inner, filters=(*named.filters, *inner.filters, *given.filters), fill=given.fill or inner.fill)
 
     def plus(self, *metrics: Metric) -> "Layer":
         """The layer with more metrics. Raises Conflict when one has a name that is taken."""

@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from core.errors import Conflict, InvalidArgument
 from engine.lake.names import split_name
+from engine.semantic.dbt_models import older_metric, older_models
 from engine.semantic.documents import read_document
 from engine.semantic.items import Item
 from engine.semantic.metric_items import read_meta, read_metric
@@ -83,7 +84,9 @@ def _read_file(file: str, text: str, connection: str, found: Imported, others: M
         for key, read in others.items():
             if top.has(key):
                 read(top, connection, found)
-        models, metrics = top.items("semantic_models"), top.items("metrics")
+        newer, metrics = older_models(top)
+        models = top.items("semantic_models") + newer
+        metrics += [older_metric(each) for each in top.items("metrics")]
     except Conflict as error:
         found.errors.append(Note(file, "", error.message))
         return
@@ -97,7 +100,7 @@ def _read_file(file: str, text: str, connection: str, found: Imported, others: M
             read_metric_item(item, found)
         except Conflict as error:
             found.errors.append(item.note(error.message))
-    top.close("saved_queries", "version", "models", "sources", "exposures")
+    top.close("saved_queries", "version", "sources", "exposures")
 
 
 def read_model_item(item: Item, connection: str, found: Imported) -> None:
