@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -108,8 +109,30 @@ def read_suite(path: Path, *, data: Path | None = None) -> Suite:
     """Read a suite. `data` is the folder of its databases where they do not lie beside it.
 
     Raises NotFound when its data is not at hand, Conflict when it cannot be read."""
-    written = _read(path)
-    folder = (data or path.parent).absolute()
+    return _assembled(_read(path), (data or path.parent).absolute())
+
+
+def read_questions(path: Path, *, database: Path | None = None, connection: str = "lakehouse") -> Suite:
+    """A suite from lines of JSON with `question` and `gold`, about one database, or else one connection.
+
+    Without gold the data cannot answer. Raises NotFound and Conflict as read_suite does."""
+    lines = CaseFile(file=path.name, is_unanswerable=True)
+    databases = {_plain_name(database.stem): str(database.absolute())} if database is not None else {}
+    try:
+        written = SuiteFile(
+            suite=_plain_name(path.stem), connection=connection, databases=databases, cases_from=(lines,)
+        )
+    except ValidationError:
+        raise Conflict(f"{path.name!r} is no name for a suite.", hint="Use letters, digits, - and _.") from None
+    return _assembled(written, path.parent.absolute())
+
+
+def _plain_name(stem: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", stem)[:40]
+
+
+def _assembled(written: SuiteFile, folder: Path) -> Suite:
+    """The suite with the cases of all its files."""
     missing = [
         name
         for name in (*written.databases.values(), *(item.file for item in written.cases_from))
@@ -191,7 +214,7 @@ def _foreign_cases(folder: Path, item: CaseFile, database: str) -> Iterator[Case
             if not gold and not item.is_unanswerable:
                 continue
             yield Case(
-                id=str(row[item.id]),
+                id=str(row.get(item.id) or f"line-{at}"),
                 question=str(row[item.question]).strip(),
                 gold=(gold,) if isinstance(gold, str) else tuple(gold),
                 database=str(row.get(item.database) or database),

@@ -17,7 +17,7 @@ from core.pages import Window
 from core.ports import Approvals
 from core.settings import Settings
 from core.tool import Tool
-from evals.cases import Suite, read_suite, shipped_suites
+from evals.cases import SHIPPED, Suite, read_questions, read_suite, shipped_suites
 from evals.compare import gate, scores
 from evals.copies import COPIES, build_database, read_relations, write_copies
 from evals.outcomes import Arm, CaseResult, Run
@@ -36,9 +36,11 @@ Echo = Callable[[str], object]
 class Asked:
     """What to run: `arms` answer the cases of a suite one after another."""
 
-    suite: str
+    suite: str  # a name, a YAML file, or questions in lines of JSON
     arms: Sequence[Arm]
     data: Path | None = None
+    database: Path | None = None  # that questions in lines of JSON are about; else
+    connection: str = "lakehouse"
     case_count: int = 0
     run_id: str = ""  # runs are named `{run_id}-{suite}-{arm}`; those that ended early go on
     has_copies: bool = False
@@ -85,7 +87,7 @@ class Evaluator:
 
     async def run(self, asked: Asked, folder: Path, stop: Cancellation, echo: Echo) -> list[Run]:
         """Run every arm; what was done before under the same run id is not done again."""
-        suite = read_suite(find_suite(asked.suite, folder), data=asked.data).pick(asked.case_count)
+        suite = _suite(asked, folder).pick(asked.case_count)
         place = await self._place(suite, folder, has_copies=asked.has_copies, echo=echo)
         schema_digest = await digest_schemas(self.call, place.of(suite))
         ended = []
@@ -110,7 +112,7 @@ class Evaluator:
             await history.add(by, begun.run_id, seq, result.case_id, result.model_dump())
 
         async def told(result: CaseResult, done: int, total: int) -> None:
-            echo(f"{done:>4}/{total} {result.verdict:<9}{result.failing:<11}{result.ms:>7} ms  {result.question[:90]}")
+            echo(f"{done:>4}/{total} {result.verdict:<9}{result.failing:<11}{result.ms:>7} ms  {result.question[:60]}")
 
         done = [CaseResult.model_validate(result) for result in begun.results]
         ctx = Context(by, f"eval_{secrets.token_hex(8)}", "cli", self._platform.engine, self.call, cancelled=stop)
@@ -120,7 +122,7 @@ class Evaluator:
     async def _place(self, suite: Suite, folder: Path, *, has_copies: bool, echo: Echo) -> Place:
         """Connections for the suite's databases and, where they are wanted, for their changed copies."""
         connections = {name: connection_of(suite, name) for name in suite.databases}
-        built = {name: await _built(path, folder / BUILT) for name, path in suite.databases.items()}
+        built = {name: await _built(path, folder) for name, path in suite.databases.items()}
         for name, path in built.items():
             await self._connect(connections[name], path)
         if not has_copies:
@@ -168,8 +170,9 @@ async def evaluator(settings: Settings, *, data: Path | None = None) -> AsyncIte
 
 
 async def _built(path: Path, folder: Path) -> Path:
-    """A database file; from a script, the one that it makes."""
-    return await asyncio.to_thread(build_database, path, folder) if path.suffix == ".sql" else path
+    """A database file; from a script, the one that it makes. Only what we ship lies where servers may read it."""
+    place = BUILT if path.is_relative_to(SHIPPED) else "scripts"
+    return await asyncio.to_thread(build_database, path, folder / place) if path.suffix == ".sql" else path
 
 
 def _is_copy(path: Path, source: Path | None) -> bool:
@@ -182,6 +185,12 @@ def copies_folder(settings: Settings) -> Path:
     return evals_folder(settings.home)
 
 
+def _suite(asked: Asked, folder: Path) -> Suite:
+    if asked.suite.endswith(".jsonl"):
+        return read_questions(Path(asked.suite), database=asked.database, connection=asked.connection)
+    return read_suite(find_suite(asked.suite, folder), data=asked.data)
+
+
 def find_suite(name: str, folder: Path) -> Path:
     """A suite by its file or its name. Raises NotFound."""
     path = Path(name)
@@ -190,7 +199,8 @@ def find_suite(name: str, folder: Path) -> Path:
     found = shipped_suites(folder)
     if name not in found:
         raise NotFound(
-            f"No suite {name!r}.", hint=f"At hand: {', '.join(sorted(found))}; or give the path of a YAML file."
+            f"No suite {name!r}.",
+            hint=f"At hand: {', '.join(sorted(found))}; or give the path of a YAML or JSONL file.",
         )
     return found[name]
 
@@ -228,7 +238,7 @@ def summary(run: Run) -> str:
 def case_lines(run: Run, *, is_wrong_only: bool) -> list[str]:
     """Each case of a run in a line."""
     return [
-        f"{case.case_id:<18} {case.verdict:<9}{case.failing:<11}{case.ms:>7} ms  {case.question[:70]}"
+        f"{case.case_id:<18} {case.verdict:<9}{case.failing:<11}{case.ms:>7} ms  {case.question[:50]}"
         for case in run.results
         if not (is_wrong_only and case.is_right)
     ]
@@ -259,14 +269,15 @@ def case_text(run: Run, case_id: str) -> str:
 
 
 def _line(text: str) -> str:
-    return text.partition("\n")[0][:100]
+    return text.partition("\n")[0][:70]
 
 
 async def run(settings: Settings, asked: Asked, echo: Echo) -> list[Run]:
     """Run a suite; interrupted, what has ended is kept."""
     stop = Cancellation()
     with _interrupts(stop):
-        async with evaluator(settings, data=asked.data) as found:
+        data = asked.data or (asked.database.parent if asked.database else None)
+        async with evaluator(settings, data=data) as found:
             return await found.run(asked, copies_folder(settings), stop, echo)
 
 

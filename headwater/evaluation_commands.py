@@ -4,6 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 from textwrap import shorten
+from typing import Any
 
 import click
 
@@ -62,27 +63,26 @@ def list_runs(suite: str, last: int, home: Path | None) -> None:
 @click.option(
     "--data", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of the suite's databases."
 )
+@click.option(
+    "--database",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path),
+    help="DuckDB or SQLite file, or SQL script, that a JSONL file asks about.",
+)
+@click.option("--connection", default="lakehouse", show_default=True, help="Or the connection that it asks about.")
 @click.option("--copies", "has_copies", is_flag=True, help="Judge on changed copies of the databases too.")
 @click.option("--run-id", default="", help="Name of the runs; those of that name that ended early go on.")
 @click.option("--quiet", is_flag=True, help="Only the summaries.")
 def run(
-    suite: str, home: Path | None, workflows: tuple[str, ...], data: Path | None, quiet: bool, **wanted: object
+    suite: str, home: Path | None, workflows: tuple[str, ...], data: Path | None, quiet: bool, **wanted: Any
 ) -> None:
-    """Run SUITE, a name or a YAML file, with one or more workflows."""
+    """Run SUITE, with one or more workflows: a name, a YAML file, or a JSONL file of lines with question and gold."""
     from evals.outcomes import Arm
     from headwater.evaluating import Asked, summary
     from headwater.evaluating import run as run_all
 
-    model = str(wanted["model"])
+    model, case_count = wanted.pop("model"), wanted.pop("cases")
     arms = [Arm(name, name, model) for name in workflows or ("planner",)]
-    asked = Asked(
-        suite,
-        arms,
-        data=data.resolve() if data else None,
-        case_count=int(str(wanted["cases"])),
-        run_id=str(wanted["run_id"]),
-        has_copies=bool(wanted["has_copies"]),
-    )
+    asked = Asked(suite, arms, data=data.resolve() if data else None, case_count=case_count, **wanted)
     ended = asyncio.run(run_all(read_settings(home), asked, (lambda text: None) if quiet else click.echo))
     click.echo("\n".join(summary(item) for item in ended))
     sys.exit(0 if all(item.status == "completed" for item in ended) else 130)

@@ -1,6 +1,7 @@
 """`headwater evals` as a person types it, on a home with runs that have ended."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -68,6 +69,21 @@ def test_a_report_is_written_where_it_is_wished(home: Path, tmp_path: Path) -> N
     page = tmp_path / "report.html"
     assert typed(home, ["report", "baseline", "worse", "-o", str(page)]).output == f"Written: {page}\n"
     assert "-13.3 points" in page.read_text()
+
+
+def test_lines_of_json_and_a_database_are_a_suite(tmp_path: Path) -> None:
+    (tmp_path / "shop.sql").write_text("CREATE TABLE orders AS SELECT range AS id FROM range(7)")
+    lines = [
+        {"question": "How many orders are there?", "gold": "SELECT count(*) FROM orders"},
+        {"question": "How many unicorns were born?"},
+    ]
+    (tmp_path / "my questions.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    words = ["run", str(tmp_path / "my questions.jsonl"), "--database", str(tmp_path / "shop.sql"), "--run-id", "r"]
+    said = typed(tmp_path / "home", words)
+    assert said.exit_code == 0, said.output
+    assert "right        1/1 = 100%" in said.output and "declined     1/1 = 100%" in said.output
+    assert "r-my-questions-planner" in typed(tmp_path / "home", ["runs"]).output
+    assert read_settings(tmp_path / "home").query.allowed_roots == []  # data of one's own is not opened to servers
 
 
 def test_suites_are_listed_with_what_they_need(home: Path) -> None:

@@ -126,6 +126,8 @@ async def test_runs_of_others_do_not_exist(house: House) -> None:
     [
         ({"cases": CASES, "connection_id": "nowhere"}, NotFound),
         ({"suite": "no-such-suite"}, NotFound),
+        ({"suite": "everyday"}, NotFound),
+        ({"suite": "everyday", "connections": {"campus": "nowhere"}}, NotFound),
         ({"suite": "../flights"}, InvalidArgument),
         ({"cases": CASES, "suite": "flights"}, Conflict),
         ({}, Conflict),
@@ -138,6 +140,13 @@ async def test_what_cannot_be_run_is_refused(
 ) -> None:
     with pytest.raises(error):
         await house.call("run_eval", workflow="planner", **arguments)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_suite_whose_databases_are_not_connected_says_what_to_do(house: House) -> None:
+    with pytest.raises(NotFound, match="The database 'shop' of the suite 'chat'") as refused:
+        await house.call("run_eval", suite="chat", workflow="chat", connections={"shop": "nowhere"})
+    assert "headwater evals run chat" in refused.value.hint
 
 
 @pytest.mark.asyncio(loop_scope="module")
