@@ -34,6 +34,7 @@ class RelationInfo:
     row_count: int | None = None
     comment: str | None = None
     primary_key: tuple[str, ...] = ()  # its columns in order, where the source declares one
+    foreign_keys: tuple[tuple[str, str, str], ...] = ()  # column, relation and its column, where they are declared
     size_bytes: int | None = None  # of its files, where the source knows
     identity: str = ""  # survives renames, where the source has one
     snapshot_id: int | None = None  # of a table as it was

@@ -21,6 +21,10 @@ WHERE database_name = 'source' AND NOT internal ORDER BY 1, 2, 6"""
 _KEYS = """
 SELECT schema_name, table_name, constraint_column_names FROM duckdb_constraints()
 WHERE database_name = 'source' AND constraint_type = 'PRIMARY KEY'"""
+_REFERENCES = """
+SELECT schema_name, table_name, constraint_column_names[1], referenced_table, referenced_column_names[1]
+FROM duckdb_constraints() WHERE database_name = 'source' AND constraint_type = 'FOREIGN KEY'
+AND len(constraint_column_names) = 1"""
 
 
 class DuckdbConnector(DuckBacked):
@@ -45,6 +49,9 @@ def _relations(duck: Duck) -> list[RelationInfo]:
     for schema, table, name, data_type, is_nullable, ordinal, comment in duck.rows(_COLUMNS):
         columns.setdefault((schema, table), []).append(ColumnInfo(name, data_type, is_nullable, ordinal, comment))
     keys = {(schema, table): tuple(names) for schema, table, names in duck.rows(_KEYS)}
+    references: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
+    for schema, table, column, other, parent in duck.rows(_REFERENCES):  # a key of another schema is not possible
+        references.setdefault((schema, table), []).append((column, _name(schema, other), parent))
     return [
         RelationInfo(
             _name(schema, table),
@@ -53,6 +60,7 @@ def _relations(duck: Duck) -> list[RelationInfo]:
             size,
             comment,
             keys.get((schema, table), ()),
+            tuple(references.get((schema, table), ())),
         )
         for schema, table, kind, size, comment in duck.rows(_RELATIONS)
     ]

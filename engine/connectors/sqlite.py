@@ -172,7 +172,9 @@ def _relations(path: Path) -> Iterator[RelationInfo]:
                 for column, data_type, not_null, cid, pk in described
             )
             key = tuple(row[0] for row in sorted(described, key=lambda row: row[4]) if row[4])
-            yield RelationInfo(join_name((name,)), columns, kind, primary_key=key)
+            references = connection.execute('SELECT "from", "table", "to" FROM pragma_foreign_key_list(?)', (name,))
+            named = tuple((column, join_name((other,)), parent) for column, other, parent in references if parent)
+            yield RelationInfo(join_name((name,)), columns, kind, primary_key=key, foreign_keys=named)
 
 
 def _infer(names: list[str], rows: list[tuple[Any, ...]]) -> "pa.Schema":

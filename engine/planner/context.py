@@ -54,7 +54,7 @@ def link(question: str, schema: Schema, now: datetime, *, limit: int = 8) -> Lin
     """The part of a schema that a question is about, with what joins it; a small schema whole."""
     table = cues()
     elements, dates = elements_of(question, Linker(schema, table), table, now, Calendar())
-    scores = _scores(elements)
+    scores = _scores(elements, schema)
     names = _chosen(schema, scores, limit)
     links = [item for item in schema.links if item.child.table in names and item.parent.table in names]
     values = [LinkedValue(item.text, column, value) for item in elements for column, value in item.values]
@@ -97,12 +97,13 @@ def _stands_for_something(element: Element) -> bool:
     )
 
 
-def _scores(elements: Sequence[Element]) -> dict[str, float]:
+def _scores(elements: Sequence[Element], schema: Schema) -> dict[str, float]:
     scores: dict[str, float] = {}
     for element in elements:
         found: dict[str, float] = {}
         for item in element.candidates:
             name = item.table.name if item.table is not None else item.column.table if item.column is not None else ""
+            name = schema.base(name)
             found[name] = max(found.get(name, 0.0), item.score * (1.5 if item.table is not None else 1.0))
         for column, _ in [*element.values, *element.parts]:
             found[column.table] = max(found.get(column.table, 0.0), 1.0)

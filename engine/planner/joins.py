@@ -3,7 +3,7 @@
 from collections import defaultdict
 from heapq import heappop, heappush
 
-from engine.planner.schema import Link, Schema
+from engine.planner.schema import BY_LABEL, GUESSED, Link, Schema
 
 ThroughLink = tuple[Link, str, str]
 """A link, the table that it is followed from and the one it leads to."""
@@ -48,6 +48,22 @@ def _path(edges: dict[str, list[tuple[str, Link]]], sources: set[str], target: s
                 count += 1
                 heappush(queue, (cost + link.cost, count, following, [*path, (link, at, following)]))
     return None
+
+
+def doubts_of(schema: Schema, tree: list[ThroughLink]) -> list[tuple[str, float]]:
+    """Joins that might have been others: where two references lead to one table, and where who is who was guessed."""
+    found = []
+    for link, _, _ in tree:
+        same = {item.child for item in schema.links if _ends(item) == _ends(link)}
+        if len(same) > 1:
+            found.append((f"{link.parent.table} may be there in another role than {' '.join(link.child.words)}", 0.7))
+        if GUESSED <= link.cost < BY_LABEL:
+            found.append((f"{' '.join(link.child.words)} is taken to be of {schema.base(link.parent.table)}", 0.92))
+    return list(dict.fromkeys(found))
+
+
+def _ends(link: Link) -> tuple[str, str]:
+    return link.child.table, link.parent.table
 
 
 def multiplies(tree: list[ThroughLink], table: str) -> bool:

@@ -1,6 +1,7 @@
 """Words of a question linked to a schema: which table, column or value each phrase may stand for."""
 
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -97,6 +98,9 @@ class Linker:
             for column in table.columns:
                 for phrase, score in (*_column_phrases(column, table), *self._of_kind(column, table)):
                     note(phrase, Candidate(score, column=column), column.path)
+        for phrase, candidate in _role_phrases(self.schema):
+            key = candidate.table.name if candidate.table is not None else candidate.column
+            note(phrase, candidate, key)
         return {phrase: list(candidates.values()) for phrase, candidates in found.items()}
 
     def _of_kind(self, column: Column, table: Table) -> list[tuple[tuple[str, ...], float]]:
@@ -223,3 +227,27 @@ def _column_phrases(column: Column, table: Table) -> list[tuple[tuple[str, ...],
     if column.is_id and column in table.key:
         phrases += [((*table.words, "id"), 1.0), ((*table.words[-1:], "id"), 0.95), (("id",), 0.6)]
     return phrases
+
+
+def _role_phrases(schema: Schema) -> Iterator[tuple[tuple[str, ...], Candidate]]:
+    """What tables in a role and their columns go by: `sender`, `home branch`, `destination city`."""
+    for name, (_, role, _) in schema.roles.items():
+        table = schema.tables[name]
+        things = table.words[len(role) :]
+        for last in {things, things[-1:]}:
+            yield (*role, *last), Candidate(1.0, table=table)
+            for word in _doing(role):
+                yield (word, *last), Candidate(0.95, table=table)
+        yield role, Candidate(0.9, table=table)
+        for column in table.columns:
+            if not column.is_id:
+                yield (*role, *column.words), Candidate(1.0, column=column)
+                yield (*role, *things, *column.words), Candidate(1.0, column=column)
+        if len(table.labels) == 1:
+            yield (*role, "name"), Candidate(0.97, column=table.labels[0])
+
+
+def _doing(role: Sequence[str]) -> list[str]:
+    """`borrowing` of a borrower."""
+    roots = [role[-1][: -len(end)] for end in ("er", "or") if role[-1].endswith(end) and len(role[-1]) > 5]
+    return [root.rstrip("e") + "ing" for root in roots]

@@ -164,7 +164,8 @@ class Questions:
 
     async def _learn(self, by: Principal, connection_id: str, schema: "Schema", count: int) -> None:
         """The values of text columns, read as the caller, as far as that is quick."""
-        from engine.planner.schema import add_values, learn_from_values
+        from engine.planner.learning import learn_from_values
+        from engine.planner.schema import add_values
 
         tables = [table for table in schema.tables.values() if (table.row_count or 0) <= MAX_SAMPLED_ROWS]
         columns = [column for table in tables for column in table.columns if column.is_readable]
@@ -204,7 +205,14 @@ def _read(view: View, names: tuple[str, ...], dialect: str) -> "Schema":
         unreadable = {column.name for column in relation.columns if governed.privacy(column.name) != "public"}
         columns = [(column.name, column.data_type) for column in relation.columns]
         relations.append(
-            Relation(relation.name, columns, relation.primary_key, relation.row_count, frozenset(unreadable))
+            Relation(
+                relation.name,
+                columns,
+                relation.primary_key,
+                relation.row_count,
+                frozenset(unreadable),
+                relation.foreign_keys,
+            )
         )
     return read_schema(relations, cues(), dialect)
 

@@ -86,6 +86,7 @@ def _ranked_by(scene: Scene, at: int) -> None:
 def _popular(scene: Scene, at: int) -> None:
     place = next((p for p in range(at + 1, min(at + 5, len(scene.elements))) if scene.elements[p].is_schema), None)
     if place is None:
+        _most_often(scene, at)
         return
     measure = Measure("count", table=_counted_table(scene, place))
     is_itself = scene.is_table_first(place) or scene.column(place) in (measure.table.labels if measure.table else ())
@@ -95,6 +96,23 @@ def _popular(scene: Scene, at: int) -> None:
     scene.add(measure)
     scene.rank(measure, True)
     scene.intent.is_grouped = True
+
+
+def _most_often(scene: Scene, at: int) -> None:
+    """`Which firm has supplied most often`: by what refers to things in the role that is spoken of."""
+    entity = scene.intent.entity
+    reference = scene.schema.roles[entity.name][2] if entity is not None and entity.name in scene.schema.roles else None
+    tables = [table for item in scene.elements for table in item.related]
+    table = scene.schema.tables[reference.table] if reference is not None else tables[0] if tables else None
+    if table is None:
+        return
+    measure = Measure("count", table=table)
+    scene.use(at)
+    scene.add(measure)
+    scene.rank(measure, True)
+    scene.intent.is_grouped = True
+    if scene.intent.limit is None and scene.is_singular():
+        scene.intent.limit = 1
 
 
 def _counted_table(scene: Scene, place: int) -> Table | None:

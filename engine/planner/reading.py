@@ -19,6 +19,7 @@ from engine.planner.measures import count_again, read_measures
 from engine.planner.money import read_money
 from engine.planner.polarity import read_done, read_empty, read_flags
 from engine.planner.ranking import read_limit, read_order, read_ranking
+from engine.planner.roles import assign_roles
 from engine.planner.scene import Scene
 from engine.planner.schema import Schema
 from engine.planner.shares import close_ratio, read_ratio, read_share
@@ -77,6 +78,7 @@ def read_intent(
     terms: Callable[[Scene], None] | None = None,
 ) -> Intent:
     """What a question asks for; `terms` reads those that are defined. Elements that nothing used stay unmarked."""
+    assign_roles(elements, schema, cues)
     scene = Scene(elements, dates, schema, cues, now)
     find_entity(scene)
     for step in STEPS:

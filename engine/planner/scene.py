@@ -81,6 +81,7 @@ class Scene:
             return item.score - 0.5
         used = 0.15 if name in self.used_tables() else 0.0
         used += 0.2 if item.score < STRONG and self.is_said_elsewhere(at, item) else 0.0
+        used += 0.25 if item.score >= 0.97 and len(self.elements[at].stems) > 1 else 0.0
         used += 0.3 if item.column is not None and self.owner_before(at) == name else 0.0
         return used + item.score + 0.25 * self.named.get(name, 0.0) + self.near(at, name) + main
 
@@ -119,7 +120,12 @@ class Scene:
         if best is None or best.column is None:
             return None
         rivals = [
-            item for item in items if item.column != best.column and self.fit(at, item) > self.fit(at, best) - 0.05
+            item
+            for item in items
+            if item.column is not None
+            and (self.schema.base(item.column.table), item.column.name)
+            != (self.schema.base(best.column.table), best.column.name)
+            and self.fit(at, item) > self.fit(at, best) - 0.05
         ]
         if rivals:
             self.rivalled[at, best.column] = f"{self.elements[at].text} may be another column"
@@ -131,7 +137,7 @@ class Scene:
         """Columns that came to be used though others fit as well."""
         used = self.intent.columns()
         for (at, column), why in self.rivalled.items():
-            if column in used and self.elements[at].is_used:
+            if column in used and self.elements[at].is_used and not self.is_table_first(at):
                 self.intent.doubt(why, 0.85)
 
     def score(self, at: int, column: Column) -> float:

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from engine.catalog.words import split_words
@@ -14,9 +14,8 @@ _WORD = re.compile(r"[^\W_]+")
 LABELS = ("name", "title", "label", "symbol", "username", "description")
 SHARED_BY = 3  # tables or columns that begin alike before what they share counts as a prefix
 MAX_VALUE_WORDS = 6
-BY_LABEL = 3.0
-LEAST_NAMES, LEAST_USED = 3, 2
-CONTAINED, SAME_NAME = 0.9, 0.5
+BY_LABEL, GUESSED = 3.0, 2.0
+LEAST_BEGIN = 4
 """Cost of a join by what things are called, where they have no key."""
 
 
@@ -65,18 +64,34 @@ class Link:
     cost: float = 1.0
 
 
+class Tables(dict[str, Table]):
+    """Tables by name. Those in a role are found by name too, but are none of a listing."""
+
+    def __init__(self, tables: Mapping[str, Table]):
+        super().__init__(tables)
+        self.roles: dict[str, Table] = {}
+
+    def __missing__(self, name: str) -> Table:
+        return self.roles[name]
+
+
 @dataclass(slots=True)
 class Schema:
     """Everything that questions are read against. `values` maps a text in plain words to the columns that
     hold it, `value_stems` its words in the singular, `value_words` each word of what things are called."""
 
-    tables: dict[str, Table]
+    tables: Tables
     links: list[Link] = field(default_factory=list)
     values: dict[str, list[tuple[Column, str]]] = field(default_factory=dict)
     value_words: dict[str, list[tuple[Column, str]]] = field(default_factory=dict)
     value_stems: dict[str, list[tuple[Column, str]]] = field(default_factory=dict)
     dialect: str = ""
+    roles: dict[str, tuple[str, tuple[str, ...], Column]] = field(default_factory=dict)  # the table, words, reference
     raw_words: frozenset[str] = frozenset()  # of all names, as they are spelled
+
+    def base(self, name: str) -> str:
+        """The relation that a table is, in whichever role."""
+        return self.roles[name][0] if name in self.roles else name
 
     def table_of(self, column: Column) -> Table:
         return self.tables[column.table]
@@ -101,6 +116,7 @@ class Relation:
     key: Sequence[str] = ()
     row_count: int | None = None
     unreadable: frozenset[str] = frozenset()
+    foreign_keys: Sequence[tuple[str, str, str]] = ()  # column, relation and its column
 
 
 def read_schema(relations: Iterable[Relation], cues: Cues, dialect: str = "") -> Schema:
@@ -109,41 +125,13 @@ def read_schema(relations: Iterable[Relation], cues: Cues, dialect: str = "") ->
     lead = _shared_lead([split_words(relation.name.split(".")[-1].strip('"')) for relation in given])
     tables = {relation.name: _table(relation, lead, cues, dialect) for relation in given}
     names = [name for item in given for name in (item.name, *(column for column, _ in item.columns))]
-    schema = Schema(tables, dialect=dialect, raw_words=frozenset(word for name in names for word in split_words(name)))
-    schema.links = list(_links(schema))
+    schema = Schema(
+        Tables(tables), dialect=dialect, raw_words=frozenset(word for name in names for word in split_words(name))
+    )
+    declared = list(_declared(schema, given))
+    known = {link.child for link in declared}
+    schema.links = [*declared, *(link for link in _links(schema, cues) if link.child not in known)]
     return schema
-
-
-def learn_from_values(schema: Schema) -> None:
-    """Keys and joins that values show: a text that is another in each row is a key, and a column whose texts are nearly
-    all among those of a key refers to it."""
-    texts: dict[Column, set[str]] = {}
-    for text, holders in schema.values.items():
-        for column, _ in holders:
-            texts.setdefault(column, set()).add(text)
-    for column, names in texts.items():
-        table = schema.table_of(column)
-        is_key = (
-            not table.key and len(names) >= LEAST_NAMES and len(names) == table.row_count and column not in table.labels
-        )
-        if is_key:
-            schema.tables[table.name] = replace(table, key=(column,), labels=table.labels or (column,))
-    linked = {link.child for link in schema.links}
-    for parent, names in texts.items():
-        table = schema.table_of(parent)
-        is_mere_label = parent in table.labels and bool(table.key) and parent not in table.key
-        if is_mere_label or len(names) < LEAST_NAMES or table.row_count != len(names):
-            continue
-        for child, used in texts.items():
-            is_free = child.table != parent.table and child not in linked and len(used) >= LEAST_USED
-            least = SAME_NAME if child.name == parent.name else CONTAINED
-            if is_free and len(used & names) >= least * len(used) and _is_reference(child, parent, table):
-                schema.links.append(Link(child, parent, 1.5))
-
-
-def _is_reference(child: Column, parent: Column, table: Table) -> bool:
-    """Whether a column may stand for a row of another table: not where both merely list what things are called."""
-    return child.name == parent.name or not (set(child.words) & {"name", "title"}) or child.words[:-1] == table.words
 
 
 def add_values(schema: Schema, column: Column, values: Iterable[str]) -> None:
@@ -272,7 +260,23 @@ def _labels(table: Table, key: tuple[Column, ...]) -> tuple[Column, ...]:
     return tuple(column for column in called if column.words == ("full", "name")) or key
 
 
-def _links(schema: Schema) -> Iterable[Link]:
+def _declared(schema: Schema, relations: Iterable[Relation]) -> Iterable[Link]:
+    """Keys of other tables as the source declares them."""
+    for relation in relations:
+        for name, other, parent in relation.foreign_keys:
+            ends = [(relation.name, name), (other, parent)]
+            found = [
+                column
+                for table, wanted in ends
+                if table in schema.tables
+                for column in schema.tables[table].columns
+                if column.name == wanted and column.is_readable
+            ]
+            if len(found) == 2:
+                yield Link(found[0], found[1], 0.9)
+
+
+def _links(schema: Schema, cues: Cues) -> Iterable[Link]:
     """Columns that name another table's key: the surest there is for each."""
     for table in schema.tables.values():
         for column in table.columns:
@@ -285,6 +289,40 @@ def _links(schema: Schema) -> Iterable[Link]:
             for name, cost in costs.items():
                 if cost == least:
                     yield Link(column, _target(schema.tables[name], column, cost), cost)
+            if not costs and len(table.key) == 1 and column not in table.key and _is_own(column, table, cues):
+                yield Link(column, table.key[0], 1.0)
+            elif not costs and column.is_id and column not in table.key:
+                yield from _by_person(column, table, schema, cues)
+
+
+def _by_person(column: Column, table: Table, schema: Schema, cues: Cues) -> Iterable[Link]:
+    """`sender_id` of customers, `advisor_id` of instructors: who people are, where only one table has such people.
+
+    Where `sender_type` says which table is meant, none is."""
+    role = next((word for word in column.words if word in cues.persons), None)
+    if role is None or any(item.words == (role, "type") for item in table.columns):
+        return
+    for kinds in cues.persons[role]:
+        found = [
+            item.key[0]
+            for item in schema.tables.values()
+            if len(item.key) == 1 and item.key[0].family == column.family and _is_kind(item, kinds)
+        ]
+        if len(found) == 1 and found[0].table != table.name:
+            yield Link(column, found[0], GUESSED)
+        if found:
+            return
+
+
+def _is_kind(table: Table, kind: str) -> bool:
+    last = table.words[-1] if table.words else ""
+    return last == kind or (len(last) >= LEAST_BEGIN and kind.startswith(last))
+
+
+def _is_own(column: Column, table: Table, cues: Cues) -> bool:
+    """Whether a column names another row of its own table: `manager_id`, `reports_to`, `parent_category_id`."""
+    is_like = column.family == table.key[0].family and (column.is_id or column.words[-1:] == ("to",))
+    return is_like and bool(set(column.words) & cues.sets["selves"])
 
 
 def _target(other: Table, column: Column, cost: float) -> Column:

@@ -70,6 +70,7 @@ class Cues:
     denials: tuple[str, ...]
     sets: dict[str, frozenset[str]]
     units: dict[str, str]
+    persons: dict[str, tuple[str, ...]]
     lifecycle: dict[str, frozenset[str]]
     happenings: dict[str, tuple[str, ...]]
     spans: dict[str, frozenset[str]]
@@ -134,6 +135,10 @@ def cues(name: str = "english") -> Cues:
     table.pop("past")
     agents = frozenset(table.pop("agents")["words"])
     denials = tuple(table.pop("denials")["prefixes"])
+    persons: dict[str, tuple[str, ...]] = {}
+    for kind, roles in table.pop("persons").items():
+        for role in roles:
+            persons[role] = (*persons.get(role, ()), kind)
     units = {word: unit for unit, words in table.pop("units").items() for word in words}
     sets = {kind: frozenset(words) for kind, words in table.pop("sets").items()}
     natural = tuple((begin, name) for name, begins in table.pop("natural").items() for begin in begins)
@@ -156,6 +161,7 @@ def cues(name: str = "english") -> Cues:
         denials,
         sets,
         units,
+        persons,
         lifecycle,
         happenings,
         spans,

@@ -9,7 +9,7 @@ from engine.planner.calculations import Calculation, measures_in
 from engine.planner.computing import Inexpressible, expression
 from engine.planner.formulas import Formula, Value, columns_of
 from engine.planner.intent import Condition, Dimension, Intent, Lack, Measure, Sort
-from engine.planner.joins import ThroughLink, join_tree, multiplies
+from engine.planner.joins import ThroughLink, doubts_of, join_tree, multiplies
 from engine.planner.nesting import first_of_each, over_groups
 from engine.planner.schema import Column, Schema, Table
 
@@ -51,6 +51,7 @@ class _Writer:
         if tree is None:
             raise Impossible("the tables that this is about are not connected")
         self._tree = tree
+        self._doubts += doubts_of(schema, tree)
         joined = list(dict.fromkeys([self._names[0], *(step[2] for step in tree)]))
         if len(joined) > len(self._names):
             self._doubts.append(("tables are joined that the question does not name", 0.97))
@@ -59,7 +60,7 @@ class _Writer:
 
     def write(self) -> Written:
         intent = self._intent
-        definition: Definition = {"table": self._names[0], "alias": self._alias[self._names[0]]}
+        definition: Definition = {"table": self._schema.base(self._names[0]), "alias": self._alias[self._names[0]]}
         if self._tree:
             definition["joins"] = [self._join(step) for step in self._tree]
         if intent.ratio:
@@ -119,7 +120,7 @@ class _Writer:
     def _join(self, step: ThroughLink) -> dict[str, Any]:
         link, _, target = step
         return {
-            "table": target,
+            "table": self._schema.base(target),
             "alias": self._alias[target],
             "on": [{"left": self._path(link.child), "right": self._path(link.parent)}],
         }

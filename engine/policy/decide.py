@@ -233,6 +233,7 @@ def _governed(
         row_count=None if filters else relation.row_count,
         size_bytes=None if filters else relation.size_bytes,
         primary_key=relation.primary_key if is_keyed else (),
+        foreign_keys=tuple(item for item in relation.foreign_keys if item[0] in {column.name for column in visible}),
     )
     return Governed(
         shown,

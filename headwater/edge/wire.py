@@ -85,6 +85,7 @@ def _relation(item: dict[str, Any]) -> RelationInfo:
     columns = tuple(ColumnInfo(**column) for column in item.pop("columns"))
     # JSON has no tuples, and relations are compared.
     plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in item.items()}
+    plain["foreign_keys"] = tuple(tuple(key) for key in plain.get("foreign_keys", ()))
     return RelationInfo(columns=columns, **plain)
 
 
