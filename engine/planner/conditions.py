@@ -204,7 +204,7 @@ def read_values(scene: Scene) -> None:
     _parts(scene)
     for (column, is_not, _), found_all in chosen.items():
         first, several = found_all[0], "not_in" if is_not else "in"
-        values = [item.value for item in found_all]
+        values = tuple(item.value for item in found_all)
         scene.intent.conditions.append(Condition(column, several, values, at=first.at) if len(values) > 1 else first)
 
 

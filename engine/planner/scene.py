@@ -200,6 +200,7 @@ class Scene:
             and self.elements[at + 1].is_schema
             and not self.is_table_first(at)
             and not self.is_table_first(at + 1)
+            and self.elements[at].text.lower() not in self.cues.sets["money"]
             and self.column(at, "number") is not None
             and self.column(at + 1, "number") is not None
         ):

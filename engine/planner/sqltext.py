@@ -71,7 +71,7 @@ def _condition(match: re.Match[str], schema: Schema, named: Mapping[str, float])
     groups = match.groupdict()
     if groups.get("values") is not None:
         values = [text or _number(number) for text, number in _VALUE.findall(groups["values"])]
-        return Condition(column, "not_in" if groups["not"] else "in", values) if _fits(column, values) else None
+        return Condition(column, "not_in" if groups["not"] else "in", tuple(values)) if _fits(column, values) else None
     operator, value = " ".join(match["operator"].lower().split()), match["value"]
     if value.lower() == "null":
         return Condition(column, "not_null" if operator in ("is not", "!=", "<>") else "is_null")

@@ -304,7 +304,8 @@ class _Writer:
         if item.other is not None:
             return {**left, "operator": item.operator, "other": self._value(item.other, alias)}
         if item.range is None:
-            return {**left, "operator": item.operator, "value": item.value}
+            given = list(item.value) if isinstance(item.value, tuple) else item.value
+            return {**left, "operator": item.operator, "value": given}
         ends = [
             {**left, "operator": operator, "value": _literal(moment, item.column)}
             for operator, moment in (("ge", item.range.start), ("lt", item.range.end))

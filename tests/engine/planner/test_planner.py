@@ -230,7 +230,8 @@ def library_sql_of(question: str) -> str:
         ),
         (
             "How many loans are there and how many of those are lost?",
-            "SELECT count(*) AS loan_count, count(CASE WHEN t0.state = 'lost' THEN 1 END) AS loan_count_2 FROM loan AS t0",
+            "SELECT count(*) AS loan_count, count(CASE WHEN t0.state = 'lost' THEN 1 END) AS loan_count_2 "
+            "FROM loan AS t0",
         ),
         (  # shares and rates
             "What percentage of loans have a fee?",
