@@ -1,8 +1,8 @@
 """A whole platform whose installation has one model: the twin on a real socket. Calls tools as its people."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,18 @@ class AgentDesk:
             cancelled=Cancellation(),
         )
         return replace(made, **changes)
+
+
+@contextmanager
+def changed(desk: AgentDesk, name: str, **changes: Any) -> Iterator[None]:
+    """A model of the file as if it stood there otherwise."""
+    models: Any = desk.platform.engine.models.file.models
+    before = models[name]
+    models[name] = replace(before, **changes)
+    try:
+        yield
+    finally:
+        models[name] = before
 
 
 @asynccontextmanager

@@ -1,8 +1,8 @@
 """What a model may cost and how long it may take, per tenant and per agent; and who stands in for it."""
 
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 
 from core.errors import QuotaExceeded, Unavailable
 from engine.usage.limits import Limit, write_limits
-from tests.agents.desk import AgentDesk
+from tests.agents.desk import AgentDesk, changed
 from tests.agents.test_chat import agent
 from tests.fakes.model_server import Asked, Reply, calling
 
@@ -25,18 +25,6 @@ async def limited(desk: AgentDesk, *limits: Limit, tenant: str = "default") -> A
         yield
     finally:
         await store.write(lambda connection: write_limits(connection, tenant, []))
-
-
-@contextmanager
-def changed(desk: AgentDesk, name: str, **changes: Any) -> Iterator[None]:
-    """A model of the file as if it stood there otherwise."""
-    models: Any = desk.platform.engine.models.file.models
-    before = models[name]
-    models[name] = replace(before, **changes)
-    try:
-        yield
-    finally:
-        models[name] = before
 
 
 @pytest.mark.parametrize("metric", ["model_tokens", "model_usd"])

@@ -1,7 +1,8 @@
-"""Every workflow against a model that lies, breaks or attacks: a clear end, the budget kept, nothing leaked."""
+"""Workflows and chats against a model that lies, breaks or attacks: a clear end, the budget kept, nothing leaked."""
 
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest_asyncio
 from agents.workflow import MAX_CALLS
 from core.errors import PlatformError
 from engine.usage.limits import Limit, write_limits
-from tests.agents.desk import AgentDesk, opened_desk
+from tests.agents.desk import AgentDesk, changed, opened_desk
 from tests.faces.world import load_shop
 from tests.fakes.model_server import (
     CUT_JSON,
@@ -23,6 +24,7 @@ from tests.fakes.model_server import (
     calling,
     endless_tool_calls,
 )
+from tests.hostile.test_sql_attacks import ATTACKS as KNOWN_ATTACKS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SLOW = pytest.mark.slow
@@ -100,14 +102,53 @@ LIARS: dict[str, Callable[[Asked], Any]] = {
     "no choices": lambda asked: Reply(body=b'{"choices": []}'),
     "numbers for texts": lambda asked: {"tables": 7, "sql": 7, "missing": {}, "metrics": "x", "filters": 1},
     "long sql": sql("SELECT '" + "x" * 100_000 + "'"),
+    "slow drip": lambda asked: Reply(text="x" * 4000, drip_s=0.02),
+    "others' tables": sql("SELECT secret FROM vault.secrets"),
+    "asks for others' tables": endless_tool_calls("get_table", table="vault.secrets"),
+    "tools that are none": endless_tool_calls("read_file", path="/etc/passwd"),
+    "long tool calls": endless_tool_calls("execute_query", sql="x" * 100_000),
 }
+FEW_S = {"slow drip": 1.0}  # of the model's own time; the others answer at once
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS)
 @pytest.mark.parametrize("liar", LIARS)
 async def test_a_liar_breaks_no_run(desk: AgentDesk, workflow: str, liar: str) -> None:
     desk.server.play(LIARS[liar])
-    check(desk, await run(desk, workflow))
+    with changed(desk, "twin", timeout_s=FEW_S.get(liar, 30.0)):
+        check(desk, await run(desk, workflow))
+
+
+@pytest.mark.parametrize("strength", ["small", pytest.param("strong", marks=SLOW)])
+@pytest.mark.parametrize("liar", LIARS)
+async def test_a_liar_breaks_no_chat(desk: AgentDesk, liar: str, strength: str) -> None:
+    """Each ends in an answer or an error, within the steps that an agent has, and is listed so."""
+    desk.server.play(LIARS[liar])
+    with changed(desk, "twin", timeout_s=FEW_S.get(liar, 30.0), strength=strength):
+        try:
+            said = (await desk.call("chat", prompt=HARD, session_id=f"lies-{strength}")).model_dump_json()
+        except PlatformError as error:
+            said = f"{error.code} {error.message} {error.hint}"
+    check(desk, said)
+    listed = await desk.call("list_agent_runs", agent_id="chat", session_id=f"lies-{strength}")
+    assert {run.status for run in listed.runs} <= {"completed", "failed"}
+    check(desk, listed.model_dump_json())
+
+
+@pytest.mark.slow
+async def test_every_attack_that_we_know_gets_nowhere_as_a_models_sql(desk: AgentDesk, tmp_path: Path) -> None:
+    for name in ("secret.csv", "secret.txt", "secret.json"):
+        (tmp_path / name).write_text(SECRET)
+    statements = [line for text in KNOWN_ATTACKS.values() for line in text.strip().splitlines()]
+    assert len(statements) > 250
+    for statement in statements:
+        desk.server.play(sql(statement.replace("{data}", str(tmp_path))))
+        began = time.monotonic()
+        said = await run(desk, "fixed")
+        check(desk, said)
+        assert time.monotonic() - began < 20, statement
+    kept = await desk.call("execute_query", sql="SELECT count(*) AS n FROM shop.orders")
+    assert kept.data.records() == [{"n": 4}]
 
 
 @pytest.mark.parametrize("attack", [ATTACKS[0], *(pytest.param(text, marks=SLOW) for text in ATTACKS[1:])])
