@@ -159,7 +159,7 @@ def _condition(column: Column, said: TimePart) -> Condition:
     if len(said.days) == 1:
         return Condition(part, "eq", said.days[0], at=said.at)
     if said.days:
-        return Condition(part, "in", tuple(said.days), at=said.at)
+        return Condition(part, "in", said.days, at=said.at)
     assert said.hours is not None
     start, end = said.hours
     ends = (Condition(part, "ge", start), Condition(part, "lt", end))

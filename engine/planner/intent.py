@@ -38,6 +38,17 @@ class Dimension:
 
 
 @dataclass(frozen=True, slots=True)
+class Level:
+    """One number that things are compared with: the average of a column, or of how many rows each owner has."""
+
+    aggregate: Aggregate
+    column: Value | None = None
+    table: Table | None = None
+    owner: Table | None = None
+    conditions: tuple["Condition", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Condition:
     """A comparison of a column with a value (a tuple for several), with a range of time, or with another column.
 
@@ -47,7 +58,7 @@ class Condition:
     operator: str
     value: Any = None
     range: Range | None = None
-    other: Value | None = None
+    other: Value | Level | None = None
     options: tuple["Condition", ...] = ()
     at: int = field(default=-1, compare=False)  # the place of the question that says it
 
@@ -58,7 +69,7 @@ class Having:
 
     measure: Measure
     operator: str
-    value: float | int
+    value: float | int | Level
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +155,7 @@ class Intent:
     def columns(self) -> list[Column]:
         """All columns that a query of this reads."""
         measures, others = self.parts()
-        values = [item.column for item in (*measures, *others)]
+        values: list[object] = [item.column for item in (*measures, *others)]
         values += [value for item in conditions_in(others) for value in (item.column, item.other)]
         return [column for value in values for column in columns_of(value)]
 

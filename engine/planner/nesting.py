@@ -35,6 +35,14 @@ def over_groups(definition: Definition, nested: Nested, outer: list[str], measur
     return {**made, "measures": [{"aggregate": nested.aggregate, "column": _of(measure), "alias": name}]}
 
 
+def average_count(table: str, owner: str) -> Definition:
+    """How many rows of a table an owner has on average."""
+    counted = {"aggregate": "count", "alias": "count"}
+    inner = {"table": table, "alias": "a", "select": [{"column": owner, "alias": "owner"}], "measures": [counted]}
+    inner["filters"] = [{"column": owner, "operator": "not_null"}]
+    return {"subquery": inner, "alias": "r", "measures": [{"aggregate": "avg", "column": _of("count")}]}
+
+
 def _column(name: str) -> dict[str, Any]:
     return {"column": _of(name), "alias": name}
 

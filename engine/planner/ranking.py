@@ -38,6 +38,7 @@ def _is_ranked_after(scene: Scene, at: int) -> bool:
 
 def read_ranking(scene: Scene) -> None:
     """`top 5 X by M`, `X with the highest M`, `most common X`."""
+    _from_to(scene)
     for at, element in enumerate(scene.elements):
         if element.text.lower() == "by" and scene.intent.limit is not None and not scene.intent.sorts:
             _ranked_by(scene, at)
@@ -168,7 +169,7 @@ def _ranked(scene: Scene, at: int) -> tuple[Measure | Dimension | None, range]:
     subject = scene.subject_column(at)
     if is_other or (subject is not None and subject not in table.labels):
         return Measure("count", table=table), range(at, place + 1)
-    natural = _natural(scene, table, scene.elements[at].text)
+    natural = natural_of(scene, table, scene.elements[at].text)
     return (None if natural is None else Dimension(natural)), range(0)
 
 
@@ -185,8 +186,27 @@ def _predicate(scene: Scene, at: int) -> Dimension | None:
     """`Which river is the longest?`"""
     entity = scene.intent.entity
     is_last = at + 1 >= len(scene.elements) or scene.elements[at + 1].sign in ("?", ".", "!")
-    column = _natural(scene, entity, scene.elements[at].text) if entity is not None and is_last else None
+    column = natural_of(scene, entity, scene.elements[at].text) if entity is not None and is_last else None
     return None if column is None else Dimension(column)
+
+
+def _from_to(scene: Scene) -> None:
+    """`going from the shortest of them to the longest`"""
+    for at in range(len(scene.elements)):
+        near = [p for p in range(at + 1, min(at + 10, len(scene.elements))) if scene.cue(p, "superlatives")]
+        if scene.word(at) != "from" or len(near) < 2 or near[0] > at + 2 or scene.elements[near[0]].is_used:
+            continue
+        first, last = near[0], near[1]
+        if "to" not in [scene.word(p) for p in range(first, last)]:
+            continue
+        entity, sorts = scene.intent.entity, scene.intent.sorts
+        natural = natural_of(scene, entity, scene.word(first)) if entity is not None else None
+        by = sorts[0].by if sorts else Dimension(natural) if natural is not None else None
+        if by is not None:
+            scene.intent.sorts = [Sort(by, scene.cue(first, "superlatives") == "desc")]
+            places = [first, last, *([at - 1] if scene.word(at - 1) in ("going", "ordered", "sorted") else [])]
+            for place in places:
+                scene.elements[place].is_used = True
 
 
 def read_order(scene: Scene) -> None:
@@ -216,7 +236,7 @@ def read_order(scene: Scene) -> None:
             scene.use(*range(at, place + 1))
 
 
-def _natural(scene: Scene, table: Table, word: str) -> Value | None:
+def natural_of(scene: Scene, table: Table, word: str) -> Value | None:
     """`longest` of rivers is their length: the number that the word is about, or the only one that a thing has."""
     numbers = [column for column in table.columns if column.family == "number" and not column.is_id]
     said = [(begin, name) for begin, name in scene.cues.natural if word.lower().startswith(begin)]

@@ -15,6 +15,7 @@ from engine.planner.firsts import read_firsts, settle_firsts
 from engine.planner.grouping import read_group_averages, settle_groups
 from engine.planner.intent import Intent
 from engine.planner.lengths import read_lengths
+from engine.planner.levels import read_levels
 from engine.planner.measures import count_again, read_measures
 from engine.planner.money import read_money
 from engine.planner.polarity import read_done, read_empty, read_flags
@@ -27,6 +28,7 @@ from engine.planner.showing import read_groups, show_rest
 from engine.planner.spans import read_spans
 from engine.planner.subjects import find_entity
 from engine.planner.times import free_verbs, read_times
+from engine.planner.trends import read_trends, settle_trends
 from engine.planner.words import Cues
 
 STEPS = (
@@ -39,11 +41,13 @@ STEPS = (
     read_ages,
     read_spans,
     read_lengths,
+    read_trends,
     read_firsts,
     read_group_averages,
     read_missing,
     read_empty,
     read_share,
+    read_levels,
     read_comparisons,
     read_within,
     read_texts,
@@ -63,6 +67,7 @@ STEPS = (
     read_times,
     close_ratio,
     settle_groups,
+    settle_trends,
     show_rest,
     scope_missing,
 )

@@ -35,6 +35,8 @@ class Scene:
         self.negators: set[int] = set()
         self.days: list[TimePart] = []
         self.is_compared = False
+        self.trend = ""  # running, moving or rank
+        self.window = 0
         self.inner: list[Dimension] = []  # groups inside of those that are shown
         self.grain = self.grouping_unit()
 
@@ -179,13 +181,14 @@ class Scene:
 
     def following(self, at: int, *, over: tuple[str, ...] = ()) -> int | None:
         """The next element from a place on that may be part of the schema, over words without weight."""
+        over_or_hedges = {*over, "hedges"}
         for place in range(at, min(len(self.elements), at + NEAR)):
             element = self.elements[place]
             if element.is_schema and not element.is_used:
                 return self.head(place)
             if element.sign and element.sign not in "(":
                 return None
-            if element.values or element.date or element.is_ignored or any(kind in element.cues for kind in over):
+            if element.values or element.date or element.is_ignored or not over_or_hedges.isdisjoint(element.cues):
                 continue
             if element.text.lower().endswith("ed") and not element.cues:
                 continue  # `total confirmed amount`

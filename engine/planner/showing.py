@@ -1,5 +1,6 @@
 """What an answer is grouped by, and what it shows."""
 
+from engine.planner.formulas import columns_of
 from engine.planner.intent import Dimension, Measure
 from engine.planner.scene import STRONG, Scene
 from engine.planner.schema import Column, Table
@@ -117,7 +118,8 @@ def _show_left(scene: Scene, at: int, column: Column) -> None:
     if scene.elements[at].stems[-1] in scene.cues.verbs:
         scene.use(at)
         return
-    used = {item.column for item in scene.intent.measures} | {item.column for item in scene.intent.conditions}
+    made = {part for item in scene.intent.measures for part in columns_of(item.column)}
+    used = made | {item.column for item in scene.intent.conditions}
     if column in used:
         scene.use(at)
     elif (both := _coordinated(scene, at, column)) is not None:

@@ -34,9 +34,7 @@ def read_times(scene: Scene) -> None:
     if scene.grain is not None and (scene.intent.measures or scene.intent.ratio):
         column = time_column(scene, len(scene.elements) // 2)
         if column is not None and all(item.column != column for item in scene.intent.dimensions):
-            scene.intent.dimensions.insert(
-                0, Dimension(column, None if column.family == "number" else scene.dates.grain)
-            )
+            scene.intent.dimensions.insert(0, Dimension(column, None if column.family == "number" else scene.grain))
 
 
 def _years(scene: Scene, column: Column, element: Element) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from engine.planner.calculations import Calculation, measures_in
 from engine.planner.computing import Inexpressible, expression
 from engine.planner.formulas import Formula, Value, columns_of
-from engine.planner.intent import Condition, Dimension, Intent, Lack, Measure, Sort
+from engine.planner.intent import Condition, Dimension, Intent, Lack, Level, Measure, Sort
 from engine.planner.joins import ThroughLink, doubts_of, join_tree, multiplies
-from engine.planner.nesting import first_of_each, over_groups
+from engine.planner.nesting import average_count, first_of_each, over_groups
 from engine.planner.schema import Column, Schema, Table
 
 if TYPE_CHECKING:
@@ -301,6 +301,8 @@ class _Writer:
         left = value if "column" in value else {"expression": value}
         if item.operator in ("is_null", "not_null"):
             return {**left, "operator": item.operator}
+        if isinstance(item.other, Level):
+            return {**left, "operator": item.operator, "query": self._level(item.other)}
         if item.other is not None:
             return {**left, "operator": item.operator, "other": self._value(item.other, alias)}
         if item.range is None:
@@ -313,8 +315,26 @@ class _Writer:
         ]
         return ends[0] if len(ends) == 1 else {"and": ends}
 
-    def _having(self, measure: Measure, operator: str, value: float | int) -> dict[str, Any]:
+    def _level(self, level: Level) -> Definition:
+        """The one number as a query of its own."""
+        if level.column is not None:
+            value = self._value(level.column, "a")
+            named = value if "column" in value else {"expression": value}
+            made: Definition = {"table": level.column.table, "alias": "a"}
+            made["measures"] = [{"aggregate": level.aggregate, **named}]
+            if level.conditions:
+                made["filters"] = [self._condition(item, "a") for item in level.conditions]
+            return made
+        assert level.table is not None and level.owner is not None
+        for link in self._schema.links:
+            if (link.child.table, link.parent.table) == (level.table.name, level.owner.name):
+                return average_count(level.table.name, _named("a", link.child))
+        raise Impossible(f"nothing says which {level.owner.name} a row of {level.table.name} is of")
+
+    def _having(self, measure: Measure, operator: str, value: float | int | Level) -> dict[str, Any]:
         call = self._call(measure)
+        if isinstance(value, Level):
+            return {"expression": call, "operator": operator, "query": self._level(value)}
         return {"expression": call, "operator": operator, "value": value}
 
     def _is_last(self, item: "Latest") -> dict[str, Any]:

@@ -88,3 +88,61 @@ def first(select: str, within: str, by: str, rest: str, *, count: int = 1) -> st
 )
 def test_the_first_of_each(question: str, sql: str) -> None:
     assert desk_sql_of(question) == sql
+
+
+@pytest.mark.parametrize(
+    ("question", "sql"),
+    [
+        (
+            "What is the average number of tickets per agent?",
+            "SELECT avg(r.ticket_count) AS avg_ticket_count FROM (SELECT t1.full_name, count(*) AS ticket_count "
+            "FROM tickets AS t0 INNER JOIN agents AS t1 ON t0.agent_id = t1.agent_id "
+            "GROUP BY t1.full_name, t1.agent_id) AS r",
+        ),
+        (
+            "What is the average number of rentals per client in each region?",
+            "SELECT r.region, avg(r.rental_count) AS avg_rental_count FROM (SELECT t1.region, t1.client_name, "
+            "count(*) AS rental_count FROM rentals AS t0 INNER JOIN clients AS t1 ON t0.client_id = t1.client_id "
+            "GROUP BY t1.region, t1.client_name, t1.client_id) AS r GROUP BY r.region",
+        ),
+        (
+            "How many clients have more than 3 rentals?",
+            "SELECT count(*) AS client_count FROM (SELECT t0.client_name, t0.client_id FROM clients AS t0 "
+            "INNER JOIN rentals AS t1 ON t1.client_id = t0.client_id GROUP BY t0.client_name, t0.client_id "
+            "HAVING count(*) > 3) AS r",
+        ),
+        (
+            "Which agents earn more than the average salary?",
+            "SELECT t0.full_name FROM agents AS t0 "
+            "WHERE t0.salary > (SELECT avg(a.salary) AS avg_salary FROM agents AS a)",
+        ),
+        (
+            "Which clients have more than the average number of rentals?",
+            "SELECT t0.client_name FROM clients AS t0 INNER JOIN rentals AS t1 ON t1.client_id = t0.client_id "
+            "GROUP BY t0.client_name, t0.client_id HAVING count(*) > (SELECT avg(r.count) AS avg_count FROM "
+            "(SELECT a.client_id AS owner, count(*) AS count FROM rentals AS a WHERE a.client_id IS NOT NULL "
+            "GROUP BY a.client_id) AS r)",
+        ),
+        (
+            "Rank the agents by number of tickets",
+            "SELECT t0.full_name, count(*) AS ticket_count, rank() OVER (ORDER BY count(*) DESC) AS rank "
+            "FROM agents AS t0 INNER JOIN tickets AS t1 ON t1.agent_id = t0.agent_id "
+            "GROUP BY t0.full_name, t0.agent_id ORDER BY ticket_count DESC",
+        ),
+        (
+            "What is the cumulative number of tickets per month?",
+            "SELECT date_trunc('month', t0.opened_at) AS month, count(*) AS ticket_count, "
+            "sum(count(*)) OVER (ORDER BY date_trunc('month', t0.opened_at) ASC) AS running_total "
+            "FROM tickets AS t0 GROUP BY date_trunc('month', t0.opened_at) ORDER BY month ASC",
+        ),
+        (
+            "3-month moving average of total rental price",
+            "SELECT date_trunc('month', t0.pickup_date) AS month, sum(t0.price) AS sum_price, "
+            "avg(sum(t0.price)) OVER (ORDER BY date_trunc('month', t0.pickup_date) ASC "
+            "ROWS BETWEEN 2 PRECEDING AND CURRENT ROW) AS moving_average "
+            "FROM rentals AS t0 GROUP BY date_trunc('month', t0.pickup_date) ORDER BY month ASC",
+        ),
+    ],
+)
+def test_groups_of_groups_and_figures_along_time(question: str, sql: str) -> None:
+    assert desk_sql_of(question) == sql
