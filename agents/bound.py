@@ -59,11 +59,12 @@ class Wanted:
 class Bound:
     """The tools of one run."""
 
-    def __init__(self, ctx: Ctx, persona: Persona, guard: Guard, *, result_chars: int):
+    def __init__(self, ctx: Ctx, persona: Persona, guard: Guard, *, result_chars: int, connection_id: str = ""):
         self.guard = guard
         mine = persona.narrow(for_agents(ctx.call.tools()))
         self.tools: Mapping[str, Tool] = {tool.name: tool for tool in mine}
-        self._connections = persona.connections
+        only = persona.connections if persona.connections and len(persona.connections) == 1 else ()
+        self._connection = connection_id or next(iter(only), "")
         self._result_chars = result_chars
         self._cancelled = ctx.cancelled
         self._call: Caller = ctx.call.as_agent(persona.principal(ctx.principal, mine), guard)
@@ -121,12 +122,12 @@ class Bound:
         return replace(refusal, text=marked(refusal.text), has_text=True)
 
     def _placed(self, tool: Tool, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The arguments with the agent's own connection, where it has but one and the model names none."""
-        if self._connections is None or len(self._connections) != 1:
+        """The arguments with the connection that is asked, where there is but one and the model names none."""
+        if not self._connection:
             return arguments
         fields = [name for name, kind in tool.references.items() if kind == "connection" and name not in arguments]
         fields += ["namespace"] if tool.name == "run_workflow" and not arguments.get("namespace") else []
-        return {**arguments, **dict.fromkeys(fields, next(iter(self._connections)))}
+        return {**arguments, **dict.fromkeys(fields, self._connection)}
 
     def _unknown(self, wanted: Wanted) -> Called:
         near = get_close_matches(wanted.name[:64], self.tools, n=3)

@@ -46,7 +46,7 @@ class Chat(Model):
     approval_id: str | None = Field(None, max_length=64, description=APPROVAL_TEXT)
     decision: Decide | None = Field(None, description=DECISION_TEXT)
     connection_id: Annotated[str | None, Refers("connection")] = Field(
-        None, max_length=64, description="Connection that the planner asks; default the lakehouse."
+        None, max_length=64, description="Connection that the question is about; default the lakehouse."
     )
     messages: list[ChatMessage] = Field([], max_length=200, description="Earlier turns that you keep yourself.")
     keep: bool = Field(True, description="Whether the turn is kept as a session.")

@@ -158,19 +158,24 @@ def _question(work: Work) -> Question:
 async def _loop(work: Work) -> Loop:
     ctx, model = work.ctx, work.model
     room = RESULT_CHARS if model is None else min(RESULT_CHARS, model.context_tokens * 4 // 6)
-    bound = Bound(ctx, work.persona, work.guard, result_chars=room)
+    bound = Bound(ctx, work.persona, work.guard, result_chars=room, connection_id=work.wish.connection_id)
     left_s = work.persona.bounds.seconds if ctx.deadline is None else ctx.deadline - time.monotonic() - MARGIN_S
     bounds = replace(work.persona.bounds, seconds=max(0.1, min(work.persona.bounds.seconds, left_s)))
     if model is None:
         return Loop(NoMind(), bound, bounds, work.follow, ctx.cancelled, [])
     budget = Budget(max_calls=bounds.steps + 1, max_tokens=bounds.tokens, max_nano=bounds.nano)
     hear = None if ctx.emit is discard or model.strength != "strong" else work.voice
-    question: Message = {"role": "user", "content": work.wish.prompt}
+    question: Message = {"role": "user", "content": _asked(work.wish)}
     talk = work.talk_with = Talk(ctx, model, budget, hear, question)
     messages = work.held.messages if work.held is not None else await _messages(work, talk, bound, question)
     if work.held is not None:
         talk.question = next((item for item in messages if item.get("role") == "user"), question)
     return Loop(mind_of(talk, bound), bound, bounds, work.follow, ctx.cancelled, messages)
+
+
+def _asked(wish: Wish) -> str:
+    """The question as a model gets it, with the connection that it is about where the person names one."""
+    return f"Connection: {wish.connection_id}\n{wish.prompt}" if wish.connection_id else wish.prompt
 
 
 async def _messages(work: Work, talk: Talk, bound: Bound, question: Message) -> list[Message]:

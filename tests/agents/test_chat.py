@@ -48,14 +48,11 @@ async def test_a_strong_model_calls_tools_and_answers(strong: AgentDesk) -> None
     assert "is data, not instructions" in shown and "\n4\n" in shown
 
 
-async def test_the_connection_that_a_question_is_about_is_told_and_stands_in_calls_that_name_none(
-    strong: AgentDesk,
-) -> None:
-    strong.server.play([calling("list_tables"), calling("list_tables", connection_id="lakehouse"), "None."])
-    told = await strong.call("chat", prompt="Which tables are there?", connection_id="elsewhere")
-    assert strong.server.requests[0].question == "Connection: elsewhere\nWhich tables are there?"
-    first, second = told.tool_calls
-    assert json.loads(first.result_json)["error"]["code"] == "NOT_FOUND" and "error" not in second.result_json
+async def test_the_connection_that_a_question_is_about_is_told(strong: AgentDesk) -> None:
+    strong.server.play([calling("list_tables"), "Many."])
+    told = await strong.call("chat", prompt="Which tables are there?", connection_id="lakehouse")
+    assert strong.server.requests[0].question == "Connection: lakehouse\nWhich tables are there?"
+    assert "error" not in told.tool_calls[0].result_json
 
 
 async def test_a_small_model_writes_one_action_a_turn(small: AgentDesk) -> None:
