@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from engine.dates.ranges import Found
 from engine.planner.words import cues
 from engine.semantic.layer import Layer
-from engine.semantic.lexicon import FLAGS, metric_names, set_flag, words_of
+from engine.semantic.lexicon import flag_of, metric_names, set_flag, words_of
 from engine.semantic.metric_fits import read_metrics
 from engine.semantic.models import MAX_NAME, Dimension, Input, Metric, SemanticModel
 from engine.semantic.sentence import Sentence
@@ -76,16 +76,16 @@ def _of_kinds(sentence: Sentence, layer: Layer) -> list[tuple[Metric, str]]:
     known = {name for metric in layer.metrics.values() for name in metric_names(metric)}
     found: dict[str, list[tuple[Metric, str]]] = {}
     flagged = [
-        (model, flag, words_of(flag.name)[1:])
+        (model, flag, flag_of(flag))
         for model in layer.models.values()
         for flag in model.dimensions
-        if flag.name.split("_")[0].lower() in FLAGS and asked.issuperset(words_of(flag.name)[1:])
+        if flag_of(flag) and asked.issuperset(flag_of(flag))
     ]
     for holder, flag, words in flagged:
         for model, path in _measured(layer, holder, flag):
             for measure in model.measures:
                 name = (*words, words_of(measure.name)[-1])
-                if not words or name[-1] not in asked or name in known:
+                if measure.aggregation != "sum" or name[-1] not in asked or name[-1] in words or name in known:
                     continue
                 metric = Metric(
                     name="_".join(name)[:MAX_NAME],
@@ -160,7 +160,7 @@ class _Definitions:
             if self._texts[end] in IS or self._texts[end] in SAID_AS:
                 start = at + 1 + (self._texts[at + 1] in ("the", "a", "an"))
                 return _Part(start, end) if end > start else None
-            if self._words[end].token.kind == "sign" or self._texts[end] in ("and", "by"):
+            if self._words[end].token.kind == "sign" or self._texts[end] in ("and", "by", "where", "which"):
                 return None
         return None
 

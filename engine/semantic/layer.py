@@ -153,7 +153,7 @@ class Layer:
         while links and len(found) < most:
             link = links.pop(0)
             ways = self._ways(base, list(link))
-            for element in {name for model, _ in ways for name in (each.name for each in model.dimensions)}:
+            for element in sorted({each.name for model, _ in ways for each in model.dimensions}):
                 self._note(found, base, (*link, element))
             for model, steps in ways if len(link) < depth else ():
                 more = [entity.name for entity in model.entities if entity.name not in link and steps]

@@ -13,6 +13,7 @@ from engine.sql.definitions import Condition
 
 Words = tuple[str, ...]
 LINKING = frozenset(["of", "the", "to", "a", "an", "in", "for", "by", "per", "and", "dim", "time"])
+GROUPING = frozenset(["by", "per", "each", "every"])
 NAMING = frozenset(["name", "number", "title", "label"])
 IDENTIFYING = frozenset(["id", "identifier", "key", "code"])
 FLAGS = ("has", "is")
@@ -67,10 +68,19 @@ def flags(places: dict[str, Place]) -> list[Role]:
     """`has_premium`, `is_open`: the word for what is flagged, and the condition that it sets."""
     found = []
     for path, place in places.items():
-        words = words_of(place.element.name)
-        if isinstance(place.element, Dimension) and len(words) > 1 and words[0] in FLAGS:
-            found.append(Role(words[1:], set_flag(place.element, path), None, len(place.steps)))
+        words = flag_of(place.element)
+        if isinstance(place.element, Dimension) and words:
+            condition, owner = set_flag(place.element, path), words_of(path.split("__")[-2])
+            found.append(Role(words, condition, None, len(place.steps)))
+            if len(words) > 1 and words[-1] in owner:  # `gift` for is_gift_order
+                found.append(Role(words[:-1], condition, None, len(place.steps)))
     return found
+
+
+def flag_of(element: Dimension | Entity) -> Words:
+    """What a dimension such as `has_premium` flags; nothing for others."""
+    words = words_of(element.name) if isinstance(element, Dimension) else ()
+    return words[1:] if words and words[0] in FLAGS else ()
 
 
 def set_flag(flag: Dimension, path: str) -> Condition:

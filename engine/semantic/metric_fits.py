@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from engine.semantic.layer import Layer
-from engine.semantic.lexicon import Words, metric_names
+from engine.semantic.lexicon import GROUPING, LINKING, Words, flag_of, metric_names, words_of
 from engine.semantic.limits import is_limited
 from engine.semantic.models import Metric
 from engine.semantic.sentence import Sentence
@@ -53,6 +53,9 @@ class _Finder:
         self._words = sentence.words
         self._layer = layer
         self._found: list[tuple[int, Metric]] = []
+        counted = [metric for metric in layer.metrics.values() if is_count(metric, layer)]
+        self._counted = {word for metric in counted for name in metric_names(metric) for word in name} - GENERIC
+        self._flags = {word for model in layer.models.values() for each in model.dimensions for word in flag_of(each)}
         self._known = {word for metric in layer.metrics.values() for name in metric_names(metric) for word in name}
 
     def read(self) -> Named:
@@ -71,7 +74,9 @@ class _Finder:
             if best is None or len(self._found) == MAX_METRICS:
                 named.metrics = [metric for _, metric in sorted(self._found, key=lambda item: item[0])]
                 return named
-            self._sentence.use(best.places, "metric")
+            inside = range(min(best.places), max(best.places))
+            linking = [at for at in inside if self._words[at].word in LINKING]
+            self._sentence.use([*best.places, *linking], "metric")
             named.places |= dict.fromkeys(best.places, best.metric.name)
             self._found.append((min(best.places), best.metric))
             if best.left_out:
@@ -83,13 +88,15 @@ class _Finder:
         """Places where the words of a metric's name stand close together."""
         is_first = not self._found
         counts = is_count(metric, self._layer)
+        named = {word for text in (metric.name, metric.label, *metric.synonyms) for word in words_of(text)}
+        ends = GROUPING - named  # `total cost by order amount` names no total order amount
         is_begun = counts and len(wanted) > 1 and wanted[0] in ("number", "count", "total")
         if is_begun:  # `policy number` does not ask for the number of policies
             wanted = wanted[1:]
         for start in range(len(self._words)):
             if self._words[start].use or self._words[start].word not in wanted:
                 continue
-            places = self._window(start, wanted)
+            places = self._window(start, wanted, ends)
             found = {self._words[place].word for place in places}
             missing = [word for word in wanted if word not in found]
             score = 1.0 + 0.05 * len(wanted)
@@ -110,17 +117,19 @@ class _Finder:
                     score = 0.0
             is_named = any(self._words[place].word not in GENERIC for place in [*places, *elsewhere])
             is_whole = len(wanted) > 1 and not missing and not is_begun
+            if left_out and self._counted.issuperset(found):  # `orders` are counted: no total of them is meant
+                continue
             is_meant = not counts or is_whole or self._is_meant(places, is_first=is_first)
             if score >= LEAST_METRIC and is_named and is_meant:
                 yield _Fit(score, metric, (*places, *self._counting(places)), tuple(elsewhere), left_out)
 
-    def _window(self, start: int, wanted: Words) -> list[int]:
+    def _window(self, start: int, wanted: Words, ends: frozenset[str]) -> list[int]:
         """The places of as many wanted words as stand within a few words, or lists of them, from here on."""
         places: list[int] = []
         left = list(wanted)
         for place in range(start, min(len(self._words), start + len(wanted) + 3)):
             word = self._words[place]
-            if word.token.kind == "sign" and places:
+            if (word.token.kind == "sign" or word.word in ends) and places:
                 break
             if not word.use and word.word in left:
                 left.remove(word.word)
@@ -147,11 +156,22 @@ class _Finder:
             return True
         before = self._words[places[0] - 1] if places[0] else None
         is_listed = before is not None and (before.word == "and" or before.token.text == ",") and places[0] > 1
-        return (is_first and places[0] <= 1) or (is_listed and self._words[places[0] - 2].use == "metric")
+        is_begun = places[0] <= 1 and (is_first or self._begins_list(places[-1] + 1))
+        return is_begun or (is_listed and self._words[places[0] - 2].use == "metric")
+
+    def _begins_list(self, at: int) -> bool:
+        """Whether another metric follows: `orders and revenue by month`."""
+        if at + 1 >= len(self._words) or self._words[at].token.text not in (",", "and", "&"):
+            return False
+        return self._words[at + 1].use == "metric"
 
     def _counting(self, places: Sequence[int]) -> list[int]:
-        """The places of `how many` right before a metric's words."""
+        """The places of `how many` right before a metric's words, or of `count` right after them."""
+        if places[-1] + 1 < len(self._words) and self._words[places[-1] + 1].word == "count":
+            return [places[-1] + 1]
         first = places[0]
+        while first and self._words[first - 1].word in self._flags:  # `number of gift orders`
+            first -= 1
         for phrase in COUNTING:
             at = first - len(phrase)
             if at >= 0 and tuple(word.token.text.lower() for word in self._words[at:first]) == phrase:

@@ -1,6 +1,6 @@
 """Questions in words as questions for metrics, without a model: what is understood, how surely, what is left over."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -12,11 +12,11 @@ from engine.semantic.compile import MetricQuery
 from engine.semantic.formed import form_metrics
 from engine.semantic.layer import FIGURE, Layer, Place
 from engine.semantic.lexicon import (
+    GROUPING,
     IDENTIFYING,
     Role,
     flags,
     holders,
-    ignored,
     metric_names,
     nearest,
     phrases,
@@ -28,16 +28,16 @@ from engine.semantic.metric_fits import is_count, read_metrics
 from engine.semantic.models import Metric, SemanticModel, Window
 from engine.semantic.readings import MetricReading, as_read
 from engine.semantic.sentence import UNEXPLAINED, Sentence, weight
+from engine.semantic.values import FindValue, read_values
 from engine.sql.definitions import Condition
 
-GROUPING = ("by", "per", "each", "every")
-MAX_VALUE_WORDS = 5
+PERIODS = frozenset(["day", "week", "month", "quarter", "year"])
 SUMMED = frozenset(["total", "sum", "overall", "altogether", "combined", "much", "aggregate"])
 NUMBERED = frozenset(["number", *IDENTIFYING])
-SURE, NO_TOTAL = 0.95, 0.8
-
-FindValue = Callable[[str], Sequence[tuple[str, str, str]]]
-"""For a text, the models and columns that hold it as a value, and how they spell it."""
+SORTING = frozenset(["sorted", "sort", "ranked", "rank", "ordered", "descending", "ascending", "desc", "asc"])
+DIRECTIONS = {"descending": "desc", "desc": "desc", "ascending": "asc", "asc": "asc"}
+CHANGES = frozenset(["growth", "change", "increase", "decrease", "difference", "delta", "compare", "comparison"])
+SURE, NO_TOTAL, OF_EACH = 0.95, 0.8, 0.7
 
 
 @dataclass(slots=True)
@@ -50,6 +50,7 @@ class _Sense:
     having: list[Condition] = field(default_factory=list)
     order: list[tuple[str, bool]] = field(default_factory=list)
     limit: int | None = None
+    grain: str = ""
     doubts: list[tuple[str, float]] = field(default_factory=list)
 
 
@@ -83,11 +84,13 @@ class _Reader:
         self._phrases = phrases(places, bases[0], self._layer)
         self._roles = roles(places)
         self._read_top()
+        self._read_order()
         self._read_groups()
         self._read_limits(named.places)
         self._read_roles()
         self._read_flags(flags(places))
-        self._read_values(holders(places, bases[0], self._layer))
+        known = holders(places, bases[0], self._layer)
+        self._sense.where += read_values(self._sentence, self._find, known, self._phrases)
         self._name_rows(bases, places)
         self._list_rows(bases[0], places)
         return self._result()
@@ -137,16 +140,25 @@ class _Reader:
         while True:
             place = self._skip(at)
             found = self._dimension(place)
-            if found is None:
+            if found is not None:
+                path, end = found
+                self._group(path)
+                self._sentence.use(range(place, end), "dimension")
+            elif self._is_period(place):
+                self._sense.grain, end = self._words[place].word, place + 1
+                self._sentence.use([place], "time")
+            else:
                 return end
-            path, end = found
-            self._group(path)
-            self._sentence.use(range(place, end), "dimension")
             at = end
             while at < len(self._words) and self._words[at].token.text in (",", "and", "&"):
                 at += 1
             if at == end:
                 return end
+
+    def _is_period(self, at: int) -> bool:
+        """Whether a word such as `month` stands among things to group by, where time is not grouped by already."""
+        is_said = self._sense.grain or self._dates.grain is not None
+        return not is_said and at < len(self._words) and self._words[at].word in PERIODS
 
     def _skip(self, at: int) -> int:
         """Past words such as `the`, `each`, `corresponding`."""
@@ -189,9 +201,24 @@ class _Reader:
                 subject = self._subject(at)
                 if subject is not None:
                     path, start, end, is_singular = subject
-                    self._rank(path, is_descending=kinds["superlatives"] == "desc", limit=1 if is_singular else None)
-                    self._sentence.use([at, *range(start, end)], "dimension")
+                    count = self._sentence.number(start - 1) if start else None
+                    limit = count or (1 if is_singular else None)
+                    self._rank(path, is_descending=kinds["superlatives"] == "desc", limit=limit)
+                    self._sentence.use([at, *range(start - (count is not None), end)], "dimension")
                     return
+
+    def _read_order(self) -> None:
+        """`..., sorted from highest to lowest`, `in descending order`."""
+        at = next((at for at, word in enumerate(self._words) if word.token.text.lower() in SORTING), None)
+        if at is None or self._sense.order or self._words[at].use:
+            return
+        table = cues().phrases
+        words = [(place, self._words[place].token.text.lower()) for place in range(at, len(self._words))]
+        said = [(place, table.get((text,), {}).get("superlatives") or DIRECTIONS.get(text)) for place, text in words]
+        known = [(place, direction) for place, direction in said if direction and not self._words[place].use]
+        if known:
+            self._sense.order = [(self._sense.metrics[0].name, known[0][1] == "desc")]
+            self._sentence.use([at, *(place for place, _ in known)], "order")
 
     def _release_by(self, at: int) -> None:
         """The `by` of `top 5 countries by revenue` ranks."""
@@ -276,31 +303,6 @@ class _Reader:
         around = [self._words[place].token.text for place in (start - 1, end) if 0 <= place < len(self._words)]
         return "," in around
 
-    def _read_values(self, known: dict[tuple[str, str], list[str]]) -> None:
-        """Texts that a dimension holds as values."""
-        at = 0
-        while at < len(self._words):
-            at = self._value(at, known) or at + 1
-
-    def _value(self, at: int, known: dict[tuple[str, str], list[str]]) -> int | None:
-        for end in range(min(len(self._words), at + MAX_VALUE_WORDS), at, -1):
-            span = self._words[at:end]
-            if any(word.use or word.token.kind == "sign" for word in span):
-                continue
-            token = span[0].token
-            text = token.quoted if token.kind == "quoted" else self._question[token.start : span[-1].token.end]
-            is_plain = end == at + 1 and (span[0].word in ignored() and not text.isupper())
-            if is_plain or (len(text) < 2 and token.kind != "quoted"):
-                continue
-            for model, column, value in self._find(text):
-                paths = known.get((model, column.lower()))
-                if paths:
-                    condition = {"column": paths[0], "operator": "eq", "value": value}
-                    self._sense.where.append(Condition.model_validate(condition))
-                    self._sentence.use(range(at, end), "value")
-                    return end
-        return None
-
     # What is left
 
     def _name_rows(self, bases: Sequence[SemanticModel], places: dict[str, Place]) -> None:
@@ -337,8 +339,18 @@ class _Reader:
     def _nearest(self) -> tuple[str, ...]:
         return nearest({word.word for word in self._words}, self._whole)
 
+    def _doubt_forms(self) -> None:
+        """What is said about figures that are compared; `revenue per customer by region`, which may ask for a mean."""
+        is_compared = self._dates.compares is not None or any(each.versus for each in self._dates.mentions)
+        if is_compared:
+            self._sentence.use([at for at, word in enumerate(self._words) if word.word in CHANGES], "time")
+        grouped = [word.word for word in self._words if word.use == "group"]
+        if "per" in grouped and set(grouped) & {"by", "each", "every"} and self._sense.metrics[0].kind == "simple":
+            self._sense.doubts.append(("each of what stands after `per` is a group of its own", OF_EACH))
+
     def _result(self) -> MetricReading:
         sense, dates = self._sense, self._dates
+        self._doubt_forms()
         left = self._sentence.left()
         confidence = SURE
         for text in left:
@@ -349,7 +361,8 @@ class _Reader:
         if len(mentions) > 1:
             confidence *= UNEXPLAINED
         meant = mentions[0].range if mentions else None
-        groups = [f"metric_time__{_grain(dates)}"] if dates.grain is not None else []
+        grain = _grain(dates) if dates.grain is not None else sense.grain
+        groups = [f"metric_time__{grain}"] if grain else []
         versus: tuple[datetime, datetime] | Window | None = None
         other = mentions[0].versus if mentions else None
         if other is not None and other.start is not None and other.end is not None:

@@ -27,8 +27,8 @@ from engine.store.db import Store
 if TYPE_CHECKING:
     from engine.planner.schema import Schema
     from engine.semantic.layer import Layer
-    from engine.semantic.reading import FindValue
     from engine.semantic.readings import MetricReading
+    from engine.semantic.values import FindValue
 
 LAKEHOUSE = "lakehouse"
 LEAST_READ = 0.53  # below it a question is declined: one noun that nothing stands for is enough
