@@ -106,6 +106,10 @@ class _Finder:
             self._group(Unit(self._tokens[place]["group"]), at, place)
             return place + 1
         unit = self._periods.unit(place)
+        if unit is not None and self._periods.has(unit[1], "to_date_tail"):  # `each month so far`
+            self._group(unit[0], at, unit[1] - 1)
+            self._mentions.append(self._named(unit[1], Read(self._spans.until_today(), unit[1] + 1)))
+            return unit[1] + 1
         if unit is not None and not self._spans_at(place):
             self._group(unit[0], at, unit[1] - 1)
             return unit[1]

@@ -185,6 +185,10 @@ class Spans:
             return Read(self._up_to_today(unit[0]), unit[1] + 1)
         return None
 
+    def until_today(self) -> Range:
+        """All time through today."""
+        return Range(None, self._today() + timedelta(days=1), Unit("day"), "through today")
+
     def _up_to_today(self, unit: Unit) -> Range:
         start, end = self._calendar.floor(self._now, unit), self._today() + timedelta(days=1)
         return Range(start, end, unit, f"from {start:%Y-%m-%d} through today")

@@ -9,7 +9,7 @@ from engine.planner.calculations import Calculation
 from engine.planner.formulas import Value
 from engine.planner.intent import Condition, Dimension, Measure
 from engine.planner.scene import Scene
-from engine.planner.times import time_column
+from engine.planner.times import grain_column, time_column
 
 Pair = tuple[Range, Range]
 PERCENT = ("percent", "percentage", "%", "pct", "percentages", "percentwise")
@@ -216,7 +216,7 @@ def _over_time(scene: Scene) -> None:
     if not _measured(scene) or any(item.calculation for item in intent.measures):
         return
     unit = scene.grain or Unit(scene.dates.compares.grain)
-    column = time_column(scene, len(scene.elements) // 2)
+    column = grain_column(scene)
     if column is None or column.family == "number":
         return
     scene.grain = None

@@ -5,7 +5,7 @@ from engine.planner.scene import Scene
 from engine.planner.schema import Column, Table
 from engine.planner.showing import dimension_at
 from engine.planner.subjects import thing_at
-from engine.planner.times import time_column
+from engine.planner.times import grain_column
 
 EACH = ("a", "an", "each", "every", "per", "one", "any", "single")
 OF_GROUPS = ("avg", "median")
@@ -106,7 +106,7 @@ def settle_groups(scene: Scene) -> None:
     if nested is not None and nested.kind == "aggregate":
         inner = list(scene.inner)
         if not inner and scene.grain is not None:
-            column = time_column(scene, len(scene.elements) // 2)
+            column = grain_column(scene)
             if column is None:
                 intent.nested = None
                 return

@@ -3,7 +3,7 @@
 from engine.planner.formulas import Value
 from engine.planner.intent import Dimension, Measure, Sort
 from engine.planner.joins import join_tree, multiplies
-from engine.planner.moments import begin_of
+from engine.planner.moments import begin_of, main_time
 from engine.planner.scene import NEAR, Scene
 from engine.planner.schema import Table
 from engine.planner.spans import whole_span
@@ -167,6 +167,9 @@ def _ranked(scene: Scene, at: int) -> tuple[Measure | Dimension | None, range]:
         return None, range(0)
     is_other = scene.intent.entity is not None and table.name != scene.intent.entity.name
     subject = scene.subject_column(at)
+    if is_other and scene.cue(at, "aggregates_of_time") is not None:
+        moment = main_time(table, scene.cues) or begin_of(table, scene.cues)
+        return (Dimension(moment), range(at, place + 1)) if moment is not None else (None, range(0))
     if is_other or (subject is not None and subject not in table.labels):
         return Measure("count", table=table), range(at, place + 1)
     natural = natural_of(scene, table, scene.elements[at].text)

@@ -26,6 +26,7 @@ from engine.planner.schema import Schema
 from engine.planner.shares import close_ratio, read_ratio, read_share
 from engine.planner.showing import read_groups, show_rest
 from engine.planner.spans import read_spans
+from engine.planner.states import read_states, read_undone
 from engine.planner.subjects import find_entity
 from engine.planner.times import free_verbs, read_times
 from engine.planner.trends import read_trends, settle_trends
@@ -44,6 +45,7 @@ STEPS = (
     read_trends,
     read_firsts,
     read_group_averages,
+    read_undone,
     read_missing,
     read_empty,
     read_share,
@@ -54,6 +56,7 @@ STEPS = (
     read_either,
     read_flags,
     read_done,
+    read_states,
     read_money,
     read_measures,
     read_ranking,

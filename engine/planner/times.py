@@ -4,7 +4,7 @@ from engine.dates.calendar import Unit
 from engine.planner.elements import Element
 from engine.planner.formulas import TIMES
 from engine.planner.intent import Condition, Dimension
-from engine.planner.moments import begin_of, moment_at, says
+from engine.planner.moments import begin_of, moment_at, says, times_of
 from engine.planner.scene import NEAR, STRONG, Scene
 from engine.planner.schema import Column
 
@@ -32,9 +32,20 @@ def read_times(scene: Scene) -> None:
         else:
             scene.intent.conditions.append(Condition(column, "during", range=element.date.range))
     if scene.grain is not None and (scene.intent.measures or scene.intent.ratio):
-        column = time_column(scene, len(scene.elements) // 2)
+        column = grain_column(scene)
         if column is not None and all(item.column != column for item in scene.intent.dimensions):
             scene.intent.dimensions.insert(0, Dimension(column, None if column.family == "number" else scene.grain))
+
+
+def grain_column(scene: Scene) -> Column | None:
+    """The time that is grouped by: one that is said there, else the one that a range is about, else the main one."""
+    start = scene.dates.grain_at[0]
+    at = next((p for p, item in enumerate(scene.elements) if item.end > start), len(scene.elements) // 2)
+    ranged = [item.column for item in scene.intent.conditions if item.range is not None]
+    columns = [column for column in ranged if isinstance(column, Column) and column.family in TIMES]
+    if columns and not any(_said(scene, at, item)[0] for item in times_of(scene.schema.table_of(columns[0]))):
+        return columns[0]
+    return time_column(scene, at)
 
 
 def _years(scene: Scene, column: Column, element: Element) -> None:

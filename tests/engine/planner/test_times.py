@@ -167,3 +167,36 @@ def test_a_period_is_compared_with_the_one_before() -> None:
 def test_years_that_are_asked_for_as_rows_are_rows() -> None:
     sql = desk_sql_of("How many clients signed up this year compared with last year? Return the year and the count.")
     assert sql.startswith("SELECT date_part('year', t0.signup_date) AS year, count(*) AS client_count FROM clients")
+
+
+@pytest.mark.parametrize(
+    ("question", "rest"),
+    [
+        (
+            "How many contracts are running today?",
+            "WHERE t0.start_date < '2026-11-22' AND (t0.end_date IS NULL OR t0.end_date >= '2026-11-21')",
+        ),
+        (
+            "How many contracts were active in 2025?",
+            "WHERE t0.start_date < '2026-01-01' AND (t0.end_date IS NULL OR t0.end_date >= '2025-01-01')",
+        ),
+        ("Which agents are still employed?", "WHERE t0.left_on IS NULL"),
+        ("How many agents no longer work here?", "WHERE t0.left_on IS NOT NULL"),
+        ("How many tickets are still open?", "WHERE t0.status = 'open'"),
+        ("Which rentals have not been returned yet?", "WHERE t0.return_date IS NULL"),
+        ("Which contracts have expired?", "WHERE t0.end_date < '2026-11-21'"),
+        ("List the next 5 upcoming rentals", "WHERE t0.pickup_date >= '2026-11-21' ORDER BY pickup_date ASC LIMIT 5"),
+        ("Which client has the most recent rental?", "ORDER BY pickup_date DESC LIMIT 1"),
+        (
+            "How many tickets were opened in each month so far?",
+            "WHERE t0.opened_at < '2026-11-22' GROUP BY date_trunc('month', t0.opened_at) ORDER BY month ASC",
+        ),
+        (  # one time is meant throughout
+            "Average resolution time in hours per month in 2026",
+            "WHERE t0.opened_at >= '2026-01-01' AND t0.opened_at < '2027-01-01' "
+            "GROUP BY date_trunc('month', t0.opened_at) ORDER BY month ASC",
+        ),
+    ],
+)
+def test_states_and_times(question: str, rest: str) -> None:
+    assert desk_sql_of(question).endswith(rest)
