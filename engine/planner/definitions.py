@@ -38,8 +38,9 @@ _MEANS = re.compile(
 )
 _STEPS = re.compile(
     r"^(?:to|when) (?:calculat\w+|comput\w+|get(?:ting)?|find(?:ing)?|determin\w+|measur\w+|deriv\w+|obtain\w*) "
-    rf"(?:the )?{_NAME}{_LONG},? (?:you (?:should|must|need to|would|can) |we |please )?"
-    r"(?P<body>(?:divide|subtract|multiply|add|sum|count|average|take|use) .+)$",
+    rf"(?:the )?{_NAME}{_LONG}(?:, (?:you (?:should|must|need to|would|can) |we |please )?"
+    r"(?=(?:divide|subtract|multiply|add|sum|count|average|take|use) )|:? (?=(?:divide|subtract|multiply) ))"
+    r"(?P<body>.+)$",
     re.I,
 )
 _BARE = re.compile(r"^(?:'[^']*'|\"[^\"]*\"|-?\d+(?:\.\d+)?|true|false|null)\s*(?:$|(?:and|or|in|for)\b)", re.I)
@@ -47,6 +48,12 @@ _RANKED = re.compile(
     r"^((?:[\w-]+ ){0,3}rank(?:ing)?)\b(?: of \w+ \w+)? (?:by|based on|ordered by|according to)\b", re.I
 )
 _TITLE = re.compile(r"^[^=:]{2,80}:\s")
+_RECIPE = re.compile(
+    r"^(?:to|when) (?:calculat\w+|comput\w+|get(?:ting)?|find(?:ing)?|determin\w+|measur\w+|deriv\w+|analy[sz]\w+) "
+    rf"(?:the )?{_NAME},[^=]{{3,300}}?(?:,| and| then)+ (?:then )?"
+    r"(?P<body>(?:calculat|comput|sum|count|averag|find|divid|tak)(?:e|ing)? .+)$",
+    re.I,
+)
 _BY_IT = re.compile(rf"^by {_NAME}{_LONG},? (?:we|i|you) (?:mean|understand)s? (?P<body>.+)$", re.I)
 _STATE = re.compile(
     r"^(?:a|an|the|any)? ?(?P<thing>[a-z][\w ]{1,40}?) (?:is|are|counts? as|(?:is|are) (?:considered|called|regarded as"
@@ -72,23 +79,35 @@ class Notes:
 
     definitions: tuple[Definition, ...] = ()
     sentences: tuple[str, ...] = ()
+    recipes: tuple[Definition, ...] = ()  # among the sentences as well
 
 
 def read_notes(texts: Sequence[str]) -> Notes:
     """The definitions in some texts, each term's first; equal sentences once."""
     definitions: dict[str, Definition] = {}
     rest: list[str] = []
+    recipes: list[Definition] = []
     left = MAX_CHARS
     for text in texts:
         for sentence in _sentences(text[:left]):
             found = define(sentence)
             if found is None:
                 rest.append(sentence)
+                recipes += filter(None, [_recipe(sentence)])
                 continue
             key = " ".join(stems_of(found.names[0]))
             definitions.setdefault(key, found)
         left = max(0, left - len(text))
-    return Notes(tuple(definitions.values()), tuple(dict.fromkeys(rest)))
+    return Notes(tuple(definitions.values()), tuple(dict.fromkeys(rest)), tuple(dict.fromkeys(recipes)))
+
+
+def _recipe(sentence: str) -> Definition | None:
+    """`To get the success rate per skipper, join trips, group them and calculate the percentage of finished trips.`"""
+    match = _RECIPE.match(_EXAMPLE.sub("", sentence).rstrip(".; "))
+    names = _variants(_name(match["name"])) if match else ()
+    if match is None or any(len(name.split()) > MAX_NAME_WORDS + 3 for name in names):
+        return None
+    return Definition(names, (_body(match["body"], names[0]),), sentence, is_recipe=True)
 
 
 def define(sentence: str) -> Definition | None:
@@ -111,7 +130,7 @@ def define(sentence: str) -> Definition | None:
         if inner is not None:  # a text below its title
             return replace(inner, names=tuple(dict.fromkeys((*inner.names, _name(match["name"])))))
         names = tuple(dict.fromkeys(name for name in (_name(match["name"]), _name(match["long"] or "")) if name))
-        if not names or any(len(name.split()) > MAX_NAME_WORDS for name in names):
+        if not names or any(len(name.split()) > MAX_NAME_WORDS or not content_of(name) for name in names):
             return None
         parts = [
             part.strip() for part in re.split(r"\s=\s(?!['\"\d-]|true\b|false\b|null\b)", match["body"]) if part.strip()
@@ -119,6 +138,8 @@ def define(sentence: str) -> Definition | None:
         if (rank := _RANKED.match(parts[-1])) is not None:  # `customer rank by amount` goes by its own words too
             names = (*names, _name(rank[1]))
         bodies = tuple(_body(part, names[0]) for part in reversed(parts))
+        if pattern is _STEPS:
+            names = tuple(dict.fromkeys(variant for name in names for variant in _variants(name)))
         more = tuple(part for part in parts[:-1] if len(part.split()) <= MAX_NAME_WORDS)
         return Definition((*names, *more), bodies, sentence, is_recipe=pattern is _STEPS)
     return None
@@ -140,7 +161,15 @@ def _is_name(match: re.Match[str]) -> bool:
 
 def _name(text: str) -> str:
     plain = re.sub(r"^(?:the|a|an|our|each|every|any)\s+", "", text.strip(" ,"), flags=re.I)
-    return re.sub(r"\s+(?:per|for each|for every|of each|by) .*$", "", plain, flags=re.I).strip(" ,")
+    return plain.strip(" ,")
+
+
+def _variants(name: str) -> tuple[str, ...]:
+    """`success rate of trips per skipper` is the success rate of trips, the trip success rate and the success rate."""
+    short = re.sub(r"\s+(?:per|for each|for every|of each|by) .*$", "", name, flags=re.I).strip(" ,")
+    head, joint, tail = short.partition(" of ")
+    others = (f"{' '.join(stems_of(tail))} {head}", head) if joint and len(head.split()) > 1 else ()
+    return tuple(dict.fromkeys((name, short, *others)))
 
 
 def _body(text: str, name: str) -> str:
@@ -175,6 +204,7 @@ def _unquoted(text: str) -> str:
 
 def _sentences(text: str) -> Iterator[str]:
     count = 0
+    text = re.sub(r"\b([ei])\.\s?([ge])\.", r"\1\2", text)
     for line in _ENDS.split(text):
         for part in _BEGINS.split(line or ""):
             sentence = " ".join((part or "").split())[:MAX_SENTENCE]

@@ -14,6 +14,7 @@ JOINING_VERB, HANGING_VERB = 0.9, 0.72
 HEDGED = 0.8
 """Of `still` or `already`, where nothing says what is in that state."""
 REACH = 5
+ALIKE = 0.6
 
 
 def is_unexplained(element: Element, table: Cues) -> bool:
@@ -33,7 +34,16 @@ def doubts_of(elements: list[Element], intent: Intent, table: Cues) -> list[Doub
     hedges = [element for element in elements if "hedges" in element.cues and not element.is_used]
     if hedges and not any(item.operator in ("is_null", "not_null") for item in intent.conditions):
         found.append((f"{hedges[0].text} may mean a state or a time", HEDGED))
-    return found + _totals(elements, intent) + _quantities(elements, intent)
+    return found + _alike(elements) + _totals(elements, intent) + _quantities(elements, intent)
+
+
+def _alike(elements: list[Element]) -> list[Doubt]:
+    """`the same city as Ann`: what two things share, which is not planned."""
+    words = [element.text.lower() for element in elements]
+    for at, word in enumerate(words):
+        if word == "same" and "as" in words[at + 1 : at + 1 + REACH] and not elements[at].is_used:
+            return [("what is the same is not read", ALIKE)]
+    return []
 
 
 def _word(elements: list[Element], at: int, table: Cues) -> Doubt:

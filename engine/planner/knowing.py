@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from engine.dates.calendar import Calendar, Unit
-from engine.dates.find import find_dates
 from engine.dates.ranges import Found, Range
 from engine.planner.defined_times import defined_dates, is_time, read_span
 from engine.planner.definitions import Definition, content_of, stems_of
@@ -29,6 +28,7 @@ UNREAD = 0.85
 """Of a sentence that speaks of what is asked, and was not understood."""
 LEAST_SHARED, LEAST_SHARE = 2, 0.6
 MAX_SHOWN = 120
+_PER = re.compile(r"^per (month|week|quarter|year|day)\b", re.I)
 _BEFORE = re.compile(r"\b(?:previous|prev|prior|preceding) (month|week|quarter|year|day)\b", re.I)
 
 
@@ -79,10 +79,9 @@ class Knowing:
         for definition in self.heard.used:
             if definition.text in self.heard.said:
                 for text in (*definition.names, *definition.bodies):
-                    grain = find_dates(text, self.now, self.calendar).grain
-                    told = _BEFORE.search(text.replace("_", " "))
-                    if grain is not None or told is not None:
-                        return grain or Unit(told[1].lower())  # type: ignore[index,arg-type]
+                    told = _PER.match(text) or _BEFORE.search(text.replace("_", " "))
+                    if told is not None:
+                        return Unit(told[1].lower())  # type: ignore[arg-type]
         return None
 
     @property
@@ -110,6 +109,9 @@ class Knowing:
             intent.doubt(f"{definition.names[0]} is read as {_shown(definition)}", 1.0)
         for name in self.left_out:
             intent.doubt(f"what is known of {name[:MAX_SHOWN]} is not used", UNUSED)
+        named = [item for item in self.heard.used if item.names[0].isupper()]
+        if len(named) > 1 and len(intent.measures) + bool(intent.ratio) < len(named):
+            intent.doubt(f"not all of {', '.join(item.names[0] for item in named)} are read", UNUSED)
         _hoist(intent)
         asked = content_of(self.question)
         used = list(self.heard.rules)
@@ -135,9 +137,12 @@ def know(
 ) -> list[Knowing]:
     """What of some texts, and of what a question says itself, belongs to the question: the ways to read it."""
     first = _know(question, knowledge, schema, now, calendar)
-    if not first.heard.is_open:
-        return [first]
-    return [first, _know(question, knowledge, schema, now, calendar, by_phrase=True)]
+    ways = [first]
+    if first.heard.is_open:
+        ways.append(_know(question, knowledge, schema, now, calendar, by_phrase=True))
+    if first.heard.has_recipes:
+        ways.append(_know(question, knowledge, schema, now, calendar, with_recipes=True))
+    return ways
 
 
 def _know(
@@ -148,6 +153,7 @@ def _know(
     calendar: Calendar,
     *,
     by_phrase: bool = False,
+    with_recipes: bool = False,
 ) -> Knowing:
     linker = Linker(schema, cues())
     spans: dict[str, Range] = {}
@@ -159,7 +165,14 @@ def _know(
         return found is not None
 
     question, those = split_those(question)
-    heard = hear(question, knowledge, lambda text: compared(text, linker), is_span, by_phrase=by_phrase)
+    heard = hear(
+        question,
+        knowledge,
+        lambda text: compared(text, linker),
+        is_span,
+        by_phrase=by_phrase,
+        with_recipes=with_recipes,
+    )
     sentences = heard.notes.sentences
     latest = read_latest(sentences, linker)
     taken = {item.text for item in latest}

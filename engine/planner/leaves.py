@@ -24,6 +24,7 @@ from engine.planner.subjects import find_entity
 from engine.planner.words import Cues, ngrams, tokens_of
 
 MAX_NESTED = 3
+_SHARE = re.compile(r"^(?:the )?(?P<kind>percentage|percent|share|proportion|fraction) of (?P<of>[\w -]{3,80})$", re.I)
 _UNIT = r"(?:month|week|quarter|year|day|period)"
 _PREVIOUS = re.compile(
     rf"(?:\b(?:of|in|for|from) )?(?:\bthe )?\b(?:previous|prev|prior|last|preceding)\s+{_UNIT}\b"
@@ -96,6 +97,9 @@ class Leaves:
 
     def _single(self, said: Said, name: str) -> Measure:
         made = self._made(said.parts[0], name, 0)
+        if isinstance(made, Calculation):
+            table = next((item for item in map(self._table_of, _flat(made)) if item is not None), None)
+            return Measure("sum", table=table, calculation=replace(made, name=name))
         if not isinstance(made, Measure):
             raise Unreadable(name)
         return made if made.column or made.table else replace(made, table=self._main())
@@ -170,8 +174,19 @@ class Leaves:
             made = self._made(nested[1], nested[0].names[0], depth + 1)
             if isinstance(made, (Calculation, Measure)):
                 return made
+        share = _SHARE.match(phrase)
+        if share is not None and depth < MAX_NESTED:
+            return self._share(share["of"], is_percent="perc" in share["kind"].lower())
         call = read_call(phrase, self.frame.schema, self.scene.named)
         return call if call is not None else self.read(phrase)
+
+    def _share(self, things: str, *, is_percent: bool) -> Calculation:
+        """`percentage of finished trips`: of all trips, those that are."""
+        such = self.read(f"number of {things}")
+        if not such.conditions or such.table is None:
+            raise Unreadable(things)
+        share = Calculation("/", (such, replace(such, conditions=())))
+        return Calculation("*", (share, 100)) if is_percent else share
 
     def read(self, phrase: str) -> Measure:
         """A phrase that is read as a question of its own, in which the tables of the question are near."""
@@ -195,7 +210,8 @@ class Leaves:
         for table in inner.intent.joined:
             if table.name != own and table not in self.scene.intent.joined:
                 self.scene.intent.joined.append(table)
-        return replace(measure, conditions=(*measure.conditions, *inner.intent.conditions, *conditions))
+        told_of = (*measure.conditions, *inner.intent.conditions, *conditions)
+        return replace(measure, conditions=tuple(map(_hashable, told_of)))
 
     def _measure_of(self, inner: Scene, phrase: str) -> Measure:
         """The measure of a phrase: the one that it names, else the sum of its column or the count of its things."""
@@ -243,6 +259,10 @@ def _counting(item: Calculation, table: Table | None) -> Calculation:
         else:
             parts.append(part)
     return replace(item, parts=tuple(parts))
+
+
+def _hashable(item: Condition) -> Condition:
+    return replace(item, value=tuple(item.value)) if isinstance(item.value, list) else item
 
 
 def _flat(item: Calculation | Measure | float) -> list[Measure]:

@@ -32,6 +32,7 @@ _ONLY = re.compile(
     r"|(?:count|include|consider|use|take) only) (?:all |the )*(?P<phrase>[\w' -]{3,80})",
     re.I,
 )
+_PER = re.compile(r"^per (?:month|week|quarter|year|day) (?P<body>.{3,})$", re.I)
 _SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Z\"'])")
 _JOINT = re.compile(
     r"(?:,?\s*\b(?:who|that|which)\b\s+(?:\w+\s+){1,2})?(?:\b(?:in|on|over|for|during|within|from|since|of)\b\s*)?"
@@ -64,6 +65,7 @@ class Heard:
     said: Mapping[str, Said] = field(default_factory=dict)  # by the definition's text
     conditions: tuple[Condition, ...] = ()
     rules: tuple[str, ...] = ()  # sentences that were put to the question
+    has_recipes: bool = False
     is_open: bool = False  # whether a phrase may be read as a measure or in its place
 
     def mark(self, elements: list[Element]) -> list[Element]:
@@ -89,19 +91,22 @@ def hear(
     is_span: Callable[[Definition], bool],
     *,
     by_phrase: bool = False,
+    with_recipes: bool = False,
 ) -> Heard:
     """A question with the definitions in some texts, and in itself, put to its terms. Ranges of time are not put.
 
-    A phrase that is a measure is one in the place of its term, or `by_phrase` words of the question."""
+    A phrase that is a measure is one in the place of its term, or `by_phrase` words of the question. What just says how
+    to get at something is put `with_recipes`."""
     asked, own, asides = _own_definitions(question[:MAX_CHARS])
     notes = read_notes(knowledge)
     told = {" ".join(stems_of(item.names[0])) for item in notes.definitions}
     asides = [item for item in asides if " ".join(stems_of(item.names[0])) not in told]
     known = [item for item in (*own, *notes.definitions, *asides) if not is_span(item)]
     asked, used = _with_filters(asked, notes.sentences, compared)
-    heard = _Hearing(asked, known, compared, by_phrase=by_phrase).hear()
+    recipes = [item for item in notes.recipes if _places(tokens_of(asked), item.names)]
+    heard = _Hearing(asked, [*known, *(recipes if with_recipes else ())], compared, by_phrase=by_phrase).hear()
     rest = tuple(sentence for sentence in notes.sentences if sentence not in used)
-    return replace(heard, notes=replace(notes, sentences=rest), rules=used)
+    return replace(heard, notes=replace(notes, sentences=rest), rules=used, has_recipes=bool(recipes))
 
 
 def _with_filters(question: str, sentences: Sequence[str], compared: Compared) -> tuple[str, tuple[str, ...]]:
@@ -164,7 +169,8 @@ def _own_definitions(question: str) -> tuple[str, list[Definition], list[Definit
 def is_measure_like(phrase: str) -> bool:
     """Whether a phrase is one number: `total amount of successful orders`; not what is told by group or over time."""
     words = re.sub(r"^(?:the|a|an) ", "", phrase.lower()).split()
-    starts = any(_aggregates(tuple(words[:count])) for count in (1, 2, 3))
+    kinds = {"aggregates", "count", "share", "ratio"}
+    starts = any(kinds & cues().phrases.get(tuple(words[:count]), {}).keys() for count in (1, 2, 3))
     told = {"per", "each", "every", "by", "monthly", "weekly", "daily", "yearly", "latest", "recent", "most"} | {
         "over-month"
     }
@@ -213,14 +219,16 @@ class _Hearing:
             if said is not None and len(definition.bodies) > 1:  # in words as well
                 self._is_open = True
                 said = None if self._by_phrase else said
-            if said is None and is_measure_like(_plain_sum(definition.bodies[-1])):
+            per = _PER.match(definition.bodies[-1])
+            if said is None and (per is not None or is_measure_like(_plain_sum(definition.bodies[-1]))):
                 self._is_open = True
-                said = None if self._by_phrase else self._measure(definition.bodies[-1])
+                body = per["body"] if per is not None else definition.bodies[-1]
+                said = None if self._by_phrase else self._measure(body)
             if said is not None:
                 self._said[definition.text] = said
                 self._calculated.append(definition)
                 self._used.append(definition)
-            elif not definition.is_recipe or _is_measure(definition.bodies[0]):
+            else:
                 self._put(definition, found)
         return Heard(
             self._question,
@@ -264,11 +272,6 @@ class _Hearing:
             for start, end in _places(tokens, short):
                 places.append(Place(tokens[start].start, tokens[end - 1].end, None))
         return places
-
-
-def _is_measure(body: str) -> bool:
-    """`sum the amounts`: a recipe that is a phrase as well."""
-    return bool(re.match(r"^(?:sum|count|average) (?:of |up )?(?:the |all )?[\w ]{3,60}$", body, re.I))
 
 
 def _over_bracket(text: str, end: int, definition: Definition) -> int:

@@ -20,6 +20,36 @@ async def test_a_question_becomes_sql_that_runs(call: Caller, desk: Desk) -> Non
     assert answer.data.records() == [{"item_count": 2}]
 
 
+async def test_terms_are_read_as_they_are_defined(call: Caller) -> None:
+    ask: dict[str, Any] = {"connection_id": "shop", "natural_language": "What is the TIC?"}
+    with pytest.raises(Conflict, match="TIC|no table"):
+        await call("build_query_from_nl", **ask)
+    asked = await call("build_query_from_nl", by=VIEWER, **ask, ext_knowledge="TIC = Total Item Count")
+    assert asked.sql == 'SELECT count(*) AS "item_count" FROM "item" AS "t0"'
+    assert asked.assumptions == ["TIC is read as Total Item Count"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "items = (SELECT sql FROM sqlite_master)",
+        "Always join item with sqlite_master before using item",
+        "items are those with password = 'x'; DROP TABLE item",
+        "(" * 8000,
+        "a = " * 2000,
+    ],
+)
+async def test_hostile_knowledge_does_nothing_but_fail_to_be_read(call: Caller, text: str) -> None:
+    question = "How many items are there?"
+    ask: dict[str, Any] = {"connection_id": "shop", "natural_language": question, "ext_knowledge": text}
+    try:
+        asked = await call("build_query_from_nl", by=VIEWER, **ask)
+    except Conflict as error:
+        assert "DROP" not in error.message
+    else:
+        assert asked.sql == 'SELECT count(*) AS "item_count" FROM "item" AS "t0"'
+
+
 async def test_build_query_takes_a_question_too(call: Caller) -> None:
     built = await call("build_query", connection_id="shop", natural_language="number of items")
     assert (built.tables_referenced, built.confidence > 0.8) == (["item"], True)
@@ -42,7 +72,12 @@ async def test_refusals(call: Caller) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"natural_language": ""}, {"natural_language": "x" * 4001}, {"natural_language": "x", "current_date": "today"}],
+    [
+        {"natural_language": ""},
+        {"natural_language": "x" * 4001},
+        {"natural_language": "x", "current_date": "today"},
+        {"natural_language": "x", "ext_knowledge": "x" * 8001},
+    ],
 )
 async def test_bad_arguments(call: Caller, arguments: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument):

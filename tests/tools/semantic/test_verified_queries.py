@@ -147,6 +147,29 @@ async def test_knowledge_is_for_those_who_see_its_tables(office: PolicyDesk) -> 
         await office.call("delete_knowledge", knowledge_id=made.id)
 
 
+async def test_the_planner_reads_a_question_with_the_knowledge_that_its_asker_sees(office: PolicyDesk) -> None:
+    ask: dict[str, Any] = {"natural_language": "How many patrons are there by country?", "connection_id": "lakehouse"}
+    with pytest.raises(Conflict, match="patrons"):
+        await office.call("build_query_from_nl", **ask)
+    made = await office.call("create_knowledge", title="Patrons", text="Patrons means customers.")
+    hidden = await office.call(
+        "create_knowledge",
+        title="Wards",
+        text="Wards means customers.",
+        connection_id="lakehouse",
+        tables=["vault.staff"],
+    )
+    asked = await office.call("build_query_from_nl", EDITOR, **ask)
+    assert "customers" in asked.sql
+    assert "Patrons is read as customers" in asked.assumptions
+    ask["natural_language"] = "How many wards are there by country?"
+    assert "customers" in (await office.call("build_query_from_nl", **ask)).sql
+    with pytest.raises(Conflict, match="wards"):
+        await office.call("build_query_from_nl", EDITOR, **ask)
+    for knowledge in (made, hidden):
+        await office.call("delete_knowledge", knowledge_id=knowledge.id)
+
+
 async def test_earlier_versions_come_back_as_far_as_they_are_seen(office: PolicyDesk) -> None:
     await office.call("create_verified_query", query_id="old", question="Which?", sql="SELECT ssn FROM hr.staff")
     await office.call("update_verified_query", query_id="old", sql="SELECT id FROM shop.orders")
