@@ -127,6 +127,13 @@ def _with_filters(question: str, sentences: Sequence[str], compared: Compared) -
     return question, tuple(used)
 
 
+def spelled_out(question: str, knowledge: Sequence[str]) -> str:
+    """A question and what its terms are defined as, for looking up what it is about."""
+    tokens = tokens_of(question)
+    known = [item for item in read_notes(knowledge).definitions if _places(tokens, item.names)]
+    return " ".join([question, *(body for item in known for body in item.bodies)])
+
+
 def expand(phrase: str, definitions: Sequence[Definition]) -> str:
     """A phrase with what its own terms are defined as in their place."""
     for definition in definitions:

@@ -91,6 +91,7 @@ class Questions:
         """The SQL that answers a question, with what the asker adds to it and what the tenant's knowledge says of it.
 
         Raises NotFound, Unavailable, Conflict where it is declined."""
+        from engine.planner.meanings import spelled_out
         from engine.planner.planner import plan  # questions are rare at a start, and words take memory
 
         if self._metrics is not None:
@@ -98,7 +99,8 @@ class Questions:
             if answered is not None:
                 return answered
         known = [text for text in (knowledge, *await self._known(by, connection_id, question)) if text]
-        schema = await self.schema(by, connection_id, " ".join([question, *known])[:MAX_ABOUT])
+        about = await in_thread(lambda: spelled_out(question, known)) if known else question
+        schema = await self.schema(by, connection_id, about[:MAX_ABOUT])
         planned = await in_thread(lambda: plan(question, schema, self._now(today), knowledge=known))
         if planned.definition is None:
             raise _declined(planned)

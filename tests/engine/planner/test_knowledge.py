@@ -8,8 +8,9 @@ from core.context import Principal
 from engine.catalog.snapshots import make_snapshot
 from engine.catalog.views import View
 from engine.connectors.connector import ColumnInfo, ConnectionSpec, RelationInfo
+from engine.planner.learning import learn_from_values
 from engine.planner.planner import Planned, plan
-from engine.planner.schema import Relation, Schema, add_values, learn_from_values, read_schema
+from engine.planner.schema import Relation, Schema, add_values, read_schema
 from engine.planner.words import cues
 from engine.policy.rules import open_to_all
 from engine.sql.build import build
