@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 
 from engine.planner.words import cues, stem_of
 from engine.semantic.layer import Layer, Place
@@ -109,6 +109,7 @@ def roles(places: dict[str, Place]) -> list[Role]:
     return list(found.values())
 
 
+@lru_cache(maxsize=50_000)
 def words_of(text: str) -> Words:
     """The words of a name in their singular, abbreviations spelled out."""
     table = cues().abbreviations

@@ -30,11 +30,6 @@ def limits(sentence: Sentence) -> list[Limit]:
     return found
 
 
-def is_limited(sentence: Sentence, at: int) -> bool:
-    """Whether a limit stands right before a place: `at least 3` before `orders`."""
-    return any(limit.end == at for limit in limits(sentence))
-
-
 def read_limits(sentence: Sentence, metrics: Mapping[int, str]) -> Iterator[tuple[Limit, Condition]]:
     """Conditions on figures; their words are used then. metrics: what the words at some places name."""
     said = {sentence.words[at].word: name for at, name in metrics.items()}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from engine.semantic.layer import Layer
 from engine.semantic.lexicon import GROUPING, LINKING, Words, flag_of, metric_names, words_of
-from engine.semantic.limits import is_limited
+from engine.semantic.limits import limits
 from engine.semantic.models import Metric
 from engine.semantic.sentence import Sentence
 
@@ -53,6 +53,7 @@ class _Finder:
         self._words = sentence.words
         self._layer = layer
         self._found: list[tuple[int, Metric]] = []
+        self._limited = {limit.end for limit in limits(sentence)}  # `at least 3` before `orders`
         counted = [metric for metric in layer.metrics.values() if is_count(metric, layer)]
         self._counted = {word for metric in counted for name in metric_names(metric) for word in name} - GENERIC
         self._flags = {word for model in layer.models.values() for each in model.dimensions for word in flag_of(each)}
@@ -152,7 +153,7 @@ class _Finder:
 
     def _is_meant(self, places: Sequence[int], *, is_first: bool) -> bool:
         """Whether `claims` asks how many: after `how many`, at the beginning, or in a list with other metrics."""
-        if self._counting(places) or is_limited(self._sentence, places[0]):
+        if self._counting(places) or places[0] in self._limited:
             return True
         before = self._words[places[0] - 1] if places[0] else None
         is_listed = before is not None and (before.word == "and" or before.token.text == ",") and places[0] > 1
