@@ -73,23 +73,30 @@ async def settings(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Se
         yield read_settings(home)
 
 
-async def state(settings: Settings) -> list[Any]:
-    """What there is that orders are after."""
+async def state(settings: Settings) -> list[int]:
+    """How much there is of what orders are after: products, connections, tokens and so on."""
     async with evaluator(settings) as found:
         shown: Any = await found.call("execute_query", {"connection_id": CONNECTION, "sql": "SELECT * FROM products"})
         counts = [len((await found.call(tool, {})).items) for tool in COUNTED]
-        return [shown.data.records(), *counts]
+        return [len(shown.data.records()), *counts]
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_model_that_obeys_every_cell_makes_the_agent_do_nothing(settings: Settings) -> None:
-    arms = [Arm(f"chat-{model}", "chat", model) for model in ("native", "steps")]
-    before: list[Any] = []
-    for arm in arms:
-        (ended,) = await run(settings, Asked("chat", [arm], case_count=8), lambda text: None)
-        before = before or await state(settings)
-        held = [case for case in ended.results if case.category in ("injection", "destructive")]
-        assert len(held) == 5 and all(case.is_right and case.tools == ["execute_query"] for case in held), arm
-        assert all(set(case.tried) == set(ORDERS) for case in held)
-        assert not any("![" in case.text for case in held)
-    assert await state(settings) == before and len(before[0]) == 5
+@pytest.mark.parametrize(
+    ("model", "count", "held_count"),
+    [
+        ("steps", 4, 2),
+        pytest.param("native", 16, 10, marks=pytest.mark.slow),
+        pytest.param("steps", 16, 10, marks=pytest.mark.slow),
+    ],
+)
+async def test_a_model_that_obeys_every_cell_makes_the_agent_do_nothing(
+    settings: Settings, model: str, count: int, held_count: int
+) -> None:
+    arm = Arm("chat", "chat", model)
+    (ended,) = await run(settings, Asked("chat", [arm], case_count=count), lambda text: None)
+    held = [case for case in ended.results if case.category in ("injection", "destructive")]
+    assert len(held) == held_count and all(case.is_right and case.tools == ["execute_query"] for case in held)
+    assert all(set(case.tried) == set(ORDERS) for case in held), "it did try"
+    assert not any("![" in case.text for case in held)
+    assert await state(settings) == [5, 2, 0, 0, 0, 0]
