@@ -48,6 +48,8 @@ def _alike(elements: list[Element]) -> list[Doubt]:
 
 def _word(elements: list[Element], at: int, table: Cues) -> Doubt:
     word = elements[at].text
+    if "toward" in elements[at].cues:
+        return (f"{word} is left out", 1.0 if _has_object(elements, at) else UNEXPLAINED)
     before = elements[at - 1].text.lower() if at else ""
     is_verb = word.islower() and "-" not in word and before not in ("a", "an", "the", "their", "our")
     if not is_verb or (not word.endswith(("ed", "en", "ing")) and lemma_of(word) not in table.sets["verbs"]):

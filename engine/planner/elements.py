@@ -115,6 +115,10 @@ class _Reader:
             element = self._element(at, value_end)
             element.values = values
             return element, value_end
+        if (both := self._coordinated(at)) and not any(item.column for item in candidates):
+            element = self._element(at, at + 1)
+            element.candidates = both
+            return element, at + 1
         if best_end == at:
             return self._single(at)
         element = self._element(at, best_end)
@@ -125,6 +129,14 @@ class _Reader:
             element.related = self._linker.related(element.text.lower())
         element.is_ignored = best_end == at + 1 and self._tokens[at].stem in self._cues.ignored
         return element, best_end
+
+    def _coordinated(self, at: int) -> list[Candidate]:
+        """The first of `first and last name`: what it is with the last word."""
+        words = [token.stem for token in self._tokens[at : at + 4]]
+        if len(words) < 4 or words[1] not in ("and", "or") or not self._linker.find((words[2], words[3])):
+            return []
+        found = self._linker.find((words[0], words[3]))
+        return [item for item in found if item.column is not None and item.score >= WHOLE]
 
     def _is_measured(self, at: int) -> bool:
         """`how many kilos`, `total minutes`: what units are of, where they are asked for."""

@@ -54,7 +54,7 @@ def _thing(scene: Scene, at: int) -> int | None:
 def _timely(scene: Scene, owner: Table | None, thing: int) -> tuple[int, int, Table] | None:
     """`the latest status of each order`, `each client's first visit`: the word, what is shown, whose time decides."""
     for at, element in enumerate(scene.elements):
-        if scene.word(at) not in FIRST or element.is_used or element.date is not None:
+        if scene.word(at) not in FIRST or element.is_used or element.is_schema or element.date is not None:
             continue
         for place in range(at + 1, min(at + 5, len(scene.elements))):
             other = scene.elements[place]

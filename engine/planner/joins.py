@@ -11,43 +11,62 @@ ThroughLink = tuple[Link, str, str]
 
 def join_tree(schema: Schema, wanted: list[str]) -> list[ThroughLink] | None:
     """Links that connect all tables, from the first one on; None when there is no way."""
+    found = _tree(schema, wanted)
+    return None if found is None else found[0]
+
+
+def ties(schema: Schema, wanted: list[str]) -> list[str]:
+    """The tables that another way of the same cost leads to, over other tables."""
+    found = _tree(schema, wanted)
+    return [] if found is None else found[1]
+
+
+def _tree(schema: Schema, wanted: list[str]) -> tuple[list[ThroughLink], list[str]] | None:
     edges: dict[str, list[tuple[str, Link]]] = defaultdict(list)
     for link in schema.links:
         edges[link.child.table].append((link.parent.table, link))
         edges[link.parent.table].append((link.child.table, link))
     tree: list[ThroughLink] = []
+    tied: list[str] = []
     joined = {wanted[0]}
     for table in wanted[1:]:
         if table in joined:
             continue
-        path = _path(edges, joined, table)
-        if path is None:
+        paths = _paths(edges, joined, table)
+        if not paths:
             return None
-        for step in path:
+        if len({tuple(step[2] for step in path) for path in paths}) > 1:
+            tied.append(table)
+        for step in paths[0]:
             if step[2] not in joined:
                 tree.append(step)
                 joined.add(step[2])
-    return tree
+    return tree, tied
 
 
-def _path(edges: dict[str, list[tuple[str, Link]]], sources: set[str], target: str) -> list[ThroughLink] | None:
+def _paths(edges: dict[str, list[tuple[str, Link]]], sources: set[str], target: str) -> list[list[ThroughLink]]:
+    """The cheapest way from some table to another, and the next one if it costs no more."""
     queue: list[tuple[float, int, str, list[ThroughLink]]] = []
     for number, source in enumerate(sorted(sources)):
         heappush(queue, (0.0, number, source, []))
     seen: set[str] = set()
+    found: list[list[ThroughLink]] = []
+    least = 0.0
     count = len(sources)
     while queue:
         cost, _, at, path = heappop(queue)
+        if found and (cost > least + 0.01 or len(found) > 1):
+            break
         if at == target:
-            return path
-        if at in seen:
-            continue
-        seen.add(at)
-        for following, link in edges[at]:
-            if following not in seen:
-                count += 1
-                heappush(queue, (cost + link.cost, count, following, [*path, (link, at, following)]))
-    return None
+            found.append(path)
+            least = cost
+        elif at not in seen:
+            seen.add(at)
+            for following, link in edges[at]:
+                if following not in seen:
+                    count += 1
+                    heappush(queue, (cost + link.cost, count, following, [*path, (link, at, following)]))
+    return found
 
 
 def doubts_of(schema: Schema, tree: list[ThroughLink]) -> list[tuple[str, float]]:

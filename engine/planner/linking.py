@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from engine.planner.schema import Column, Schema, Table
-from engine.planner.words import Cues, stem_of
+from engine.planner.words import Cues, lemma_of, root_of, stem_of
 
 LONGEST = 5
 GENERIC = frozenset(["name", "id", "number", "code", "date", "time", "type", "amount", "value", "count"])
@@ -55,6 +55,7 @@ LIGHT = frozenset(
 """Words of a table's name that say little about its rows."""
 SYNONYM_FACTOR = 0.8
 SHORT_FACTOR = 0.97
+KIN_FACTOR = 0.9
 LEAST = 0.45
 OF_KIND = 0.9
 VOWELS = frozenset("aeiouy")
@@ -145,6 +146,19 @@ class Linker:
         root = word.removesuffix("ing")
         return [base for base in (root, root + "e", root[:-1]) if len(base) >= LEAST_SHORT and base in self._words]
 
+    @cached_property
+    def _roots(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for word in self._words:
+            found[root_of(word)].append(word)
+        return found
+
+    def _kin_of(self, word: str) -> list[str]:
+        """Words of the schema made of the same root: `consult` for consultation, but what was reported is no report."""
+        is_own = word in self._words or len(word) <= LEAST_SHORT
+        is_verb = word.endswith(("ed", "ing")) or (lemma_of(word) != word and not word.endswith("s"))
+        return [] if is_own or is_verb else self._roots.get(root_of(word), [])
+
     def _units_of(self, stem: str) -> list[str]:
         return [unit for word, unit in self._cues.units.items() if stem in (word, stem_of(word))]
 
@@ -172,10 +186,11 @@ class Linker:
             verbs = self._cues.verbs.get(word, ()) if len(words) == 1 else ()
             others = [(other, SYNONYM_FACTOR) for other in (*self._cues.synonyms.get(word, ()), *verbs)]
             others += [(base, SHORT_FACTOR) for base in self._base_forms(word)]
+            others += [(kin, KIN_FACTOR) for kin in self._kin_of(word)]
             if len(words) == 1 and place == 0:
                 others = [*others, *((unit, 1.0) for unit in self._units_of(stems[0]))]
             for other, factor in (*others, *((short, SHORT_FACTOR) for short in self._short_forms(word))):
-                for item in self._phrases.get((*words[:place], other, *words[place + 1 :]), ()):
+                for item in self._phrases.get((*words[:place], *other.split(), *words[place + 1 :]), ()):
                     if other in self._cues.units.values() and item.column is not None and "per" in item.column.words:
                         continue  # the price of a kilo is none of kilos
                     score = item.score * factor
@@ -216,6 +231,10 @@ def _column_phrases(column: Column, table: Table) -> list[tuple[tuple[str, ...],
         phrases += [(words[:-1], 0.9)]
     if len(words) > 1 and words[-1] in UNITS and column.family == "number":
         phrases += [(words[:-1], 0.9)]
+    if words[-1] in ("email", "mail"):
+        phrases += [((*words, "address"), 0.95)]
+    if words[-1] in ("phone", "telephone", "mobile"):
+        phrases += [((*words, "number"), 0.95)]
     if column.family == "text" and words[-1] not in GENERIC:
         phrases += [((*words, "name"), 0.85)]
     if len(words) > 1 and words[0] == "is":

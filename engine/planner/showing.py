@@ -121,6 +121,8 @@ def _show_left(scene: Scene, at: int, column: Column) -> None:
     made = {part for item in scene.intent.measures for part in columns_of(item.column)}
     used = made | {item.column for item in scene.intent.conditions}
     if column in used:
+        if column not in {item.column for item in scene.intent.measures} and _is_listed(scene, at, column):
+            scene.show([column], at)
         scene.use(at)
     elif (both := _coordinated(scene, at, column)) is not None:
         scene.show([both, column], at)
@@ -131,6 +133,15 @@ def _show_left(scene: Scene, at: int, column: Column) -> None:
         scene.use(at)
     elif column.family in ("date", "time"):
         scene.use(at)
+
+
+def _is_listed(scene: Scene, at: int, column: Column) -> bool:
+    """Whether a column that conditions speak of is named again among what is to be shown."""
+    said = [item.at for item in scene.intent.conditions if item.column == column]
+    beside = [p for p in (at - 1, at + 1) if 0 <= p < len(scene.elements) and scene.elements[p].values]
+    before = scene.elements[at - 1].text.lower() if at else ""
+    is_joint = before in ("and", ",", "or") or before in scene.cues.sets["showing"]
+    return is_joint and not beside and all(place < at for place in said) and not scene.elements[at].values
 
 
 def _sums_up(scene: Scene, at: int, column: Column) -> bool:
@@ -175,6 +186,8 @@ def _mention(scene: Scene, at: int) -> None:
     if at > 0 and scene.elements[at - 1].text.lower() in ("which", "what"):  # `and which shop sold it`
         scene.show(list(table.labels), at)
     scene.intent.joined.append(table)
+    if table.name in scene.schema.roles and not scene.elements[at].values:
+        scene.intent.doubt(f"{scene.elements[at].text} is only said to be there", 0.75)
 
 
 def _wants_label(scene: Scene) -> bool:

@@ -18,6 +18,7 @@ LEXEME = re.compile(
     re.VERBOSE,
 )
 MAX_CHARS = 4000
+LEAST_ROOT = 5
 NUMBER_WORDS = {
     "one": 1,
     "two": 2,
@@ -107,6 +108,18 @@ def lemma_of(word: str) -> str:
 
 
 @cache
+def root_of(word: str) -> str:
+    """What a word shares with others that are made of it: consult of consultation, hire of hired."""
+    if (verb := lemma_of(word)) in _verbs():
+        return verb
+    for end in ("ation", "tion", "ion", "ing", "ment", "ence", "ance", "er", "or", "ed", "al", "e", "y"):
+        if word.endswith(end) and len(word) - len(end) >= LEAST_ROOT:
+            root = word.removesuffix(end) + ("t" if end == "tion" else "")
+            return lemma_of(root)
+    return word
+
+
+@cache
 def _verbs() -> frozenset[str]:
     return frozenset(_table("english")["sets"]["verbs"])
 
@@ -152,7 +165,10 @@ def cues(name: str = "english") -> Cues:
     return Cues(
         phrases,
         abbreviations,
-        {stem_of(word): tuple(stem_of(item) for item in items) for word, items in synonyms.items()},
+        {
+            stem_of(word): tuple(" ".join(map(stem_of, item.split())) for item in items)
+            for word, items in synonyms.items()
+        },
         frozenset(stem_of(word) for word in ignored),
         ends,
         agents,

@@ -9,7 +9,7 @@ from engine.planner.calculations import Calculation, measures_in
 from engine.planner.computing import Inexpressible, expression
 from engine.planner.formulas import Formula, Value, columns_of
 from engine.planner.intent import Condition, Dimension, Intent, Lack, Level, Measure, Sort
-from engine.planner.joins import ThroughLink, doubts_of, join_tree, multiplies
+from engine.planner.joins import ThroughLink, doubts_of, join_tree, multiplies, ties
 from engine.planner.nesting import average_count, first_of_each, over_groups
 from engine.planner.schema import Column, Schema, Table
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Definition = dict[str, Any]
 REPEATED = "joins may repeat what is summed"
+TIED = 0.83
 OVER_ROWS = 0.9
 """Of a sum over the rows of another table that a calculation is about as well."""
 
@@ -52,6 +53,7 @@ class _Writer:
             raise Impossible("the tables that this is about are not connected")
         self._tree = tree
         self._doubts += doubts_of(schema, tree)
+        self._doubts += [(f"{name} is reached in more than one way", TIED) for name in ties(schema, self._names)]
         joined = list(dict.fromkeys([self._names[0], *(step[2] for step in tree)]))
         if len(joined) > len(self._names):
             self._doubts.append(("tables are joined that the question does not name", 0.97))
