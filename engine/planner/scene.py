@@ -12,6 +12,7 @@ from engine.planner.words import Cues
 
 NEAR = 6
 STRONG = 0.85
+WORSE = 0.2
 TIME_UNITS = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
 
 
@@ -149,6 +150,8 @@ class Scene:
     def table(self, at: int) -> Table | None:
         items = [item for item in self.elements[at].candidates if item.table is not None]
         best = max(items, key=lambda item: self.fit(at, item), default=None)
+        if best is not None and max(item.score for item in items) > best.score + WORSE:
+            self.intent.doubt(f"{self.elements[at].text} may be another table", 0.75)
         return best.table if best else None
 
     def is_table_first(self, at: int) -> bool:

@@ -15,7 +15,7 @@ LABELS = ("name", "title", "label", "symbol", "username", "description")
 SHARED_BY = 3  # tables or columns that begin alike before what they share counts as a prefix
 MAX_VALUE_WORDS = 6
 BY_LABEL, GUESSED = 3.0, 2.0
-LEAST_BEGIN = 4
+LEAST_BEGIN, LEAST_SHORT = 4, 3
 """Cost of a join by what things are called, where they have no key."""
 
 
@@ -235,9 +235,14 @@ def _guess_key(table: Table) -> tuple[Column, ...]:
     for column in ids:
         if len(column.words) == 1 and first and column.words[0][:1] == first[:1]:
             return (column,)
-    if ids and ids[0] is table.columns[0] and set(ids[0].words[:-1]) < set(table.words):
+    if ids and ids[0] is table.columns[0] and ids[0].words[:-1] and all(_begins(w, table) for w in ids[0].words[:-1]):
         return (ids[0],)
     return ()
+
+
+def _begins(word: str, table: Table) -> bool:
+    """Whether a word is one of a table's, or short for it: tech of technicians."""
+    return any(own == word or (len(word) >= LEAST_SHORT and own.startswith(word)) for own in table.words)
 
 
 def _labels(table: Table, key: tuple[Column, ...]) -> tuple[Column, ...]:

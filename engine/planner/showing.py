@@ -183,8 +183,13 @@ def _mention(scene: Scene, at: int) -> None:
     )
     if table is None or not is_new or best < STRONG:
         return
-    if at > 0 and scene.elements[at - 1].text.lower() in ("which", "what"):  # `and which shop sold it`
+    before = [item.text.lower() for item in scene.elements[max(0, at - 2) : at]]
+    is_asked = before[-1:] in (["which"], ["what"])  # `and which shop sold it`
+    if is_asked or (before[-1:] in (["their"], ["its"]) and before[0] in ("and", "with", ",", "along", "together")):
         scene.show(list(table.labels), at)
+        if not is_asked and scene.intent.entity is not None and not scene.intent.measures:
+            own = [Dimension(column) for column in scene.intent.entity.labels]
+            scene.intent.dimensions = list(dict.fromkeys([*own, *scene.intent.dimensions]))
     scene.intent.joined.append(table)
     if table.name in scene.schema.roles and not scene.elements[at].values:
         scene.intent.doubt(f"{scene.elements[at].text} is only said to be there", 0.75)
