@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import Any
 
 from engine.dates.calendar import Unit, shifted
+from engine.planner.computing import SECONDS
 from engine.planner.formulas import Formula
 from engine.planner.intent import Condition
-from engine.planner.moments import begin_of, due_of, end_of, main_time, moment_at, roles_of, times_of
+from engine.planner.moments import begin_of, due_of, end_of, main_time, moment_at, moments_at, roles_of, times_of
 from engine.planner.scene import NEAR, Scene
 from engine.planner.schema import Column, Table
-from engine.planner.spans import span
+from engine.planner.spans import is_outcome, size_s, span
 from engine.planner.words import NUMBER_WORDS
 
 OPPOSITE = {"gt": "lt", "ge": "le", "lt": "gt", "le": "ge"}
@@ -232,11 +233,33 @@ def _long(scene: Scene, at: int) -> None:
     operator, number, unit, places = length
     if _for_long(scene, places, operator, number, unit):
         return
+    is_plain = _before(scene, at) is None and _after(scene, places[-1], []) is None
+    if is_plain and _measured(scene, operator, number, unit, places):
+        return
     found = _spanned(scene, at, places[-1])
     if found is None:
         return
     start, end, said = found
     _require(scene, _lasts(start, end, operator, number, unit), *places, *said)
+
+
+def _measured(scene: Scene, operator: str, number: float | int, unit: str, places: list[int]) -> bool:
+    """`run longer than two hours` where a column holds minutes."""
+    entity = scene.intent.entity
+    numbers = [item for item in entity.columns if item.family == "number" and not item.is_id] if entity else []
+    held = [(item, size) for item in numbers if (size := size_s(item))]
+    if len(held) != 1 or unit not in SECONDS:
+        return False
+    column, size = held[0]
+    before = _lasting_before(scene, places[0])
+    factor = SECONDS[unit] / size
+    value = number * factor
+    _require(scene, Condition(column, operator, int(value) if value == int(value) else value), *places, *before)
+    return True
+
+
+def _lasting_before(scene: Scene, at: int) -> list[int]:
+    return [p for p in range(max(0, at - BACK), at) if scene.word(p) in scene.cues.spans["lasting"]]
 
 
 def _lasts(start: Column, end: Column, operator: str, number: float | int, unit: str) -> Condition:
@@ -289,6 +312,8 @@ def _spanned(scene: Scene, first: int, last: int) -> tuple[Column, Column, list[
         return overdue[0], overdue[1], [*late, *overdue[2]]
     before = _before(scene, first)
     after = _after(scene, last, [before[1].table] if before else [])
+    if before is not None and after is not None:
+        before, after = _actual(scene, before, after)
     if before is not None and after is not None and before[1] != after[1]:
         return after[1], before[1], [before[0], after[0], *_light(scene, last, after[0])]
     said = before or after
@@ -296,7 +321,7 @@ def _spanned(scene: Scene, first: int, last: int) -> tuple[Column, Column, list[
         start = begin_of(scene.schema.table_of(said[1]), scene.cues)
         is_end = "end" in roles_of(said[1], scene.cues)
         return (start, said[1], [said[0]]) if start is not None and is_end and start != said[1] else None
-    lasting = [p for p in range(max(0, first - BACK), first) if scene.word(p) in scene.cues.spans["lasting"]]
+    lasting = _lasting_before(scene, first)
     is_for = scene.word(first - 1) == "for" or scene.word(first).startswith("or ")
     for table in _things(scene, None) if lasting or is_for else []:
         start, end = begin_of(table, scene.cues), end_of(table, scene.cues)
@@ -305,6 +330,18 @@ def _spanned(scene: Scene, first: int, last: int) -> tuple[Column, Column, list[
                 scene.intent.doubt("other times may be meant", 0.9)
             return start, end, lasting
     return None
+
+
+def _actual(scene: Scene, one: tuple[int, Column], other: tuple[int, Column]) -> tuple[tuple[int, Column], ...]:
+    """`left 15 minutes after the scheduled time`: the actual departure and the scheduled one."""
+    table = scene.schema.table_of(other[1])
+    pairs = [
+        (end, due)
+        for end in moments_at(scene, one[0], table)
+        for due in moments_at(scene, other[0], table)
+        if end != due and "due" in roles_of(due, scene.cues) and is_outcome(due, end, scene)
+    ]
+    return ((one[0], pairs[0][0]), (other[0], pairs[0][1])) if len(pairs) == 1 else (one, other)
 
 
 def _after(scene: Scene, last: int, near: list[str]) -> tuple[int, Column] | None:

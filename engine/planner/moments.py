@@ -23,11 +23,17 @@ def root_of(word: str) -> str:
     return word[:-1] if is_doubled else word
 
 
+def roots_of(word: str) -> set[str]:
+    """All that a word may begin with: creat of creation, too."""
+    cut = {word[: -len(end)] for end in ENDS if word.endswith(end) and len(word) - len(end) > LEAST_ROOT}
+    return {word, root_of(word), *cut}
+
+
 def is_alike(one: str, other: str) -> bool:
     """Whether two words are forms of one: resolve and resolved, registered and registration."""
-    first, second = root_of(one), root_of(other)
-    if first == second or one == other:
+    if roots_of(one) & roots_of(other):
         return True
+    first, second = root_of(one), root_of(other)
     shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
     return shared >= max(LEAST_SHARED, min(len(first), len(second)) - 2)
 
@@ -100,6 +106,13 @@ def moment_at(scene: Scene, at: int, near: Iterable[str] = ()) -> Column | None:
     return None
 
 
+def moments_at(scene: Scene, at: int, table: Table) -> list[Column]:
+    """All times of a table that a word may stand for."""
+    element = scene.elements[at]
+    named = {item.column for item in element.candidates}
+    return [item for item in times_of(table) if item in named or says(item, element.text.lower(), scene.cues)]
+
+
 def _tables(scene: Scene, near: Iterable[str]) -> list[Table]:
     names = dict.fromkeys([*near, *scene.named])
     entity = scene.intent.entity
@@ -122,6 +135,9 @@ def _best(found: list[Column], cues: Cues) -> Column:
 def says(column: Column, word: str, cues: Cues) -> bool:
     """Whether a verb or its noun is what a column's time is of."""
     stem = stem_of(word)
+    parts = set(stem.replace("-", " ").split())
+    if len(parts) != 1:  # `check-ins`
+        return bool(parts) and parts <= set(column.words)
     if len(stem) <= LEAST_ROOT and stem not in column.words:
         return False
     others = [*cues.verbs.get(stem, ()), *cues.happenings.get(stem, ())]

@@ -212,8 +212,23 @@ def _from_to(scene: Scene) -> None:
                 scene.elements[place].is_used = True
 
 
+def _named_first(scene: Scene) -> None:
+    """`soonest first`, `longest-standing first`"""
+    for at, element in enumerate(scene.elements):
+        order = scene.cue(at, "superlatives")
+        if order is None or element.is_used or scene.word(at + 1) != "first":
+            continue
+        entity, sorts = scene.intent.entity, scene.intent.sorts
+        natural = natural_of(scene, entity, element.text) if entity is not None and not sorts else None
+        by = sorts[0].by if sorts else Dimension(natural) if natural is not None else None
+        if by is not None:
+            scene.intent.sorts = [Sort(by, order == "desc")]
+            element.is_used = scene.elements[at + 1].is_used = True
+
+
 def read_order(scene: Scene) -> None:
     """`ordered by name in descending order`, `alphabetically`."""
+    _named_first(scene)
     for at in range(len(scene.elements)):
         said = scene.cue(at, "order")
         if said is None or scene.elements[at].is_used:

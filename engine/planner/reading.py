@@ -6,6 +6,7 @@ from datetime import datetime
 from engine.dates.ranges import Found
 from engine.planner.adjectives import read_adjectives
 from engine.planner.ages import read_ages
+from engine.planner.both import read_both
 from engine.planner.comparing import free_percent, read_comparing
 from engine.planner.conditions import read_comparisons, read_missing, read_texts, read_values, scope_missing
 from engine.planner.days import read_days, settle_days
@@ -65,6 +66,7 @@ STEPS = (
     read_order,
     settle_firsts,
     read_values,
+    read_both,
     settle_days,
     read_comparing,
     read_times,

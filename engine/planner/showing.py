@@ -2,6 +2,7 @@
 
 from engine.planner.formulas import columns_of
 from engine.planner.intent import Dimension, Measure
+from engine.planner.moments import is_alike
 from engine.planner.scene import STRONG, Scene
 from engine.planner.schema import Column, Table
 
@@ -104,7 +105,9 @@ def _related(scene: Scene) -> None:
             {link.child.table, link.parent.table} == {table.name, scene.intent.entity.name}
             for link in scene.schema.links
         )
-        if table.name in scene.intent.tables():
+        held = [item for item in scene.intent.conditions if at < item.at <= at + 3]
+        is_value = any(is_alike(word, element.text.lower()) for item in held for word in item.column.words)
+        if table.name in scene.intent.tables() or is_value:  # `rated R`
             scene.use(at)
         elif is_near:
             scene.use(at)

@@ -1,6 +1,7 @@
 """How long something takes: days between two dates, `how long do loans last`, `delivery time in hours`."""
 
-from engine.planner.formulas import Formula
+from engine.planner.computing import SECONDS
+from engine.planner.formulas import Formula, Value
 from engine.planner.intent import Aggregate, Dimension, Measure
 from engine.planner.moments import begin_of, end_of, moment_at, roles_of, times_of
 from engine.planner.scene import Scene
@@ -9,6 +10,7 @@ from engine.planner.schema import Column, Table
 AHEAD = 10
 """How many elements after `the time` its two ends may stand."""
 JOINTS = ("and", "to", "until", "till", "through", "-")
+HELD = {"min": "minute", "mins": "minute", "sec": "second", "secs": "second", "hr": "hour", "hrs": "hour"}
 SKIPPED = ("of", "for", "the", "a", "an", "is", "was", "it", "does", "do", "did", "in", "on")
 
 
@@ -21,6 +23,11 @@ def read_spans(scene: Scene) -> None:
         if head is None:
             continue
         after, unit = head
+        held = _held(scene, at, unit)
+        if held is not None:
+            scene.use(*range(at, after), *_lasting(scene, after))
+            _ask(scene, at, after, held)
+            return
         found = next((made for read in READERS if (made := read(scene, at, after)) is not None), None)
         if found is None:
             continue
@@ -35,6 +42,23 @@ def read_spans(scene: Scene) -> None:
         _ask(scene, at, after, formula)
         _say_again(scene, after)
         return
+
+
+def size_s(column: Column) -> int:
+    """How many seconds one of what a number holds is, where its name says so: 60 for ride_minutes."""
+    return next((size for word in column.words if (size := SECONDS.get(HELD.get(word, word), 0))), 0)
+
+
+def _held(scene: Scene, at: int, unit: str) -> Value | None:
+    """`how long do movies run`: where a column holds their minutes."""
+    if (scene.word(at), scene.word(at + 1)) != ("how", "long"):
+        return None
+    for table in _things(scene, at)[:1]:
+        held = [item for item in table.columns if item.family == "number" and not item.is_id and size_s(item)]
+        if len(held) == 1:
+            factor = size_s(held[0]) / SECONDS.get(unit or "", size_s(held[0]))
+            return held[0] if factor == 1 else Formula("*", (held[0], factor), (unit, "count"))
+    return None
 
 
 def span(start: Column, end: Column, unit: str) -> Formula:
@@ -162,7 +186,7 @@ def _delayed(scene: Scene, at: int, after: int) -> tuple[Column, Column, list[in
             for end in times
             if "due" in roles_of(due, scene.cues)
             and "due" not in roles_of(end, scene.cues)
-            and _is_outcome(due, end, scene)
+            and is_outcome(due, end, scene)
         ]
         said = {stem for p in range(max(0, at - 2), at + 1) for stem in scene.elements[p].stems}
         pairs.sort(key=lambda pair: -len(said & set(pair[0].words)))
@@ -171,7 +195,7 @@ def _delayed(scene: Scene, at: int, after: int) -> tuple[Column, Column, list[in
     return None
 
 
-def _is_outcome(due: Column, end: Column, scene: Scene) -> bool:
+def is_outcome(due: Column, end: Column, scene: Scene) -> bool:
     """Whether a moment is the one that another says when to expect: the actual departure, the return."""
     if "due" in roles_of(end, scene.cues):
         return False
@@ -212,7 +236,7 @@ def _said_unit(scene: Scene, after: int) -> str:
 READERS = (_between, _delayed, _in_advance, _until, _whole)
 
 
-def _ask(scene: Scene, at: int, after: int, formula: Formula) -> None:
+def _ask(scene: Scene, at: int, after: int, formula: Value) -> None:
     """What is asked of a span: its average, the longest ones, or itself."""
     superlative = next(
         (p for p in range(max(0, at - 4), at) if scene.cue(p, "superlatives") and not scene.elements[p].is_used), None

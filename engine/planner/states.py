@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from engine.dates.calendar import Unit
 from engine.dates.ranges import Range
 from engine.planner.intent import Condition, Dimension
-from engine.planner.moments import begin_of, end_of, moment_at, roles_of, times_of
+from engine.planner.moments import begin_of, end_of, moment_at, moments_at, roles_of, times_of
 from engine.planner.scene import NEAR, Scene
 from engine.planner.schema import Column, Table
 
@@ -35,9 +35,22 @@ def read_undone(scene: Scene) -> None:
         is_denied = scene.cue(at, "missing") is not None or scene.cue(at, "negation") == "before"
         if is_denied and not element.is_used:
             _undone(scene, at)
-        if scene.word(at) in (*NOW, "already", "actually"):
+        if scene.word(at) == "actually":
+            _happened(scene, at)
+        if scene.word(at) in (*NOW, "already", "actually") and not element.is_used:
             after = next((p for p in range(at + 1, at + 4) if not _is_light(scene, p)), len(scene.elements))
             element.is_used = element.is_used or (after < len(scene.elements) and bool(scene.elements[after].values))
+
+
+def _happened(scene: Scene, at: int) -> None:
+    """`flights that actually departed`: the actual time is known."""
+    entity, place = scene.intent.entity, at + 1
+    if entity is None or place >= len(scene.elements) or scene.elements[place].is_used:
+        return
+    actual = [item for item in moments_at(scene, place, entity) if "actual" in item.words]
+    if len(actual) == 1:
+        scene.intent.conditions.append(Condition(actual[0], "not_null", at=at))
+        scene.elements[at].is_used = scene.elements[place].is_used = True
 
 
 def _is_light(scene: Scene, at: int) -> bool:

@@ -4,7 +4,7 @@ from engine.dates.calendar import Unit
 from engine.planner.elements import Element
 from engine.planner.formulas import TIMES
 from engine.planner.intent import Condition, Dimension
-from engine.planner.moments import begin_of, moment_at, says, times_of
+from engine.planner.moments import begin_of, moment_at, roles_of, says, times_of
 from engine.planner.scene import NEAR, STRONG, Scene
 from engine.planner.schema import Column
 
@@ -82,9 +82,28 @@ def _chosen(scene: Scene, at: int, options: list[tuple[float, Column]]) -> Colum
         scene.intent.doubt("another column may hold the time that is meant", 0.9)
     elif "birth" in best[1].words and said == 0:
         scene.intent.doubt("only births have a time", 0.5)
+    if said == 0 and not rivals and _is_of_orders(scene, best[1]):
+        scene.intent.doubt("what was ordered then may be of another time", 0.8)
     for place in places:
         scene.use(place)
+        _use_company(scene, place)
     return best[1]
+
+
+def _use_company(scene: Scene, at: int) -> None:
+    """`left the company` says no more than `left`."""
+    for place in (at + 1, at + 2):
+        if scene.word(place) in ("company", "firm", "organisation", "organization", "business"):
+            scene.elements[place].is_used = scene.elements[place].is_used or not scene.elements[place].is_schema
+
+
+def _is_of_orders(scene: Scene, column: Column) -> bool:
+    """Whether rows only say when something was booked that itself has a time."""
+    if not set(column.words) & scene.cues.spans["orders"] or set(column.words) & set(HOUSEKEEPING):
+        return False
+    parents = [link.parent.table for link in scene.schema.links if link.child.table == column.table]
+    starts = [begin_of(scene.schema.tables[name], scene.cues) for name in parents]
+    return any(item is not None and "start" in item.words for item in starts)
 
 
 def _first(scene: Scene, columns: list[Column]) -> Column:
@@ -104,7 +123,12 @@ def _chore(scene: Scene, column: Column) -> float:
         return 1.0
     if scene.grain == Unit("hour") and column.family == "date":
         return 0.6
-    return 0.5 if set(column.words) & set(HOUSEKEEPING) and "date" not in column.words else 0.0
+    if not set(column.words) & set(HOUSEKEEPING) or "date" in column.words:
+        return 0.0
+    others = [item for item in times_of(scene.schema.table_of(column)) if item != column]
+    is_begin = "begin" in roles_of(column, scene.cues)
+    is_alone = all(roles_of(item, scene.cues) & {"end", "due", "chore"} for item in others)
+    return 0.0 if is_begin and is_alone else 0.5  # what is created and ends is there from then on
 
 
 def _time_tables(scene: Scene, at: int) -> dict[str, float]:

@@ -14,6 +14,13 @@ DESK = {
     "items": "item_id:integer item_name:text category:text bought_on:date",
     "contracts": "contract_id:integer client_id:integer start_date:date end_date:date monthly_fee:decimal",
 }
+FLEET = {
+    "trips": "trip_id:integer driver_id:integer planned_start:timestamp actual_start:timestamp ride_minutes:integer "
+    "created_at:timestamp finished_at:timestamp",
+    "drivers": "driver_id:integer driver_name:text birth_year:integer",
+    "stops": "stop_id:integer trip_id:integer goods:text",
+}
+FLEET_VALUES = {("stops", "goods"): ["Milk", "Bread", "Salt"]}
 DESK_VALUES = {
     ("tickets", "priority"): ["low", "high", "urgent"],
     ("tickets", "status"): ["open", "closed", "pending"],
@@ -200,3 +207,24 @@ def test_years_that_are_asked_for_as_rows_are_rows() -> None:
 )
 def test_states_and_times(question: str, rest: str) -> None:
     assert desk_sql_of(question).endswith(rest)
+
+
+@pytest.mark.parametrize(
+    ("question", "rest"),
+    [
+        ("How many trips took longer than two hours?", "WHERE t0.ride_minutes > 120"),
+        ("How long do trips take on average?", "SELECT avg(t0.ride_minutes) AS avg_ride_minute FROM trips AS t0"),
+        (
+            "Which trips began more than 10 minutes after the planned start?",
+            "WHERE t0.actual_start > (t0.planned_start + to_minutes(10))",
+        ),
+        ("How many drivers are over 50 years old?", "WHERE (2026 - t0.birth_year) > 50"),
+        (
+            "Name the drivers that have delivered both milk and bread",
+            "WHERE t2.goods IN ('Milk', 'Bread') GROUP BY t0.driver_name, t0.driver_id "
+            "HAVING count(DISTINCT t2.goods) = 2",
+        ),
+    ],
+)
+def test_over_a_fleet(question: str, rest: str) -> None:
+    assert _sql_of(question, FLEET, FLEET_VALUES).endswith(rest)
