@@ -247,7 +247,11 @@ async def _fail(work: Work, loops: list[Loop], error: BaseException) -> None:
     is_cancelled = isinstance(error, (Cancelled, asyncio.CancelledError))
     if loop is not None and getattr(error, "question", None) is not None:
         await _park(work, loop)  # the person's client asks, and calls again with the answer
-    body = error.body("") if isinstance(error, PlatformError) else Cancelled("The caller went away.").body("")
+    body = (
+        error.body("")
+        if isinstance(error, PlatformError)
+        else Cancelled("The caller went away, or the server was stopped.", hint="Ask again.").body("")
+    )
     kept = {name: value for name, value in body.items() if name != "request_id"}
     outcome = Outcome("cancelled" if is_cancelled else "failed", error=kept, steps=steps, cost=cost)
     try:
