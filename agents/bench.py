@@ -90,7 +90,8 @@ class Bench:
                 self._note(name, "failed", began, used, error.message)
                 raise
             details = update.pop(DETAIL, {})
-            self._note(name, "completed", began, used, str(details.get("said", "")))
+            said = details.get("failed") or details.get("said") or "; ".join(details.get("notes") or ())
+            self._note(name, "failed" if details.get("failed") else "completed", began, used, str(said))
             await self.tell("node_detail", node=name, description=DESCRIPTIONS[name], details=details)
             return update
 

@@ -23,7 +23,7 @@ _NAME = re.compile(r"[a-z0-9]+")
 
 async def generate_sql(bench: Bench, state: State) -> dict[str, Any]:
     """A model's candidates: SQL of its own, and a typed plan."""
-    found, notes = [], []
+    found, notes, failure = [], [], {}
     is_strong = bench.model is not None and bench.model.strength == "strong"
     for write in (_by_plan, _by_sql) if is_strong else (_by_sql, _by_plan):
         try:
@@ -32,6 +32,7 @@ async def generate_sql(bench: Bench, state: State) -> dict[str, Any]:
             notes.append(failed.message)
         except ModelUnavailable as failed:
             notes.append(failed.message)
+            failure = {"failed": failed.message}
             break
     update: dict[str, Any] = {"candidates": [*state.get("candidates", []), *found]}
     missing = [item for item in found if item.get("missing")]
@@ -39,7 +40,7 @@ async def generate_sql(bench: Bench, state: State) -> dict[str, Any]:
         update["trouble"] = _lacks(state, [str(item.get("missing")) for item in missing])
     if not found and notes and not state.get("candidates"):
         update["trouble"] = {**refusal_of(state), "hint": f"{notes[0]} {refusal_of(state)['hint']}".strip()}
-    return {**update, DETAIL: {"candidates": len(found), "notes": notes}}
+    return {**update, DETAIL: {"candidates": len(found), "notes": notes, **failure}}
 
 
 async def _by_sql(bench: Bench, state: State, temperature: float = 0.0) -> Candidate:

@@ -104,14 +104,16 @@ async def _workflow(ctx: Ctx, arm: Arm, asked: Asked) -> Outcome:
     rows = [tuple(row.values()) for row in ended.result] if ended.status == "completed" else None
     if ended.row_count > SHOWN_ROWS:
         rows = await fetch(ctx, asked.connection, ended.sql, ended.parameters)
+    # A model that does not answer at all has not declined; what the workflow makes of that is no merit of the arm.
+    failed = next((step for step in ended.steps if step.status == "failed"), None) if rows is None else None
     return Outcome(
         sql=ended.sql,
         rows=rows,
         parameters=ended.parameters,
         tables=sorted(tables_of(ended.sql)) if ended.sql else [],
         text=ended.question or ended.why,
-        is_declined=(rows is None and ended.error is None) or ended.refusal is not None,
-        error=ended.error or "",
+        is_declined=failed is None and ((rows is None and ended.error is None) or ended.refusal is not None),
+        error=f"{failed.node}: {failed.detail}" if failed is not None else ended.error or "",
         failing="plan" if rows is None else "",
         confidence=ended.confidence if rows is not None else None,
         path=ended.path,

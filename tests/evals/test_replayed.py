@@ -101,7 +101,9 @@ async def test_each_case_keeps_the_steps_that_ran(runs: dict[str, Run]) -> None:
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_question_that_was_not_recorded_says_so(settings: Settings, tmp_path: Path) -> None:
     suite = tmp_path / "more.yaml"
-    suite.write_text('suite: more\ncases:\n  - {id: a, question: "How many airports?", gold: ["SELECT 1"]}\n')
-    (ended,) = await run(settings, Asked(str(suite), [Arm("bare", "bare")]), lambda text: None)
-    assert (ended.results[0].verdict, ended.results[0].failing) == ("failed", "execution")
-    assert "This answer has not been recorded." in summary(ended)
+    suite.write_text('suite: more\ncases:\n  - {id: a, question: "How many passengers wept?", gold: ["SELECT 1"]}\n')
+    for ended in await run(
+        settings, Asked(str(suite), [Arm("bare", "bare"), Arm("fixed", "fixed")]), lambda text: None
+    ):
+        assert ended.results[0].verdict == "failed", "it is no declining"
+        assert "This answer has not been recorded." in summary(ended)
