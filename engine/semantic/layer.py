@@ -1,6 +1,6 @@
 """All models and metrics of a connection together: what a name means, and how models join."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TypeVar, cast, get_args
@@ -80,6 +80,29 @@ class Layer:
         if name not in self._measures:
             raise Conflict(f"There is no measure {name[:80]!r}.", hint=_guess(name, self._measures))
         return self._measures[name]
+
+    def measured(self, metrics: Iterable[Metric]) -> list[SemanticModel]:
+        """The models whose rows metrics measure, each once."""
+        found: dict[str, SemanticModel] = {}
+        waiting, been = list(metrics), set[str]()
+        while waiting:
+            metric = waiting.pop(0)
+            for given in metric.inputs if metric.name not in been else ():
+                if metric.kind in ("ratio", "derived"):
+                    waiting.append(self.metric(given.name))
+                else:
+                    model, _ = self.measure(given.name)
+                    found.setdefault(model.name, model)
+            been.add(metric.name)
+        return list(found.values())
+
+    def shared(self, bases: Sequence[SemanticModel]) -> dict[str, Place]:
+        """What measures of all these models can be grouped by."""
+        found = self.paths(bases[0])
+        for base in bases[1:]:
+            others = self.paths(base)
+            found = {path: place for path, place in found.items() if path in others}
+        return found
 
     def find(self, base: SemanticModel, path: str) -> Place:
         """What `entity__dimension` or `entity__dimension__month` means for a measure of a model.

@@ -229,7 +229,9 @@ class Leaf:
             values=Values(
                 columns=["key", "lo", "hi"],
                 types=[_kind(period.key for period in periods), *[_kind(_ends(periods))] * 2],
-                rows=[[_moment(period.key), _moment(period.start), _moment(period.end)] for period in periods],
+                rows=[
+                    [moment_text(period.key), moment_text(period.start), moment_text(period.end)] for period in periods
+                ],
             ),
             alias=PERIODS,
             on=on,
@@ -244,7 +246,7 @@ class Leaf:
         frame = self._rows.frame
         ends = () if frame.periods else (("ge", frame.start), ("lt", frame.end))
         return [
-            Condition.model_validate({"column": RAW_TIME, "operator": operator, "value": _moment(moment)})
+            Condition.model_validate({"column": RAW_TIME, "operator": operator, "value": moment_text(moment)})
             for operator, moment in ends
             if moment is not None
         ]
@@ -329,7 +331,8 @@ def _ends(periods: Iterable[Period]) -> Iterator[datetime]:
         yield from (period.start, period.end)
 
 
-def _moment(moment: datetime) -> str:
+def moment_text(moment: datetime) -> str:
+    """A day, or a moment to the second, as conditions have it."""
     is_day = moment == datetime(moment.year, moment.month, moment.day)
     return moment.isoformat(sep=" ").removesuffix(" 00:00:00") if is_day else moment.isoformat(" ", "seconds")
 

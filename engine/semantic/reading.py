@@ -1,16 +1,15 @@
 """Questions in words as questions for metrics, without a model: what is understood, how surely, what is left over."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from engine.dates.calendar import Calendar
 from engine.dates.find import find_dates
-from engine.dates.ranges import Found
 from engine.planner.words import cues, stem_of
 from engine.semantic.compile import MetricQuery
 from engine.semantic.formed import form_metrics
-from engine.semantic.layer import FIGURE, Layer, Place
+from engine.semantic.layer import FIGURE, METRIC_TIME, Layer, Place
 from engine.semantic.lexicon import (
     GROUPING,
     IDENTIFYING,
@@ -26,8 +25,9 @@ from engine.semantic.lexicon import (
 from engine.semantic.limits import limits, read_limits
 from engine.semantic.metric_fits import is_count, read_metrics
 from engine.semantic.models import Metric, SemanticModel, Window
-from engine.semantic.readings import MetricReading, as_read
+from engine.semantic.readings import MetricReading, as_read, grain_of
 from engine.semantic.sentence import UNEXPLAINED, Sentence, weight
+from engine.semantic.times import named_time, within
 from engine.semantic.values import FindValue, read_values
 from engine.sql.definitions import Condition
 
@@ -51,6 +51,8 @@ class _Sense:
     order: list[tuple[str, bool]] = field(default_factory=list)
     limit: int | None = None
     grain: str = ""
+    grain_of: str = METRIC_TIME
+    is_elsewhere: bool = False
     doubts: list[tuple[str, float]] = field(default_factory=list)
 
 
@@ -66,6 +68,7 @@ class _Reader:
         self._find = find
         self._calendar = calendar
         self._dates = find_dates(question, now, calendar)
+        self._is_compared = self._dates.compares is not None or any(each.versus for each in self._dates.mentions)
         self._sentence = Sentence(question, self._dates)
         self._words = self._sentence.words
         self._formed = form_metrics(self._sentence, layer)
@@ -79,8 +82,8 @@ class _Reader:
             return MetricReading(None, 0.0, self._sentence.left(), self._nearest())
         said = [self._formed.said[each.name] for each in named.metrics if each.name in self._formed.said]
         self._sense.doubts += said
-        bases = self._bases(self._sense.metrics)
-        places = self._shared(bases)
+        bases = self._layer.measured(self._sense.metrics)
+        places = self._layer.shared(bases)
         self._phrases = phrases(places, bases[0], self._layer)
         self._roles = roles(places)
         self._read_top()
@@ -91,34 +94,10 @@ class _Reader:
         self._read_flags(flags(places))
         known = holders(places, bases[0], self._layer)
         self._sense.where += read_values(self._sentence, self._find, known, self._phrases)
+        self._read_times(bases, places)
         self._name_rows(bases, places)
         self._list_rows(bases[0], places)
         return self._result()
-
-    # Places
-
-    def _bases(self, metrics: Iterable[Metric]) -> list[SemanticModel]:
-        """The models whose rows metrics measure, each once."""
-        found: dict[str, SemanticModel] = {}
-        waiting, been = list(metrics), set[str]()
-        while waiting:
-            metric = waiting.pop(0)
-            for given in metric.inputs if metric.name not in been else ():
-                if metric.kind in ("ratio", "derived"):
-                    waiting.append(self._layer.metric(given.name))
-                else:
-                    model, _ = self._layer.measure(given.name)
-                    found.setdefault(model.name, model)
-            been.add(metric.name)
-        return list(found.values())
-
-    def _shared(self, bases: Sequence[SemanticModel]) -> dict[str, Place]:
-        """What all of the metrics can be grouped by."""
-        found = self._layer.paths(bases[0])
-        for base in bases[1:]:
-            others = self._layer.paths(base) if base.name != bases[0].name else found
-            found = {path: place for path, place in found.items() if path in others}
-        return found
 
     # Groups
 
@@ -249,7 +228,7 @@ class _Reader:
         """`how many customers have 3 orders or more`: a metric of each that is counted, which is not shown."""
         first, *others = self._sense.metrics
         limits_another = [metric.name for metric in others] == [limited] and is_count(first, self._layer)
-        base, other = self._bases([first])[0], self._bases(others)[:1]
+        base, other = self._layer.measured([first])[0], self._layer.measured(others)[:1]
         if not limits_another or not base.primary or other[0].entity(base.primary) is None or base is other[0]:
             return None
         self._sense.metrics = [first]
@@ -303,6 +282,28 @@ class _Reader:
         around = [self._words[place].token.text for place in (start - 1, end) if 0 <= place < len(self._words)]
         return "," in around
 
+    def _read_times(self, bases: Sequence[SemanticModel], places: dict[str, Place]) -> None:
+        """`opened in 2019` where rows are counted by another time: a condition on when they were opened."""
+        dates, sense = self._dates, self._sense
+        own = {measure.time_dimension for model in bases for measure in model.measures}
+        spans = [(each.start, each.end) for each in dates.mentions[:1]]
+        spans += [dates.grain_at] if dates.grain is not None else []
+        for span in spans:
+            named = named_time(self._sentence, span, places, self._phrases)
+            if named is None:
+                continue
+            path, words = named
+            self._sentence.use(words, "time")
+            if not places[path].steps and places[path].element.name in own:
+                continue
+            if self._is_compared:
+                sense.doubts.append((f"what is compared is counted by another time than {path}", UNEXPLAINED))
+            elif span == dates.grain_at:
+                sense.grain_of = path
+            else:
+                sense.is_elsewhere = True
+                sense.where += within(path, dates.mentions[0].range)
+
     # What is left
 
     def _name_rows(self, bases: Sequence[SemanticModel], places: dict[str, Place]) -> None:
@@ -341,8 +342,7 @@ class _Reader:
 
     def _doubt_forms(self) -> None:
         """What is said about figures that are compared; `revenue per customer by region`, which may ask for a mean."""
-        is_compared = self._dates.compares is not None or any(each.versus for each in self._dates.mentions)
-        if is_compared:
+        if self._is_compared:
             self._sentence.use([at for at, word in enumerate(self._words) if word.word in CHANGES], "time")
         grouped = [word.word for word in self._words if word.use == "group"]
         if "per" in grouped and set(grouped) & {"by", "each", "every"} and self._sense.metrics[0].kind == "simple":
@@ -361,8 +361,9 @@ class _Reader:
         if len(mentions) > 1:
             confidence *= UNEXPLAINED
         meant = mentions[0].range if mentions else None
-        grain = _grain(dates) if dates.grain is not None else sense.grain
-        groups = [f"metric_time__{grain}"] if grain else []
+        span = None if sense.is_elsewhere else meant
+        grain = grain_of(dates) or sense.grain
+        groups = [f"{sense.grain_of}__{grain}"] if grain else []
         versus: tuple[datetime, datetime] | Window | None = None
         other = mentions[0].versus if mentions else None
         if other is not None and other.start is not None and other.end is not None:
@@ -374,8 +375,8 @@ class _Reader:
             group_by=(*groups, *sense.groups),
             where=tuple(sense.where),
             having=tuple(sense.having),
-            start=meant.start if meant else None,
-            end=meant.end if meant else None,
+            start=span.start if span else None,
+            end=span.end if span else None,
             order=tuple(sense.order),
             limit=sense.limit,
             versus=versus,
@@ -392,8 +393,3 @@ class _Reader:
             other,
             self._formed.metrics,
         )
-
-
-def _grain(dates: Found) -> str:
-    assert dates.grain is not None, "asked for where there is one"
-    return f"fiscal_{dates.grain.grain}" if dates.grain.is_fiscal else dates.grain.grain

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from core.errors import Conflict
-from engine.dates.ranges import Range
+from engine.dates.ranges import Found, Range
 from engine.semantic.compile import MetricQuery, compile_metrics, lacks_bounds
 from engine.semantic.layer import Layer
 from engine.semantic.models import Metric
@@ -46,3 +46,10 @@ def checked(reading: MetricReading, layer: Layer) -> MetricReading:
     except Conflict as error:
         return MetricReading(None, 0.0, reading.uncovered, reading.nearest, (error.message,), reading.conventions)
     return reading
+
+
+def grain_of(dates: Found) -> str:
+    """The grain that words group by; empty where they do not."""
+    if dates.grain is None:
+        return ""
+    return f"fiscal_{dates.grain.grain}" if dates.grain.is_fiscal else dates.grain.grain

@@ -71,7 +71,11 @@ class Sentence:
     def left(self) -> tuple[str, ...]:
         """The words that nothing stands for."""
         said = [word for word in self.words if not word.use and word.token.kind != "sign"]
-        left = [word.token.text for word in said if word.word in NEGATIONS | COUNTS or word.word not in _empty()]
+        left = [
+            word.token.text
+            for word in said
+            if word.token.text.lower() in NEGATIONS or word.word in COUNTS or word.word not in _empty()
+        ]
         return (*left, *(token.text for token in self._unread[:MAX_UNREAD]))
 
 

@@ -29,13 +29,17 @@ semantic_models:
     entities: [{name: ticket_id, type: primary}, {name: screening, type: foreign}, {name: guest, type: foreign}]
     dimensions:
       - {name: sold_on, type: time, type_params: {time_granularity: day}}
+      - {name: refund_date, type: time, type_params: {time_granularity: day}}
       - {name: channel, type: categorical}
       - {name: is_gift_ticket, type: categorical}
     measures: [{name: takings, agg: sum, expr: price}, {name: ticket_count, agg: sum, expr: 1}]
   - name: guests
     model: ref('guests')
     entities: [{name: guest, type: primary, expr: id}]
-    dimensions: [{name: town, type: categorical}, {name: is_member, type: categorical}]
+    dimensions:
+      - {name: town, type: categorical}
+      - {name: is_member, type: categorical}
+      - {name: joined_on, type: time, type_params: {time_granularity: day}}
     measures: [{name: guests, agg: count, expr: id, create_metric: true}]
 metrics:
   - {name: takings, type: simple, synonyms: [box office], type_params: {measure: takings}}
@@ -99,6 +103,29 @@ def test_conditions_are_found(layer: Layer, question: str, metric: str, column: 
 
 
 @pytest.mark.parametrize(
+    ("question", "columns", "start"),
+    [
+        ("How many tickets were sold in 2025?", [], datetime(2025, 1, 1)),
+        ("tickets refunded in 2025", ["ticket_id__refund_date"] * 2, None),
+        ("takings with refund date in March 2025", ["ticket_id__refund_date"] * 2, None),
+        ("tickets of guests who joined since 2024", ["guest__joined_on"], None),
+        ("takings by town in 2025", [], datetime(2025, 1, 1)),
+    ],
+)
+def test_the_time_that_is_named_is_meant(
+    layer: Layer, question: str, columns: list[str], start: datetime | None
+) -> None:
+    found = read(layer, question)
+    assert found.query is not None and found.confidence > 0.75, found
+    assert ([condition.column for condition in found.query.where], found.query.start) == (columns, start)
+
+
+def test_periods_are_of_the_time_that_is_named(layer: Layer) -> None:
+    assert read(layer, "tickets by month refunded").query.group_by == ("ticket_id__refund_date__month",)  # type: ignore[union-attr]
+    assert read(layer, "tickets by month sold").query.group_by == ("metric_time__month",)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
     ("question", "order", "limit"),
     [
         ("Which 3 genres have the highest takings?", [("takings", True)], 3),
@@ -124,6 +151,8 @@ def test_orders_and_limits_are_found(
         "guest count by town with takings of online films",
         "takings by colour and month",
         "the profit, which is takings minus costs, by town",
+        "tickets refunded this month vs last month",
+        "How many tickets have no channel?",
         "the mean gap where gap is the sum of takings and tickets",
     ],
 )
