@@ -1,61 +1,10 @@
 """What rows of an answer must meet: comparisons, texts, values, and things that must be missing."""
 
 from engine.planner.formulas import Value
-from engine.planner.intent import Condition, Having, Lack, Measure
+from engine.planner.intent import Condition, Having, Measure
 from engine.planner.polarity import is_negated
 from engine.planner.scene import NEAR, STRONG, Scene
 from engine.planner.schema import Column
-
-
-def read_missing(scene: Scene) -> None:
-    """`customers who have not made any transactions`, `cars without sales`."""
-    for at in range(len(scene.elements)):
-        if scene.cue(at, "missing") is None:
-            continue
-        place = scene.following(at + 1, over=("distinct", "missing", "count"))
-        if (verb := _verb_after(scene, at)) is not None:
-            scene.intent.missing.append(Lack(scene.elements[verb].related[0]))
-            scene.use(at, verb)
-            continue
-        if place is None or (scene.elements[at].text.lower() == "not" and _is_value(scene, at + 1)):
-            continue
-        table = scene.table(place)
-        if table is not None and scene.intent.entity is not None and table.name != scene.intent.entity.name:
-            scene.intent.missing.append(Lack(table))
-            scene.use(*range(at, place + 1))
-
-
-def _verb_after(scene: Scene, at: int) -> int | None:
-    """`rooms that have never been booked`"""
-    entity = scene.intent.entity
-    for place in range(at + 1, min(at + 4, len(scene.elements))):
-        related = scene.elements[place].related
-        if related:
-            column = scene.column(place)
-            is_own = entity is None or entity.name in (related[0].name, column.table if column else "")
-            return None if is_own else place
-        if not scene.elements[place].is_ignored:
-            return None
-    return None
-
-
-def _is_value(scene: Scene, at: int) -> bool:
-    return at < len(scene.elements) and bool(scene.elements[at].values) and not scene.elements[at].is_schema
-
-
-def scope_missing(scene: Scene) -> None:
-    """`no cancelled orders`: conditions on what is missing say which rows are."""
-    intent = scene.intent
-    intent.missing = list({item.table.name: item for item in reversed(intent.missing)}.values())
-    for lack in intent.missing:
-        lack.conditions = [item for item in intent.conditions if item.column.table == lack.table.name]
-        intent.conditions = [item for item in intent.conditions if item not in lack.conditions]
-        intent.joined = [table for table in intent.joined if table != lack.table]
-        if any(item.column.table == lack.table.name for item in intent.dimensions):
-            intent.doubt(f"something of {lack.table.name} is to be shown, but there is none", 0.5)
-    entity = intent.entity.name if intent.entity else ""
-    if intent.missing and any(item.column.table != entity for item in intent.conditions):
-        intent.doubt("what is missing may be meant otherwise", 0.7)
 
 
 def read_comparisons(scene: Scene) -> None:

@@ -96,6 +96,8 @@ class Lack:
 
     table: Table
     conditions: list[Condition] = field(default_factory=list)
+    at: int = -1  # the place of the question that says so
+    reference: Column | None = None  # where there are several, the one that is meant
 
 
 @dataclass(slots=True)

@@ -7,7 +7,6 @@ from datetime import datetime
 from engine.dates.calendar import Calendar
 from engine.planner import reading
 from engine.planner.calculations import Calculation, Said, phrases_in
-from engine.planner.conditions import scope_missing
 from engine.planner.definitions import Definition, stems_of
 from engine.planner.elements import Element, elements_of
 from engine.planner.formulas import Formula
@@ -15,6 +14,7 @@ from engine.planner.intent import Condition, Measure
 from engine.planner.linking import LONGEST, Linker
 from engine.planner.meanings import expand
 from engine.planner.measures import count_again
+from engine.planner.missing import scope_missing
 from engine.planner.ranking import read_limit, read_order, read_ranking
 from engine.planner.scene import Scene
 from engine.planner.schema import Column, Schema, Table

@@ -1,6 +1,6 @@
 """What is said not to be: values, flags and columns that a question negates; flags that it takes as given."""
 
-from engine.planner.intent import Condition
+from engine.planner.intent import Condition, Lack
 from engine.planner.scene import Scene
 from engine.planner.schema import Column
 
@@ -83,7 +83,11 @@ def read_done(scene: Scene) -> None:
         )
         if column.words[0].endswith(("ed", "en", "id", "lt", "nt", "ld")) and is_said and not is_time:
             is_not = is_negated(scene, at)
-            scene.intent.conditions.append(Condition(column, "is_null" if is_not else "not_null", at=at))
+            entity = scene.intent.entity
+            if is_not and entity is not None and column.table != entity.name:
+                scene.intent.missing.append(Lack(scene.schema.table_of(column), at=at))
+            else:
+                scene.intent.conditions.append(Condition(column, "is_null" if is_not else "not_null", at=at))
             scene.use(at)
 
 

@@ -8,7 +8,7 @@ from engine.planner.adjectives import read_adjectives
 from engine.planner.ages import read_ages
 from engine.planner.both import read_both
 from engine.planner.comparing import free_percent, read_comparing
-from engine.planner.conditions import read_comparisons, read_missing, read_texts, read_values, scope_missing
+from engine.planner.conditions import read_comparisons, read_texts, read_values
 from engine.planner.days import read_days, settle_days
 from engine.planner.either import read_either, read_within
 from engine.planner.elements import Element
@@ -18,6 +18,7 @@ from engine.planner.intent import Intent
 from engine.planner.lengths import read_lengths
 from engine.planner.levels import read_levels
 from engine.planner.measures import count_again, read_measures
+from engine.planner.missing import read_missing, scope_missing
 from engine.planner.money import read_money
 from engine.planner.polarity import read_done, read_empty, read_flags
 from engine.planner.ranking import read_limit, read_order, read_ranking

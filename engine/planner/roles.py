@@ -67,7 +67,8 @@ def _verbs(elements: list[Element], roles: dict[str, tuple[str, ...]], cues: Cue
     sides = _Sides(roles, cues)
     for at, element in enumerate(elements):
         verb = lemma_of(element.text)
-        if element.candidates or element.values or verb not in cues.sets["verbs"]:
+        is_denied = any("missing" in item.cues or "negation" in item.cues for item in elements[max(0, at - 2) : at])
+        if element.candidates or element.values or is_denied or verb not in cues.sets["verbs"]:
             continue
         agents = {verb + "er", verb + "or", verb.rstrip("e") + "er", verb.rstrip("e") + "or", verb + verb[-1] + "er"}
         own = [name for name, role in roles.items() if set(role) & agents]

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from engine.catalog.words import split_words
@@ -124,6 +124,7 @@ def read_schema(relations: Iterable[Relation], cues: Cues, dialect: str = "") ->
     given = list(relations)
     lead = _shared_lead([split_words(relation.name.split(".")[-1].strip('"')) for relation in given])
     tables = {relation.name: _table(relation, lead, cues, dialect) for relation in given}
+    _settle_keys(tables, {item.name for item in given if item.key})
     names = [name for item in given for name in (item.name, *(column for column, _ in item.columns))]
     schema = Schema(
         Tables(tables), dialect=dialect, raw_words=frozenset(word for name in names for word in split_words(name))
@@ -132,6 +133,24 @@ def read_schema(relations: Iterable[Relation], cues: Cues, dialect: str = "") ->
     known = {link.child for link in declared}
     schema.links = [*declared, *(link for link in _links(schema, cues) if link.child not in known)]
     return schema
+
+
+def _settle_keys(tables: dict[str, Table], declared: set[str]) -> None:
+    """One column is the key of one table: of `crew_members` rather than of `crew_training`, which has more ids."""
+    by_name: dict[str, list[Table]] = {}
+    for table in tables.values():
+        if len(table.key) == 1 and table.key[0].words != ("id",) and table.name not in declared:
+            by_name.setdefault(table.key[0].name, []).append(table)
+    for name, same in by_name.items():
+        best = min(same, key=lambda table: (not _is_called(table, name), sum(item.is_id for item in table.columns)))
+        for table in same:
+            if table is not best and not _is_called(table, name):
+                tables[table.name] = replace(table, key=(), labels=tuple(x for x in table.labels if x not in table.key))
+
+
+def _is_called(table: Table, name: str) -> bool:
+    words = table.column(name).words[:-1]
+    return words in (table.words, table.words[-1:])
 
 
 def add_values(schema: Schema, column: Column, values: Iterable[str]) -> None:

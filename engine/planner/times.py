@@ -30,7 +30,7 @@ def read_times(scene: Scene) -> None:
         if column.family == "number":
             _years(scene, column, element)
         else:
-            scene.intent.conditions.append(Condition(column, "during", range=element.date.range))
+            scene.intent.conditions.append(Condition(column, "during", range=element.date.range, at=at))
     if scene.grain is not None and (scene.intent.measures or scene.intent.ratio):
         column = grain_column(scene)
         if column is not None and all(item.column != column for item in scene.intent.dimensions):

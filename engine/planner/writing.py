@@ -10,6 +10,7 @@ from engine.planner.computing import Inexpressible, expression
 from engine.planner.formulas import Formula, Value, columns_of
 from engine.planner.intent import Condition, Dimension, Intent, Lack, Level, Measure, Sort
 from engine.planner.joins import ThroughLink, doubts_of, join_tree, multiplies, ties
+from engine.planner.lacks import path, write_lack
 from engine.planner.nesting import average_count, first_of_each, over_groups
 from engine.planner.schema import Column, Schema, Table
 
@@ -128,12 +129,12 @@ class _Writer:
         }
 
     def _path(self, column: Column) -> str:
-        return _named(self._alias[column.table], column)
+        return path(self._alias[column.table], column)
 
     def _value(self, value: Value, alias: str = "") -> dict[str, Any]:
         """A column or formula as an expression; `alias` stands in the place of its table's own."""
         try:
-            return expression(value, (lambda item: _named(alias, item)) if alias else self._path, self._schema.dialect)
+            return expression(value, (lambda item: path(alias, item)) if alias else self._path, self._schema.dialect)
         except Inexpressible as error:
             raise Impossible(str(error)) from None
 
@@ -330,7 +331,7 @@ class _Writer:
         assert level.table is not None and level.owner is not None
         for link in self._schema.links:
             if (link.child.table, link.parent.table) == (level.table.name, level.owner.name):
-                return average_count(level.table.name, _named("a", link.child))
+                return average_count(level.table.name, path("a", link.child))
         raise Impossible(f"nothing says which {level.owner.name} a row of {level.table.name} is of")
 
     def _having(self, measure: Measure, operator: str, value: float | int | Level) -> dict[str, Any]:
@@ -341,26 +342,17 @@ class _Writer:
 
     def _is_last(self, item: "Latest") -> dict[str, Any]:
         """No later row of the same thing is there."""
-        same = {"column": _named("n", item.thing), "operator": "eq", "other": {"column": self._path(item.thing)}}
-        later = {"column": _named("n", item.moment), "operator": "gt", "other": {"column": self._path(item.moment)}}
+        same = {"column": path("n", item.thing), "operator": "eq", "other": {"column": self._path(item.thing)}}
+        later = {"column": path("n", item.moment), "operator": "gt", "other": {"column": self._path(item.moment)}}
         query = {"table": item.table.name, "alias": "n", "select": [{"value": 1}], "filters": [same, later]}
         return {"not": {"exists": query}}
 
     def _lacks(self, lack: Lack) -> dict[str, Any]:
         """No row of a table belongs to the thing: its own column is null, or nothing refers to it."""
-        table = lack.table
-        for link in self._schema.links:
-            if link.parent.table == table.name and link.child.table in self._alias and not lack.conditions:
-                return {"column": self._path(link.child), "operator": "is_null"}
-        for link in self._schema.links:
-            ends = {link.child.table: (link.child, link.parent), link.parent.table: (link.parent, link.child)}
-            own, other = ends.get(table.name, (None, None))
-            if own is not None and other is not None and other.table in self._alias:
-                inner = {"column": _named("n", own), "operator": "eq", "other": {"column": self._path(other)}}
-                filters = [inner, *(self._condition(item, "n") for item in lack.conditions)]
-                query = {"table": table.name, "alias": "n", "select": [{"value": 1}], "filters": filters}
-                return {"not": {"exists": query}}
-        raise Impossible(f"nothing connects {table.name} with what is asked for")
+        made = write_lack(lack, self._schema, self._alias, self._condition)
+        if made is None:
+            raise Impossible(f"nothing connects {lack.table.name} with what is asked for")
+        return made
 
     def _order(self, sort: Sort, definition: Definition) -> dict[str, Any]:
         direction = "desc" if sort.is_descending else "asc"
@@ -374,11 +366,6 @@ class _Writer:
         made = self._measure(sort.by)
         definition.setdefault("measures", []).append({**made, "alias": self._name(sort.by)})
         return {"column": self._outputs[sort.by], "direction": direction, "nulls": "last"}
-
-
-def _named(alias: str, column: Column) -> str:
-    quoted = column.name.replace('"', '""')
-    return f'{alias}."{quoted}"'
 
 
 def _literal(moment: datetime, column: Value) -> str:
