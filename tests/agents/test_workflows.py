@@ -309,6 +309,27 @@ async def test_a_question_back_is_answered_and_told_from_there_on(desk: AgentDes
     assert await told(clarification="sum of amount by region") == (done, second) and await told() == (done, second)
 
 
+async def test_who_leaves_at_the_last_word_finds_it_said_once(desk: AgentDesk) -> None:
+    """The end is in the log, and not yet written down as the run's: the graph is not run again for it."""
+    asked = {"task": "total amount by region", "workflow": "reflection", "model": "none", "task_id": "last"}
+
+    async def leave(part: Any) -> None:
+        if part.event == "done":
+            raise asyncio.CancelledError
+
+    call = Call("run_workflow", asked, "test", "r1", principal=await desk.who(), emit=leave)
+    with pytest.raises(asyncio.CancelledError):
+        await desk.platform.dispatcher.call(call)
+    assert (await desk.call("get_workflow_run", task_id="last")).status == "interrupted"
+    again = await desk.call("run_workflow", **asked)
+    by = await desk.who()
+    log = await desk.platform.engine.runs.events(await desk.platform.engine.runs.get(by, "last"))
+    kinds = [event.kind for event in log]
+    assert (again.status, len(again.result)) == ("completed", 3)
+    assert (kinds.count("output_ready"), kinds.count("done"), kinds[-1]) == (1, 1, "done")
+    assert [step.node for step in again.steps].count("execute_sql") == 1
+
+
 @pytest.mark.parametrize(
     ("said", "meant"),
     [
