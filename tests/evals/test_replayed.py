@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from core.settings import Settings
-from evals.compare import gate, scores
+from evals.compare import compare, gate, scores
 from evals.outcomes import Arm, Run
 from evals.report import write_report
 from headwater.evaluating import Asked, run, summary
@@ -25,7 +25,13 @@ ANSWERS = Path(__file__).parent / "flights_answers.jsonl"
 ARMS = ("bare", "fixed", "reflection", "nl2sql")
 MODELS = """
 default: recorded
-models: [{name: recorded, model: openai/recorded, api_base: "%s", strength: small, context_tokens: 8192}]
+models:
+  - name: recorded
+    model: openai/recorded
+    api_base: "%s"
+    strength: small
+    context_tokens: 8192
+    price: {input_usd_per_million: 1, output_usd_per_million: 2}
 """
 
 
@@ -77,16 +83,21 @@ async def test_workflows_answer_what_the_bare_model_did_not_and_decline_what_no_
     for name in ("fixed", "reflection", "nl2sql"):
         found = scores(runs[name].results)
         assert (found.right.right, found.right.of, found.refused.right, found.refused.of) == (9, 9, 3, 3), name
-        assert gate(runs["bare"], runs[name], max_lost=0) == []
+        paired = compare(runs["bare"], runs[name])
+        assert (len(paired.won), paired.lost, paired.difference.is_noise) == (8, [], False)
     assert any("worse" in reason or "lost" in reason for reason in gate(runs["fixed"], runs["bare"], max_lost=0))
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_tokens_are_those_that_the_model_used_when_it_was_recorded(runs: dict[str, Run]) -> None:
-    recorded = [json.loads(line)["answer"]["usage"] for line in ANSWERS.read_text().splitlines()]
-    used = {usage["prompt_tokens"] + usage["completion_tokens"] for usage in recorded}
-    asked = [case.tokens for case in runs["bare"].results]
-    assert set(asked) <= used and scores(runs["bare"].results).tokens == sum(asked) > 5_000
+async def test_tokens_and_cost_are_what_the_model_used_when_it_was_recorded(runs: dict[str, Run]) -> None:
+    lines = [json.loads(line) for line in ANSWERS.read_text().splitlines()]
+    usage = [line["answer"]["usage"] for line in lines[:12]]  # the bare model was asked first, once for each case
+    found = scores(runs["bare"].results)
+    assert found.tokens == sum(item["total_tokens"] for item in usage) == 9_372
+    assert found.usd == pytest.approx(
+        sum(item["prompt_tokens"] + 2 * item["completion_tokens"] for item in usage) / 1e6
+    )
+    assert found.column_linking is not None and found.steps == 1
     assert scores(runs["fixed"].results).tokens > 0  # what the planner declines is asked of the model
 
 
