@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from engine.planner.calculations import read_calculation
 from engine.planner.words import cues, stem_of, tokens_of
 
 MAX_CHARS = 16_000
@@ -17,7 +18,7 @@ _ENDS = re.compile(r"\n+|;\s+|(?<=[.!?])(?<!\.\.)[\"'\u201d]?\s+(?=[\"'A-Z(`\u20
 _BEGINS = re.compile(
     r"(?<=[A-Za-z0-9)%\"'.])\s+"
     r"(?=(?:To (?=[a-z])|When (?=[a-z])|Always (?=[a-z])|If (?=[a-z])|For (?=[a-z])|Truncate (?=[a-z])|Weekend"
-    r"|Last \d|[A-Z][A-Za-z]*[A-Z]\w*(?: \([^()\n]{2,80}\))? = |[A-Z]{2,10} (?:means|stands for|refers to) ))"
+    r"|Last \d|(?:[A-Z][a-z]{0,2}){2,}(?: \([^()\n]{2,80}\))? = |[A-Z]{2,10} (?:means|stands for|refers to) ))"
 )
 _NAME = r"[\"'\u201c`]?(?P<name>[^\"'\u201c\u201d`=:()\n]{2,80}?)[\"'\u201d`]?"
 _LONG = r"(?:\s*\((?P<long>[^()\n]{2,80})\))?"
@@ -31,9 +32,13 @@ _MEANS = re.compile(
     r"|equals?|(?:is|are) equal to"
     r"|(?:is|are)(?=\s+\()|(?:is|are)(?=[^.]{3,80}\s(?:[-*+/\u00d7\u00f7]|times|minus|plus|divided by|multiplied by)\s)"
     r"|(?:is|are)(?=\s+(?:those|ones?|anyone|everyone|every|calculating|all)\b)"
-    r"|(?:is|are)(?=\s+(?:any |all )?(?:the |an? )?(?:total |average )?(?:number|count|total|sum|average|mean|ratio"
-    r"|share|percentage|fraction|proportion|difference|median|maximum|minimum|highest|lowest|most recent|latest)\b)"
-    r"|(?:is|are)(?=\s+(?:an? |any |all )?[\w-]+ (?:who|whose|that|which|with|where|having)\b))\s+(?P<body>.+)$",
+    r"|(?:is|are)(?=\s+(?:any |all )?(?:the |an? )?(?:total |average )?"
+    r"(?:number|count|total|sum|average|mean|ratio|share|percentage|fraction|proportion|difference|median|maximum"
+    r"|minimum|highest|lowest|most recent|latest)\b)"
+    r"|(?:is|are)(?=\s+(?:an? |any |all )?[\w-]+ (?:who|whose|that|which|with|where|having|born|made"
+    r"|sold|sent|paid|\w{2,}ed|of (?:at|more|less|over|under|\d)|over|above|below|under|longer"
+    r"|shorter|larger|smaller|older|younger)\b))"
+    r"\s+(?P<body>.+)$",
     re.I,
 )
 _STEPS = re.compile(
@@ -47,6 +52,8 @@ _BARE = re.compile(r"^(?:'[^']*'|\"[^\"]*\"|-?\d+(?:\.\d+)?|true|false|null)\s*(
 _RANKED = re.compile(
     r"^((?:[\w-]+ ){0,3}rank(?:ing)?)\b(?: of \w+ \w+)? (?:by|based on|ordered by|according to)\b", re.I
 )
+_CHAIN = re.compile(r"\s=\s(?!['\"\d-]|true\b|false\b|null\b)|,?\s(?:ie|i\.e\.|that is|in other words),?\s")
+_ADJECTIVE = re.compile(r"^(?P<state>[a-z][\w-]*(?: [\w-]+)?) (?P<thing>[a-z]\w+)$", re.I)
 _TITLE = re.compile(r"^[^=:]{2,80}:\s")
 _RECIPE = re.compile(
     r"^(?:to|when) (?:calculat\w+|comput\w+|get(?:ting)?|find(?:ing)?|determin\w+|measur\w+|deriv\w+|analy[sz]\w+) "
@@ -56,8 +63,9 @@ _RECIPE = re.compile(
 )
 _BY_IT = re.compile(rf"^by {_NAME}{_LONG},? (?:we|i|you) (?:mean|understand)s? (?P<body>.+)$", re.I)
 _STATE = re.compile(
-    r"^(?:a|an|the|any)? ?(?P<thing>[a-z][\w ]{1,40}?) (?:is|are|counts? as|(?:is|are) (?:considered|called|regarded as"
-    r"|deemed|said to be)) (?P<state>[a-z][\w-]{2,30}) (?:if|when|whenever|as long as|where) "
+    r"^(?:(?:an|a|the|any) )?(?P<thing>[a-z][\w ]{1,40}?) "
+    r"(?:is|are|counts? as|(?:is|are) (?:considered|called|regarded as|deemed|said to be)) "
+    r"(?P<state>(?:(?:on|in|at|under) )?[a-z][\w-]{2,30}) (?:if|when|whenever|as long as|where) "
     r"(?:(?:it|they|he|she|the[iy]r?|its|his|her) )?(?P<body>.+)$",
     re.I,
 )
@@ -89,6 +97,7 @@ def read_notes(texts: Sequence[str]) -> Notes:
     recipes: list[Definition] = []
     left = MAX_CHARS
     for text in texts:
+        own: set[str] = set()
         for sentence in _sentences(text[:left]):
             found = define(sentence)
             if found is None:
@@ -96,9 +105,17 @@ def read_notes(texts: Sequence[str]) -> Notes:
                 recipes += filter(None, [_recipe(sentence)])
                 continue
             key = " ".join(stems_of(found.names[0]))
-            definitions.setdefault(key, found)
+            before = definitions.get(key)
+            if before is None or (key in own and is_plainer(before, found)):
+                definitions[key] = found
+            own.add(key)
         left = max(0, left - len(text))
     return Notes(tuple(definitions.values()), tuple(dict.fromkeys(rest)), tuple(dict.fromkeys(recipes)))
+
+
+def is_plainer(one: Definition, other: Definition) -> bool:
+    """Whether one definition is in words, and the other of the same term calculates it."""
+    return not any(map(read_calculation, one.bodies)) and any(map(read_calculation, other.bodies))
 
 
 def _recipe(sentence: str) -> Definition | None:
@@ -132,14 +149,13 @@ def define(sentence: str) -> Definition | None:
         names = tuple(dict.fromkeys(name for name in (_name(match["name"]), _name(match["long"] or "")) if name))
         if not names or any(len(name.split()) > MAX_NAME_WORDS or not content_of(name) for name in names):
             return None
-        parts = [
-            part.strip() for part in re.split(r"\s=\s(?!['\"\d-]|true\b|false\b|null\b)", match["body"]) if part.strip()
-        ]
+        parts = [part.strip() for part in _CHAIN.split(match["body"]) if part.strip()]
         if (rank := _RANKED.match(parts[-1])) is not None:  # `customer rank by amount` goes by its own words too
             names = (*names, _name(rank[1]))
         bodies = tuple(_body(part, names[0]) for part in reversed(parts))
         if pattern is _STEPS:
             names = tuple(dict.fromkeys(variant for name in names for variant in _variants(name)))
+        names = (*names, *_predicates(names[0], bodies[0]))
         more = tuple(part for part in parts[:-1] if len(part.split()) <= MAX_NAME_WORDS)
         return Definition((*names, *more), bodies, sentence, is_recipe=pattern is _STEPS)
     return None
@@ -211,6 +227,18 @@ def _sentences(text: str) -> Iterator[str]:
             if sentence and count < MAX_SENTENCES:
                 count += 1
                 yield sentence
+
+
+def _predicates(name: str, body: str) -> tuple[str, ...]:
+    """`paid clerks` of clerks that are such are those of whom one says that `clerks are paid`."""
+    match = _ADJECTIVE.match(name)
+    if match is None or _head(body) != stems_of(match["thing"]):
+        return ()
+    return tuple(f"{match['thing']} {verb} {match['state']}" for verb in ("are", "is", "that are", "who are"))
+
+
+def _head(body: str) -> tuple[str, ...]:
+    return stems_of(re.sub(r"^(?:the|a|an|all|any)\s+", "", body, flags=re.I))[:1]
 
 
 def content_of(text: str) -> frozenset[str]:

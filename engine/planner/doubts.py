@@ -51,7 +51,12 @@ def _word(elements: list[Element], at: int, table: Cues) -> Doubt:
     if "toward" in elements[at].cues:
         return (f"{word} is left out", 1.0 if _has_object(elements, at) else UNEXPLAINED)
     before = elements[at - 1].text.lower() if at else ""
-    is_verb = word.islower() and "-" not in word and before not in ("a", "an", "the", "their", "our")
+    is_verb = (
+        "rate" not in elements[at].cues
+        and word.islower()
+        and "-" not in word
+        and before not in ("a", "an", "the", "their", "our")
+    )
     if not is_verb or (not word.endswith(("ed", "en", "ing")) and lemma_of(word) not in table.sets["verbs"]):
         return (f"nothing stands for {word}", UNEXPLAINED)
     return (f"{word} is left out", JOINING_VERB if _has_object(elements, at) else HANGING_VERB)

@@ -134,14 +134,18 @@ def know(
     schema: Schema,
     now: datetime,
     calendar: Calendar,
+    *,
+    things: Sequence[str] = (),
 ) -> list[Knowing]:
-    """What of some texts, and of what a question says itself, belongs to the question: the ways to read it."""
-    first = _know(question, knowledge, schema, now, calendar)
+    """What of some texts, and of what a question says itself, belongs to the question: the ways to read it.
+
+    `things` are what rows are of that it turned out to need."""
+    first = _know(question, knowledge, schema, now, calendar, things=things)
     ways = [first]
     if first.heard.is_open:
-        ways.append(_know(question, knowledge, schema, now, calendar, by_phrase=True))
+        ways.append(_know(question, knowledge, schema, now, calendar, by_phrase=True, things=things))
     if first.heard.has_recipes:
-        ways.append(_know(question, knowledge, schema, now, calendar, with_recipes=True))
+        ways.append(_know(question, knowledge, schema, now, calendar, with_recipes=True, things=things))
     return ways
 
 
@@ -154,6 +158,7 @@ def _know(
     *,
     by_phrase: bool = False,
     with_recipes: bool = False,
+    things: Sequence[str] = (),
 ) -> Knowing:
     linker = Linker(schema, cues())
     spans: dict[str, Range] = {}
@@ -172,6 +177,7 @@ def _know(
         is_span,
         by_phrase=by_phrase,
         with_recipes=with_recipes,
+        things=things,
     )
     sentences = heard.notes.sentences
     latest = read_latest(sentences, linker)

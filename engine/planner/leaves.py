@@ -89,7 +89,7 @@ class Leaves:
         if said.operator == "is":
             return self._single(said, name)
         made = self._made(said, name, 0)
-        if not isinstance(made, Calculation):
+        if not isinstance(made, Calculation) or _multiplies_sums(made):
             raise Unreadable(name)
         table = next((item for item in map(self._table_of, _flat(made)) if item is not None), None)
         made = _counting(made, table or self._main())
@@ -109,7 +109,12 @@ class Leaves:
         columns = [self._plain(phrase) for phrase in phrases_in(said)]
         if said.operator in ("rank", "is") or not columns or any(column is None for column in columns):
             return None
-        if len({column.table for column in columns if column is not None}) != 1:
+        if len(set(columns)) < len({phrase.lower() for phrase in phrases_in(said)}):
+            return None  # one column for two phrases
+        tables = {column.table for column in columns if column is not None}
+        if len(tables) != 1 and not any(
+            {item.child.table, item.parent.table} == tables for item in self.frame.schema.links
+        ):
             return None
         made = self._of_row(said, [column for column in columns if column is not None], name)
         return made if isinstance(made, Formula) else None
@@ -137,7 +142,7 @@ class Leaves:
         return best.column if best is not None and isinstance(best.column, Column) else None
 
     def _nearness(self, column: Column) -> float:
-        return 0.4 * self.scene.named.get(column.table, 0.0)
+        return 0.15 * self.scene.named.get(column.table, 0.0)
 
     def _made(self, said: Said | str | float, name: str, depth: int) -> Calculation | Measure | float | int:
         if isinstance(said, str):
@@ -222,7 +227,9 @@ class Leaves:
             return Measure("sum", table=intent.ratio[1].table, calculation=replace(whole, name="share"))
         if intent.measures:
             return intent.measures[0]
-        columns = [item.column for item in intent.dimensions if item.column.family == "number"]
+        columns = [
+            item.column for item in intent.dimensions if item.column.family == "number" and not item.column.is_id
+        ]
         if columns:
             return Measure("sum", columns[-1])
         table = intent.entity or self._counted(inner.intent.conditions)
@@ -244,6 +251,13 @@ class Leaves:
         return self.scene.intent.entity or self.frame.schema.tables.get(
             max(named, key=lambda item: named[item], default="")
         )
+
+
+def _multiplies_sums(item: Calculation) -> bool:
+    """A sum times a sum: what was meant is of each row."""
+    sums = [part for part in item.parts if isinstance(part, Measure) and part.aggregate == "sum" and part.column]
+    inner = [part for part in item.parts if isinstance(part, Calculation)]
+    return (item.operator == "*" and len(sums) > 1) or any(map(_multiplies_sums, inner))
 
 
 def _counting(item: Calculation, table: Table | None) -> Calculation:

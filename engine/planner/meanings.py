@@ -13,6 +13,7 @@ from engine.planner.intent import Condition
 from engine.planner.words import MAX_CHARS, Token, cues, tokens_of
 
 MAX_PHRASE = 300
+LEAST_ALIKE = 4
 _SOME_DAY = datetime(2024, 5, 15, 12)
 _ASIDE = re.compile(
     r"(?:,|;|\()\s*(?:where|with|here|and)?\s*(?P<text>[\"']?[A-Za-z][\w -]{0,40}[\"']?\s*"
@@ -25,6 +26,12 @@ _BRACKET = re.compile(r"\b(?P<name>[A-Z][A-Za-z]*[A-Z]\w*)\s*\((?P<text>(?:[^()]
 _OUT = re.compile(
     r"^(?:always |please |note: )?(?:exclude|ignore|leave out|omit|skip|disregard|do not (?:count|include|consider)|"
     r"don't (?:count|include|consider)|never (?:count|include|consider)) (?:all |any |the )*(?P<phrase>[\w' -]{3,80})",
+    re.I,
+)
+_NEVER = re.compile(
+    r"^(?P<phrase>[\w' -]{3,60}?) (?:(?:do|does|should|must|are|is) )?"
+    r"(?:(?:never|not) (?:be )?(?:count|counted|included|considered)|(?:always )?(?:be )?(?:excluded|ignored|left out))"
+    r"(?: .{0,60})?$",
     re.I,
 )
 _ONLY = re.compile(
@@ -92,33 +99,39 @@ def hear(
     *,
     by_phrase: bool = False,
     with_recipes: bool = False,
+    things: Sequence[str] = (),
 ) -> Heard:
     """A question with the definitions in some texts, and in itself, put to its terms. Ranges of time are not put.
 
     A phrase that is a measure is one in the place of its term, or `by_phrase` words of the question. What just says how
-    to get at something is put `with_recipes`."""
+    to get at something is put `with_recipes`. `things` are more that the question is about than it says."""
     asked, own, asides = _own_definitions(question[:MAX_CHARS])
     notes = read_notes(knowledge)
     told = {" ".join(stems_of(item.names[0])) for item in notes.definitions}
     asides = [item for item in asides if " ".join(stems_of(item.names[0])) not in told]
     known = [item for item in (*own, *notes.definitions, *asides) if not is_span(item)]
-    asked, used = _with_filters(asked, notes.sentences, compared)
+    asked, used = _with_filters(asked, notes.sentences, compared, things)
     recipes = [item for item in notes.recipes if _places(tokens_of(asked), item.names)]
     heard = _Hearing(asked, [*known, *(recipes if with_recipes else ())], compared, by_phrase=by_phrase).hear()
     rest = tuple(sentence for sentence in notes.sentences if sentence not in used)
     return replace(heard, notes=replace(notes, sentences=rest), rules=used, has_recipes=bool(recipes))
 
 
-def _with_filters(question: str, sentences: Sequence[str], compared: Compared) -> tuple[str, tuple[str, ...]]:
+def _with_filters(
+    question: str, sentences: Sequence[str], compared: Compared, things: Sequence[str]
+) -> tuple[str, tuple[str, ...]]:
     """A question with what texts say to leave out, or to count alone, of the things that it is about."""
     asked = frozenset(stems_of(question))
     used = []
     for sentence in sentences:
-        match = _OUT.match(sentence.rstrip(". ")) or _ONLY.match(sentence.rstrip(". "))
+        plain = sentence.rstrip(". ")
+        match = _OUT.match(plain) or _NEVER.match(plain) or _ONLY.match(plain)
         phrase = re.sub(r"\s+(?:from|in|when|for|whenever)\s+.*$", "", match["phrase"]) if match else ""
         if match is None or not phrase or stems_of(phrase)[-1:] == () or compared(sentence)[0]:
             continue
-        if stems_of(phrase)[-1] not in asked or frozenset(stems_of(phrase)) <= asked:
+        noun = stems_of(phrase)[-1]
+        is_needed = any(len(thing) >= LEAST_ALIKE and noun.startswith(thing) for thing in things)
+        if not (noun in asked or is_needed) or frozenset(stems_of(phrase)) <= asked:
             continue
         word = "only" if match.re is _ONLY else "excluding"
         end = question.rstrip(" ?.!;")
@@ -185,21 +198,31 @@ def is_measure_like(phrase: str) -> bool:
 
 
 def _places(tokens: list[Token], names: Sequence[str]) -> list[tuple[int, int]]:
-    """From which token to which any of some names stands, none within another."""
-    wanted = sorted((stems for name in names if (stems := stems_of(name))), key=len, reverse=True)
+    """From which token to which any of some names stands, none within another. `on-time` is `on time`."""
+    wanted = sorted((_words(stems) for name in names if (stems := stems_of(name))), key=len, reverse=True)
     found: list[tuple[int, int]] = []
     at = 0
     while at < len(tokens):
-        stems = next((item for item in wanted if _stands(tokens, at, item)), ())
-        if stems:
-            found.append((at, at + len(stems)))
-        at += len(stems) or 1
+        end = next((end for words in wanted if (end := _stands(tokens, at, words)) > at), at)
+        if end > at:
+            found.append((at, end))
+        at = max(end, at + 1)
     return found
 
 
-def _stands(tokens: list[Token], at: int, stems: tuple[str, ...]) -> bool:
-    run = tokens[at : at + len(stems)]
-    return len(run) == len(stems) and all(token.stem == stem for token, stem in zip(run, stems, strict=True))
+def _stands(tokens: list[Token], at: int, words: tuple[str, ...]) -> int:
+    """Where words end that begin at a token; its place where they do not."""
+    end, left = at, words
+    while left and end < len(tokens):
+        own = tuple(tokens[end].stem.split())
+        if not own or left[: len(own)] != own:
+            return at
+        left, end = left[len(own) :], end + 1
+    return at if left else end
+
+
+def _words(stems: Sequence[str]) -> tuple[str, ...]:
+    return tuple(word for stem in stems for word in stem.split())
 
 
 class _Hearing:

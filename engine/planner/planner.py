@@ -46,6 +46,13 @@ def plan(
     Of `knowledge`, texts that define terms or say how to match, what belongs to the question is used."""
     ways = know(question, knowledge, schema, now, calendar or Calendar())
     planned = max((_plan(way.question, way) for way in ways), key=_sureness)
+    if planned.definition is not None and planned.intent is not None and ways[0].heard.notes.sentences:
+        # What is left out of some rows is known only when it is known that they are needed.
+        things = [schema.tables[name].words[-1] for name in planned.intent.tables() if schema.tables[name].words]
+        more = know(question, knowledge, schema, now, calendar or Calendar(), things=things)
+        if more[0].heard.rules != ways[0].heard.rules:
+            again = max((_plan(way.question, way) for way in more), key=_sureness)
+            ways, planned = (more, again) if again.definition is not None else (ways, planned)
     if planned.definition is not None or not ways[0].is_used:
         return planned
     without = ways[0].without()

@@ -28,7 +28,8 @@ def read_groups(scene: Scene) -> None:
             if joint >= len(scene.elements) or scene.elements[joint].text.lower() not in ("and", ","):
                 break
             after = scene.elements[joint + 1].text.lower() if joint + 1 < len(scene.elements) else ""
-            if after in ("for", "of", "in", "with", "from", "who", "that", "where"):
+            is_more = after in ("for", "of", "in", "with", "from", "who", "that", "where")
+            if is_more or scene.cue(joint + 1, "negation") is not None:
                 break  # `by country, for customers who ...`
             place = scene.following(joint + 1)
 
@@ -208,5 +209,5 @@ def _wants_label(scene: Scene) -> bool:
         return not intent.is_distinct
     if any(item.column.table == intent.entity.name for item in intent.dimensions):
         return False
-    counted = {item.table.name for item in intent.measures if item.table is not None}
+    counted = {item.table.name for item in intent.measures if item.table is not None and item.calculation is None}
     return bool(intent.sorts or intent.havings) and intent.entity.name not in counted

@@ -5,11 +5,13 @@ Only names that the schema has are taken, and only plain comparisons; all else i
 import re
 from collections.abc import Mapping
 
+from engine.planner.formulas import Formula, Value
 from engine.planner.intent import Condition, Measure
 from engine.planner.schema import Column, Schema
 
 _CALL = re.compile(
-    r"^(?P<name>count|sum|avg|min|max|median)\s*\(\s*(?P<distinct>distinct\b\s*)?\(?\s*(?P<column>\*|[\w.\"`]+)\s*\)?\s*\)"
+    r"^(?P<name>count|sum|avg|min|max|median)\s*\(\s*(?P<distinct>distinct\b\s*)?\(?\s*"
+    r"(?P<column>\*|[\w.\"`]+(?:\s*[-+*/]\s*[\w.\"`]+)?)\s*\)?\s*\)"
     r"(?:\s*(?:\.\.\.)?\s*(?:filter\s*\(\s*)?where\s+(?P<where>.+?)\)?)?\s*$",
     re.I,
 )
@@ -20,6 +22,15 @@ _COMPARISON = re.compile(
 )
 _AMONG = re.compile(
     r"(?P<column>[A-Za-z_][\w.]*)\s+(?P<not>not\s+)?in\s*\((?P<values>(?:\s*(?:'[^'\n]{0,100}'|-?\d+(?:\.\d+)?)\s*,?){1,50})\)",
+    re.I,
+)
+_BETWEEN_COLUMNS = re.compile(
+    r"(?P<column>[A-Za-z_][\w.]*)\s*(?P<operator>=|==|!=|<>|>=|<=|>|<)\s*(?P<other>[A-Za-z_][\w.]*)\b(?!\s*\()", re.I
+)
+_OF_ROW = re.compile(r"^(?P<one>[\w.\"`]+)\s*(?P<operator>[-+*/])\s*(?P<other>[\w.\"`]+)$")
+_ANY_OF = re.compile(
+    r"(?P<column>[A-Za-z_][\w.]*)\s*(?:=|\b(?:is|are)(?: either| one of)?\b)\s*"
+    r"(?P<values>'[^'\n]{0,100}'(?:\s*(?:,\s*or|,|or)\s*'[^'\n]{0,100}'){1,50})",
     re.I,
 )
 _VALUE = re.compile(r"'([^']*)'|(-?\d+(?:\.\d+)?)")
@@ -35,7 +46,7 @@ def read_call(text: str, schema: Schema, named: Mapping[str, float]) -> Measure 
     conditions, rest = read_conditions(match["where"] or "", schema, named)
     if rest.strip(" ()"):
         return None
-    column = None if match["column"] == "*" else find_column(match["column"], schema, named)
+    column = None if match["column"] == "*" else _value(match["column"], schema, named)
     if column is None:
         if match["column"] != "*" or aggregate != "count":
             return None
@@ -59,9 +70,22 @@ def read_conditions(text: str, schema: Schema, named: Mapping[str, float]) -> tu
         found.append(made)
         return "\x00"
 
-    rest = _COMPARISON.sub(take, _AMONG.sub(take, text))
+    rest = _BETWEEN_COLUMNS.sub(take, _COMPARISON.sub(take, _AMONG.sub(take, _ANY_OF.sub(take, text))))
     rest = re.sub(r"(?:\s*\b(?:and|where|with|whose|having)\b)?\s*(?:\b(?:the|a|an|their|its)\b\s*)?\x00", " ", rest)
+    if found:
+        rest = re.sub(r"\s+(?:whose|with|where|that|which|who|having)(?:\s+\w+){0,2}\s*$", "", rest)
     return found, " ".join(rest.split())
+
+
+def _value(text: str, schema: Schema, named: Mapping[str, float]) -> Value | None:
+    """A column, or two numbers of a row and what is done with them."""
+    both = _OF_ROW.match(text.strip())
+    if both is None:
+        return find_column(text, schema, named)
+    one, other = find_column(both["one"], schema, named), find_column(both["other"], schema, named)
+    if one is None or other is None or {one.family, other.family} != {"number"}:
+        return None
+    return Formula(both["operator"], (one, other), (*one.words, *other.words))  # type: ignore[arg-type]
 
 
 def _condition(match: re.Match[str], schema: Schema, named: Mapping[str, float]) -> Condition | None:
@@ -69,9 +93,15 @@ def _condition(match: re.Match[str], schema: Schema, named: Mapping[str, float])
     if column is None or not column.is_readable:
         return None
     groups = match.groupdict()
+    if groups.get("other") is not None:
+        other = find_column(groups["other"], schema, named)
+        is_alike = other is not None and other.family == column.family and other != column
+        return Condition(column, _OPERATORS[match["operator"]], other=other) if is_alike else None
     if groups.get("values") is not None:
         values = [text or _number(number) for text, number in _VALUE.findall(groups["values"])]
-        return Condition(column, "not_in" if groups["not"] else "in", tuple(values)) if _fits(column, values) else None
+        return (
+            Condition(column, "not_in" if groups.get("not") else "in", tuple(values)) if _fits(column, values) else None
+        )
     operator, value = " ".join(match["operator"].lower().split()), match["value"]
     if value.lower() == "null":
         return Condition(column, "not_null" if operator in ("is not", "!=", "<>") else "is_null")

@@ -1,9 +1,9 @@
 """Terms of a question that are calculated: put among its measures, or in the place of a column."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 from engine.planner.calculations import is_divided, measures_in
-from engine.planner.definitions import stems_of
 from engine.planner.elements import Element
 from engine.planner.formulas import columns_of
 from engine.planner.intent import Having, Measure
@@ -51,13 +51,17 @@ class Terms:
         assert element.meant is not None
         definition, said = element.meant, self.heard.said[element.meant.text]
         leaves = Leaves(self.frame, scene)
-        name = "_".join(part for stem in stems_of(definition.names[0]) for part in stem.split())
+        name = re.sub(r"\W+", "_", definition.names[0].lower()).strip("_") or "term"
         row = leaves.row_value(said, name)
-        if row is None:
-            return leaves.measure(said, name)
         aggregate = next(
             (kind for place in range(max(0, at - BACK), at) if (kind := scene.cue(place, "aggregates"))), None
         )
+        if row is None:
+            made = leaves.measure(said, name)
+            is_of_row = made.calculation is None and made.aggregate == "sum" and made.column is not None
+            if is_of_row and aggregate in ("avg", "median", "max", "min") and not scene.cue(at - 1, "superlatives"):
+                return replace(made, aggregate=aggregate)  # type: ignore[arg-type]
+            return made
         if aggregate is not None and not scene.cue(at - 1, "superlatives"):
             return Measure(aggregate, row)  # type: ignore[arg-type]
         if not is_divided(said):

@@ -211,16 +211,25 @@ class _Writer:
     def _measure(self, item: Measure) -> dict[str, Any]:
         if item.column is not None:
             tables = {column.table for column in columns_of(item.column)}
-            if item.aggregate in ("sum", "avg", "median") and all(multiplies(self._tree, name) for name in tables):
+            is_repeated = all(multiplies(self._tree, name) for name in tables)
+            is_one = is_repeated and len(tables) == 1 and self._is_grouped_by(next(iter(tables)))
+            if item.aggregate in ("sum", "avg", "median") and is_repeated and not is_one:
                 self._doubts.append((REPEATED, 0.6))
             value = self._value(item.column)
             made: dict[str, Any] = {
-                "aggregate": item.aggregate,
+                "aggregate": "max" if is_one and not item.is_distinct else item.aggregate,
                 **(value if "column" in value else {"expression": value}),
             }
             return {**made, "distinct": True} if item.is_distinct else made
         assert item.table is not None
         return self._row_count(item.table, item.is_distinct)
+
+    def _is_grouped_by(self, name: str) -> bool:
+        """Whether each group has one row of a table: the capacity of a room is not summed over its bookings."""
+        table = self._schema.tables[name]
+        shown = {item.column for item in self._intent.dimensions if item.unit is None}
+        labels = bool(table.labels) and set(table.labels) <= shown and len(table.key) == 1
+        return labels or (bool(table.key) and set(table.key) <= shown)
 
     def _row_count(self, table: Table, is_distinct: bool) -> dict[str, Any]:
         if not multiplies(self._tree, table.name):
@@ -282,7 +291,9 @@ class _Writer:
         if item.operator in ("previous", "running", "moving"):
             return self._windowed(item, made)
         if item.operator == "/":
-            made = [{"cast": "double", "args": [made[0]]}, {"function": "nullif", "args": [made[1], {"value": 0}]}]
+            is_number = isinstance(item.parts[1], (int, float)) and item.parts[1] != 0
+            below = made[1] if is_number else {"function": "nullif", "args": [made[1], {"value": 0}]}
+            made = [{"cast": "double", "args": [made[0]]}, below]
         return {"operator": item.operator, "args": made}
 
     def _windowed(self, item: Calculation, made: list[dict[str, Any]]) -> dict[str, Any]:

@@ -130,7 +130,7 @@ IN_2025 = "t0.started_on >= '2025-01-01' AND t0.started_on < '2026-01-01'"
             "finished trips.",
             "SELECT t1.country, (CAST(count(CASE WHEN t0.state = 'finished' THEN 1 END) AS DOUBLE) / "
             "nullif(count(*), 0)) "
-            f"* 100 AS success_rate_of_trip {TRIPS} {SKIPPERS} GROUP BY t1.country",
+            f"* 100 AS success_rate_of_trips {TRIPS} {SKIPPERS} GROUP BY t1.country",
         ),
         (  # a rank
             "Show the number of trips and the TR for each skipper country",
