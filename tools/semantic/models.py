@@ -57,13 +57,34 @@ class DimensionPart(Model):
     samples: list[Text] = Field([], max_length=50, description="A few of its values.")
 
 
+class PercentilePart(Model):
+    """Which percentile."""
+
+    percentile: float = Field(ge=0, le=1, description="From 0 to 1: 0.95 is what 95 % of the values do not exceed.")
+    use_discrete_percentile: bool = Field(False, description="A value that there is, rather than one between two.")
+
+
+class NonAdditivePart(Model):
+    """The time over which a measure does not add up, such as a balance: only rows of one time are measured."""
+
+    name: str = Field(max_length=100, pattern=NAME, description="A time dimension of the model.")
+    window_choice: Literal["min", "max"] = Field(
+        "min", description="min: the first time of each period; max: the last."
+    )
+    window_groupings: list[Text] = Field(
+        [], max_length=20, description="Entities of the model, each of which has a first or last time of its own."
+    )
+
+
 class MeasurePart(Model):
     """An aggregate over the rows of a model."""
 
     name: str = Field(max_length=100, pattern=NAME, description="Its name, unique among the connection's measures.")
-    agg: Literal["sum", "min", "max", "average", "median", "count", "count_distinct", "sum_boolean"] = Field(
-        description="How rows become one figure."
+    agg: Literal["sum", "min", "max", "average", "median", "count", "count_distinct", "sum_boolean", "percentile"] = (
+        Field(description="How rows become one figure.")
     )
+    agg_params: PercentilePart | None = Field(None, description="Which percentile, where it is one.")
+    non_additive_dimension: NonAdditivePart | None = Field(None, description="Where it does not add up over time.")
     expr: Sql = Field("", description=f"{EXPR} `1` with sum counts rows.")
     agg_time_dimension: str = Field("", max_length=100, description="Time it is counted by, where not the model's.")
     description: str = Field("", max_length=2000, description=ABOUT)

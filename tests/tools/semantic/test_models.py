@@ -9,6 +9,7 @@ from tests.tools.admin.policy_desk import STRANGER, VIC, PolicyDesk
 from tests.tools.semantic.conftest import AGENT, EDITOR, SHOP, load
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+PERCENT = {"measures": [{"name": "m", "agg": "percentile", "agg_params": {"percentile": 95}}]}
 TEAMS: dict[str, Any] = {
     "name": "teams",
     "table": "hr.teams",
@@ -73,10 +74,46 @@ async def test_a_model_is_made_changed_and_restored(office: PolicyDesk) -> None:
         await office.call("get_semantic_model", model="teams")
 
 
+async def test_measures_may_be_percentiles_or_stand_at_a_time(office: PolicyDesk) -> None:
+    last = {"name": "day", "window_choice": "max", "window_groupings": ["buyer"]}
+    measures: list[dict[str, Any]] = [
+        {"name": "p50", "agg": "percentile", "expr": "amount", "agg_params": {"percentile": 0.5}},
+        {"name": "latest", "agg": "sum", "expr": "amount", "non_additive_dimension": last},
+    ]
+    await office.call(
+        "create_semantic_model",
+        name="baskets",
+        table="shop.orders",
+        entities=[
+            {"name": "basket", "type": "primary", "expr": "id"},
+            {"name": "buyer", "type": "foreign", "expr": "customer_id"},
+        ],
+        dimensions=[{"name": "day", "type": "time"}],
+        measures=measures,
+        agg_time_dimension="day",
+    )
+    for name in ("p50", "latest"):
+        await office.call("create_metric", name=name, kind="simple", type_params={"measure": name})
+    answer = await office.call("query_metric", metrics=["p50", "latest"])
+    assert answer.data.records() == [{"p50": 25, "latest": 90}]
+    again = await office.call(
+        "import_semantic_model", files={"x.yml": (await office.call("export_semantic_model")).yaml}
+    )
+    assert not again.errors and {"p50", "latest"} <= set(again.metrics)
+    for name in ("p50", "latest"):
+        await office.call("delete_metric", metric=name)
+    await office.call("delete_semantic_model", model="baskets")
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
         ({"table": "hr.nothing"}, "no table"),
+        ({"measures": [{"name": "m", "agg": "percentile", "expr": "boss_id"}]}, "says which"),
+        (
+            {"measures": [{"name": "m", "agg": "sum", "expr": "team", "non_additive_dimension": {"name": "day"}}]},
+            "no time dimension",
+        ),
         ({"table": "vault.staff"}, "no table"),
         ({"measures": [{"name": "m", "agg": "sum", "expr": "nothing"}]}, "no column 'nothing'"),
         ({"measures": [{"name": "m", "agg": "sum", "expr": "(SELECT 1)"}]}, "may not be used"),
@@ -230,7 +267,7 @@ async def test_rights_tenants_and_forms(office: PolicyDesk) -> None:
                 await office.call(tool, STRANGER, **arguments)
             assert foreign.value.code in ("NOT_FOUND", "CONFLICT", "QUERY_UNAUTHORIZED")
     assert (await office.call("export_semantic_model", STRANGER)).yaml.strip() == "{}"
-    for wrong in ({"name": "a__b"}, {"entities": [{"name": "x", "type": "main"}]}, {"status": "done"}):
+    for wrong in ({"name": "a__b"}, {"entities": [{"name": "x", "type": "main"}]}, {"status": "done"}, PERCENT):
         with pytest.raises(InvalidArgument):
             await office.call("create_semantic_model", **{**TEAMS, **wrong})
     with pytest.raises(InvalidArgument):
