@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from core.errors import NotFound
+from core.errors import Conflict, NotFound
 from headwater.settings import find_home, read_settings
 
 WORKFLOWS = ("planner", "bare", "fixed", "reflection", "metric_to_sql", "nl2sql", "chat")
@@ -34,6 +34,9 @@ def list_suites(home: Path | None) -> None:
             suite = read_suite(path)
         except NotFound:
             click.echo(f"{name:<18} {'?':>5} cases  its data lies elsewhere: name its folder with --data")
+            continue
+        except Conflict as error:
+            click.echo(f"{name:<18} {'?':>5} cases  {error.message}")
             continue
         place = f" {path}" if path.is_relative_to(folder) else ""
         click.echo(f"{name:<18} {len(suite.cases):>5} cases  {shorten(suite.description, 64, placeholder=' …')}{place}")

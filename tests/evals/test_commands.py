@@ -87,7 +87,10 @@ def test_lines_of_json_and_a_database_are_a_suite(tmp_path: Path) -> None:
 
 
 def test_suites_are_listed_with_what_they_need(home: Path) -> None:
+    (home / "evals").mkdir()
+    (home / "evals" / "broken.yaml").write_text("suite: [")
     lines = {line.split()[0]: line for line in typed(home, ["list"]).output.splitlines()}
     assert "340" in lines["everyday"] and "--data" in lines["acme"] and "63" in lines["flights"]
+    assert "is not YAML" in lines["broken"]
     wrong = typed(home, ["run", "no-such-suite"])
     assert wrong.exit_code == 5 and "No suite 'no-such-suite'." in wrong.output
