@@ -209,14 +209,14 @@ class _Definitions:
         """The metric of a definition; None where it is not understood."""
         start = body.start + (self._next(body.start) in ("the", "a"))
         said = self._two(start, body.end) or self._sum(start, body.end) or self._computed(start, body.end)
-        if said is None or not all(said[1]):
+        if said is None or not all(said[1]) or not 2 <= len(said[1]) <= MAX_OPERANDS:
             return None
         sign, texts = said
         noun = texts[-1].split()[-1] if texts[-1].split()[1:] else ""  # `net and gross amount`
         operands = [self._operand(f"{text} {noun}") or self._operand(text) for text in texts[:-1]]
         operands.append(self._operand(texts[-1]))
         known = [each for each in operands if each is not None]
-        if len(known) != len(texts) or not 2 <= len(known) <= MAX_OPERANDS or len(set(known)) != len(known):
+        if len(known) != len(texts) or len(set(known)) != len(known):
             return None
         text = f" {sign} ".join(known)
         for metric in self._formed.layer.metrics.values():  # it says what is defined already

@@ -53,6 +53,9 @@ class _Finder:
         self._words = sentence.words
         self._layer = layer
         self._found: list[tuple[int, Metric]] = []
+        self._places: dict[str, list[int]] = {}
+        for at, each in enumerate(self._words):
+            self._places.setdefault(each.word, []).append(at)
         self._limited = {limit.end for limit in limits(sentence)}  # `at least 3` before `orders`
         counted = [metric for metric in layer.metrics.values() if is_count(metric, layer)]
         self._counted = {word for metric in counted for name in metric_names(metric) for word in name} - GENERIC
@@ -149,7 +152,7 @@ class _Finder:
         return False
 
     def _apart(self, word: str, places: Sequence[int]) -> int | None:
-        return next((n for n, each in enumerate(self._words) if n not in places and each.word == word), None)
+        return next((at for at in self._places.get(word, ()) if at not in places), None)
 
     def _is_meant(self, places: Sequence[int], *, is_first: bool) -> bool:
         """Whether `claims` asks how many: after `how many`, at the beginning, or in a list with other metrics."""

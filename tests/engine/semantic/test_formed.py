@@ -108,3 +108,8 @@ def rows(port: World, question: str) -> list[tuple[Any, ...]]:
 )
 def test_a_question_may_say_what_it_means(port: World, question: str, expected: Any) -> None:
     assert rows(port, question) == expected
+
+
+def test_definitions_without_end_are_declined_quickly(port: World) -> None:
+    for part in (" and express weight", " plus insured weight", ", which is the sum of express and insured weight"):
+        assert read(port, "the gross, which is the sum of total weight" + part * 150).confidence < 0.6
