@@ -211,6 +211,8 @@ async def _heard(answer: Any, hear: Hear) -> Said:
                     await hear(text)
     finally:
         await _close(answer)
+    if not (said.text or said.calls or said.tokens_out):  # litellm ends also a stream in which nothing came
+        raise ModelFailed("The model's server answers nothing.", may_retry=True)
     return said
 
 

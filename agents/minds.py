@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.bound import Bound, Called, Wanted
-from agents.loop import ASK, Message, Mind, Said
+from agents.loop import ASK, MAX_CALLS_AT_ONCE, Message, Mind, Said
 from agents.models import Ask, BadReply, Budget, Reply, complete
 from agents.persona import Persona
 from agents.wording import system_text
@@ -67,7 +67,7 @@ class NativeMind:
         reply = await self.talk.ask(fitted, tools=self.functions, hear=self.talk.hear)
         wanted = tuple(
             Wanted(call.id or f"call_{number}", call.name, call.arguments)
-            for number, call in enumerate(reply.tool_calls)
+            for number, call in enumerate(reply.tool_calls[:MAX_CALLS_AT_ONCE])
         )
         asked = next((item for item in wanted if item.name == ASK), None)
         if asked is not None:

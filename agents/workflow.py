@@ -21,7 +21,7 @@ from engine.runs.run import Beginning, Outcome, Run, RunEvent
 from engine.runs.runs import Started
 
 MAX_ROWS = 1000
-MAX_CALLS, MAX_TOKENS = 16, 120_000
+MAX_CALLS, MAX_TOKENS, MAX_NANO = 16, 120_000, 2_000_000_000  # of models, for a run in all
 LAKEHOUSE = "lakehouse"
 TELLING_CHARS = 4  # of words that say what a question is about
 _WORD = re.compile(r"\w+")
@@ -105,7 +105,8 @@ async def _start(ctx: Ctx, wanted: Wanted) -> Started:
 
 async def _work(ctx: Ctx, wanted: Wanted, run: Run, *, is_new: bool) -> Run:
     runs, began = ctx.engine.runs, time.perf_counter()
-    budget = Budget(max_calls=MAX_CALLS, max_tokens=max(0, MAX_TOKENS - run.cost.tokens))
+    used = run.cost
+    budget = Budget(MAX_CALLS, max_tokens=max(0, MAX_TOKENS - used.tokens), max_nano=max(0, MAX_NANO - used.nano))
     bench = Bench(ctx, run, None, budget, list(run.steps))
     begins = is_new or bool(wanted.clarification)
     if not begins:

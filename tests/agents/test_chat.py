@@ -179,6 +179,17 @@ async def test_the_same_call_over_and_over_ends(strong: AgentDesk, small: AgentD
     assert "goes round in circles" in (await small.call("chat", prompt="Loop.")).response
 
 
+async def test_a_hundred_calls_at_once_are_sixteen(strong: AgentDesk) -> None:
+    """Each that is shown to the model again has its result, as servers want it."""
+    many = tuple(ToolCall("execute_query", {"sql": f"SELECT {number} AS n"}) for number in range(100))
+    strong.server.play([Reply(tool_calls=many), "Enough."])
+    told = await strong.call("chat", prompt="All of it!")
+    messages = strong.server.requests[1].body["messages"]
+    assert (told.response, len(told.tool_calls)) == ("Enough.", 16)
+    made = next(item["tool_calls"] for item in messages if item.get("tool_calls"))
+    assert [item["id"] for item in made] == [item["tool_call_id"] for item in messages if item["role"] == "tool"]
+
+
 async def test_steps_and_money_have_bounds(strong: AgentDesk) -> None:
     few = await agent(strong, budget={"max_steps": 2})
     number = iter(range(1000))

@@ -110,11 +110,15 @@ async def test_another_model_stands_in(desk: AgentDesk, ctx: Ctx) -> None:
     assert desk.spare.requests[0].headers["authorization"] == "Bearer none"  # no key of anybody else's
 
 
+@pytest.mark.parametrize("is_streamed", [False, True])
 @pytest.mark.parametrize("liar", [GARBAGE, HUGE, Reply(body=b"[]"), Reply(body=b'{"choices": []}'), Reply(body=b"")])
-async def test_a_broken_answer_is_an_error_of_ours(desk: AgentDesk, ctx: Ctx, liar: Reply) -> None:
+async def test_a_broken_answer_is_an_error_of_ours(desk: AgentDesk, ctx: Ctx, liar: Reply, is_streamed: bool) -> None:
+    async def hear(text: str) -> None:
+        raise AssertionError(text)
+
     desk.server.play(lambda asked: liar)
     with pytest.raises(ModelUnavailable):
-        await complete(ctx, Ask(HELLO, budget=Budget(max_calls=10)))
+        await complete(ctx, Ask(HELLO, budget=Budget(max_calls=10), hear=hear if is_streamed else None))
 
 
 async def test_a_slow_drip_ends_with_the_time(desk: AgentDesk, ctx: Ctx) -> None:
