@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from pathlib import Path
-from textwrap import shorten
+from textwrap import fill, shorten
 from typing import Any
 
 import click
@@ -121,7 +121,8 @@ def compare(baseline: str, run_id: str, home: Path | None) -> None:
     click.echo(f"{run_id} against {baseline}: {found.difference}")
     click.echo("It may be chance." if found.difference.is_noise else "It is more than chance.")
     for title, names in (("won", found.won), ("lost", found.lost)):
-        click.echo(f"{title}: {', '.join(names) or 'none'}")
+        listed = f"{title} {len(names)}: {', '.join(names)}" if names else f"{title}: none"
+        click.echo(fill(listed, 100, subsequent_indent="  ", break_on_hyphens=False))
 
 
 @evals.command()
