@@ -11,6 +11,7 @@ from engine.planner.schema import Column
 OPPOSITE = {"gt": "lt", "ge": "le", "lt": "gt", "le": "ge"}
 OLDER, YOUNGER = ("older", "over"), ("younger", "under")
 MOST_YEARS = 130
+ENDS = {"oldest": "max", "youngest": "min", "average": "avg"}
 
 
 def read_ages(scene: Scene) -> None:
@@ -91,8 +92,13 @@ def _years_before(day: datetime, number: int) -> str:
 
 
 def _averaged(scene: Scene, at: int, born: Column) -> None:
+    """`the average age`, `how old is the oldest cat`."""
     kind = scene.cue(at, "aggregates")
-    if kind is None or scene.word(at + 1) != "age" or scene.elements[at + 1].is_used:
+    if scene.word(at) in ENDS and [scene.word(p) for p in range(2)] == ["how", "old"]:
+        kind, scene.elements[at].cues, scene.elements[1].is_used = ENDS[scene.word(at)], {}, True
+        scene.elements[at].is_used = True
+        at -= 1
+    elif kind is None or scene.word(at + 1) != "age" or scene.elements[at + 1].is_used:
         return
     value: Value = Formula("-", (scene.now.year, born), ("age",))
     if born.family in TIMES:

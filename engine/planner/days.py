@@ -12,6 +12,7 @@ WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", 
 HOURS = {"midnight": 0, "noon": 12, "midday": 12}
 TIMES_OF_DAY = {"morning": (6, 12), "afternoon": (12, 18), "evening": (18, 24)}
 ASKING = ("which", "what")
+BUSIEST = ("busiest", "best", "worst", "slowest", "quietest", "strongest", "weakest", "top", "peak")
 GROUPING = ("by", "per", "each", "every", "for each", "of each", "across", "in each")
 
 
@@ -39,10 +40,10 @@ def _grouped(scene: Scene, at: int) -> int | None:
     if not unit:
         return None
     before = scene.word(at - 1)
-    is_asked = before in ASKING
+    is_asked = before in (*ASKING, *BUSIEST)
     if not (is_asked or before in GROUPING or (unit in ("weekday", "hour") and after > at + 1)):
         return None
-    is_first = "superlatives" in (scene.elements[at - 1].cues if at else {})
+    is_first = "superlatives" in (scene.elements[at - 1].cues if at else {}) or before in BUSIEST
     if (is_asked or is_first) and scene.intent.limit is None and not scene.word(at).endswith("s"):
         scene.intent.limit = 1
     start = at - 1 if before in GROUPING else at
@@ -57,12 +58,15 @@ def _part(scene: Scene, at: int) -> tuple[str, int]:
     following = [scene.word(p) for p in range(at + 1, at + 4)]
     if plain == "weekday":
         return "weekday", at + 1
+    if plain == "time" and following[:2] == ["of", "day"]:
+        return "hour", at + 3
     if plain in ("day", "hour", "month") and following[:1] in (["of"], ["in"]):
         skip = 3 if following[1:2] == ["the"] else 2
         of = scene.word(at + skip)
         if (plain, of) in (("day", "week"), ("hour", "day"), ("month", "year")):
             return {"day": "weekday"}.get(plain, plain), at + skip + 1
     is_asked = scene.word(at - 1) in ASKING and any("superlatives" in item.cues for item in scene.elements)
+    is_asked = is_asked or scene.word(at - 1) in BUSIEST
     if is_asked and plain in ("hour", "month", "year", "quarter", "day", "week") and not scene.elements[at].is_schema:
         return f"whole {plain}", at + 1
     return ("", at) if word != "time of day" else ("hour", at + 1)
@@ -104,7 +108,7 @@ def _at_hours(scene: Scene, at: int) -> int | None:
     ):
         hours = (found[0], 24) if word in ("after", "from", "since") else (0, found[0])
         return _note(scene, TimePart(at, "hour", hours=hours), found[1])
-    if word == "in" and scene.word(at + 1) == "the" and scene.word(at + 2) in TIMES_OF_DAY:
+    if word in ("in", "for", "during") and scene.word(at + 1) == "the" and scene.word(at + 2) in TIMES_OF_DAY:
         scene.intent.doubt(f"which hours are the {scene.word(at + 2)} is not said", 0.85)
         return _note(scene, TimePart(at, "hour", hours=TIMES_OF_DAY[scene.word(at + 2)]), at + 3)
     return None

@@ -2,7 +2,7 @@
 
 from engine.planner.formulas import TIMES
 from engine.planner.intent import Dimension, Measure, Nested
-from engine.planner.moments import begin_of, main_time, moment_at
+from engine.planner.moments import begin_of, main_time, moment_at, moments_at
 from engine.planner.scene import Scene
 from engine.planner.schema import Column, Table
 from engine.planner.showing import dimension_at
@@ -56,6 +56,12 @@ def _timely(scene: Scene, owner: Table | None, thing: int) -> tuple[int, int, Ta
     for at, element in enumerate(scene.elements):
         if scene.word(at) not in FIRST or element.is_used or element.is_schema or element.date is not None:
             continue
+        is_order = any(scene.cue(p, "superlatives") for p in range(max(0, at - 3), at))  # `earliest hire first`
+        verb = moment_at(scene, at - 1) if at and not is_order else None
+        entity = scene.intent.entity
+        if verb is not None and entity is not None and verb.table == entity.name and entity != owner:
+            scene.elements[at - 1].is_used = True  # `which vet joined first in each clinic`
+            return at, at - 1, entity
         for place in range(at + 1, min(at + 5, len(scene.elements))):
             other = scene.elements[place]
             if other.sign or place == thing:
@@ -83,11 +89,13 @@ def _holder(scene: Scene, column: Column, owner: Table | None) -> Table | None:
 def _take_timely(scene: Scene, at: int, place: int, table: Table) -> None:
     nested = scene.intent.nested
     verbs = [item for p in range(place + 1, min(place + 4, len(scene.elements))) if (item := _verb(scene, p, table))]
-    moment = next(iter(verbs), None) or main_time(table, scene.cues) or begin_of(table, scene.cues)
+    said = moment_at_used(scene, place, table) if place < at else None
+    moment = said or next(iter(verbs), None) or main_time(table, scene.cues) or begin_of(table, scene.cues)
     if nested is None or moment is None:
         scene.intent.nested = None
+        scene.intent.doubt("what comes first in each is not read", 0.5)
         return
-    if not verbs and main_time(table, scene.cues) is None:
+    if not (said or verbs) and main_time(table, scene.cues) is None:
         scene.intent.doubt("another time may decide which is the first", 0.85)
     nested.by, nested.is_descending = Dimension(moment), FIRST[scene.word(at)]
     number = scene.elements[at + 1].number
@@ -97,10 +105,15 @@ def _take_timely(scene: Scene, at: int, place: int, table: Table) -> None:
     scene.intent.limit = None
     scene.elements[at].is_used = True
     scene.elements[at].cues = {}
-    column = None if scene.is_table_first(place) else scene.column(place)
+    column = None if scene.is_table_first(place) or place < at else scene.column(place)
     shown = [Dimension(column)] if column is not None else [Dimension(item) for item in table.labels]
     scene.elements[place].is_used = True
     scene.intent.dimensions = [*nested.within, *shown, Dimension(moment)]
+
+
+def moment_at_used(scene: Scene, place: int, table: Table) -> Column | None:
+    """The time of a verb that was taken already."""
+    return next(iter(moments_at(scene, place, table)), None)
 
 
 def _verb(scene: Scene, place: int, table: Table) -> Column | None:

@@ -1,6 +1,9 @@
 """Counts inside counts: `the average number of orders per customer`, `how many customers have more than 3 orders`."""
 
-from engine.planner.intent import Aggregate, Dimension, Measure, Nested
+from engine.dates.calendar import Unit, shifted
+from engine.dates.ranges import Range
+from engine.planner.formulas import Formula
+from engine.planner.intent import Aggregate, Dimension, Having, Measure, Nested
 from engine.planner.scene import Scene
 from engine.planner.schema import Column, Table
 from engine.planner.showing import dimension_at
@@ -115,8 +118,36 @@ def settle_groups(scene: Scene) -> None:
         outer = [item for item in intent.dimensions if item not in inner]
         nested.within = tuple(outer)
         intent.dimensions = [*outer, *inner]
+    elif nested is None and _each_period(scene):
+        return
     elif nested is None and intent.havings:
         _count_those(scene)
+
+
+def _each_period(scene: Scene) -> bool:
+    """`clients with a rental in every month of 2026`: as many months as there are."""
+    intent, unit = scene.intent, scene.grain
+    start, end = scene.dates.grain_at
+    said = next((scene.word(p) for p, e in enumerate(scene.elements) if e.start < end and start < e.end), "")
+    ranged = [item for item in intent.conditions if item.range is not None and isinstance(item.column, Column)]
+    is_every = not {"every", "each"}.isdisjoint(said.split())
+    if unit is None or intent.measures or intent.ratio is not None or not is_every or len(ranged) != 1:
+        return False
+    count = _periods(ranged[0].range, unit)
+    if intent.entity is None or ranged[0].column.table == intent.entity.name or not count:
+        return False
+    month = Formula("trunc", (ranged[0].column,), (unit.grain,), unit.grain, "date")
+    intent.havings.append(Having(Measure("count", month, is_distinct=True), "eq", count))
+    intent.is_grouped = True
+    return True
+
+
+def _periods(time: Range | None, unit: Unit) -> int:
+    """How many periods a range is made of; 0 where that is not whole."""
+    if time is None or time.start is None or time.end is None:
+        return 0
+    count = next((n for n in range(1, 400) if shifted(time.start, unit, n) >= time.end), 0)
+    return count if count and shifted(time.start, unit, count) == time.end else 0
 
 
 def _count_those(scene: Scene) -> None:

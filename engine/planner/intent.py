@@ -46,6 +46,7 @@ class Level:
     table: Table | None = None
     owner: Table | None = None
     conditions: tuple["Condition", ...] = ()
+    within: Column | None = None  # of those that hold the same here
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,8 @@ def _same(scene: Scene, at: int) -> None:
     unit = scene.unit(at + 1)
     if scene.word(at) != "same" or not unit:
         return
+    if _both_same(scene, at, unit):
+        return
     after = [
         (place, column)
         for place in range(at + 2, min(at + 2 + NEAR + 2, len(scene.elements)))
@@ -131,6 +133,19 @@ def _same(scene: Scene, at: int) -> None:
             first, second = (Formula("trunc", (item,), (unit,), unit, "date") for item in (other, column))
             _require(scene, Condition(first, "eq", other=second), at, at + 1, place, *([before[0]] if before else []))
             return
+
+
+def _both_same(scene: Scene, at: int, unit: str) -> bool:
+    """`issued and paid in the same month`"""
+    found = [(p, item) for p in range(max(0, at - BACK - 1), at) if (item := moment_at(scene, p)) is not None]
+    pairs = [(one, two) for one in found for two in found if one[0] < two[0] and one[1] != two[1]]
+    joined = [pair for pair in pairs if "and" in [scene.word(p) for p in range(pair[0][0], pair[1][0])]]
+    if not joined or scene.word(at + 2) in ("as", "that"):
+        return False
+    one, two = joined[-1]
+    first, second = (Formula("trunc", (item[1],), (unit,), unit, "date") for item in (one, two))
+    _require(scene, Condition(first, "eq", other=second), at, at + 1, one[0], two[0])
+    return True
 
 
 def _other_main(scene: Scene, column: Column) -> Column | None:
@@ -207,7 +222,7 @@ def _against(scene: Scene, at: int) -> None:
         ):
             scene.use(at, place)  # said again of what is overdue
             return
-        if column is not None and start is not None and start != column:
+        if column is not None and start is not None and start != column and start.table == column.table:
             second = [at + 1] if word in ("later", "earlier", "prior") else []
             fillers = [p for p in range(at, place) if scene.word(p) in ("its", "date", "time", "being")]
             places = [at, place, *second, *fillers, *([before[0]] if before else [])]

@@ -1,14 +1,16 @@
 """Things beside the average of all: `products that cost more than average`, `clients with more orders than average`."""
 
+from engine.planner.amounts import amounts_of
 from engine.planner.formulas import Value
 from engine.planner.intent import Condition, Having, Level, Measure
 from engine.planner.ranking import natural_of
 from engine.planner.scene import NEAR, Scene
-from engine.planner.schema import Table
+from engine.planner.schema import Column, Table
 from engine.planner.subjects import thing_at
 
 OPERATORS = ("gt", "ge", "lt", "le")
 LIGHT = ("the", "an", "a", "overall", "general", "their", "its")
+COSTS = ("cost", "costs", "worth")
 THEIR = ("their", "its", "his", "her", "own")
 
 
@@ -52,7 +54,8 @@ def _read(scene: Scene, at: int, average: int, operator: str) -> bool:
         return True
     kinds = [scene.value_of(noun)] if noun is not None and _is_kind(scene, noun) else []
     places += [noun] if kinds and noun is not None else []
-    _compare(scene, value, operator, places, tuple(kinds))
+    level = Level("avg", value, conditions=tuple(kinds), within=_own_group(scene, average, value))
+    _compare(scene, level, operator, places)
     return True
 
 
@@ -77,16 +80,27 @@ def _said_before(scene: Scene, at: int, entity: Table | None) -> tuple[Value | N
     """`tickets that cost more than`, `agents that earn more than`, `movies longer than`."""
     for place in range(at - 1, max(-1, at - NEAR), -1):
         element = scene.elements[place]
+        amounts = amounts_of(scene.schema, entity) if entity is not None and scene.word(place) in COSTS else []
+        if amounts and not element.is_schema:
+            return amounts[0].value, [place]
         if not element.is_schema or element.is_used or scene.is_table_first(place):
             continue
         column = scene.column(place, "number")
         if column is not None and not column.is_id:
-            return column, [place]
+            return _own_amount(scene, place, column, entity), [place]
     if entity is None:
         return None, []
     word = scene.word(at).split()[0]
     is_plain = word in ("more", "less", "over", "above", "below", "under")
     return (None if is_plain else natural_of(scene, entity, word)), []
+
+
+def _own_amount(scene: Scene, place: int, column: Column, entity: Table | None) -> Value:
+    """`visits that cost more` is about their own fee, rather than about a price elsewhere."""
+    if entity is None or column.table == entity.name or scene.word(place) not in COSTS:
+        return column
+    amounts = amounts_of(scene.schema, entity)
+    return amounts[0].value if amounts else column
 
 
 def _counted_before(scene: Scene, at: int, entity: Table | None) -> tuple[int, Table] | None:
@@ -105,10 +119,13 @@ def _count(scene: Scene, table: Table, owner: Table, operator: str, places: list
         scene.elements[place].is_used = True
 
 
-def _compare(scene: Scene, value: Value, operator: str, places: list[int], kinds: tuple[Condition, ...]) -> None:
+def _compare(scene: Scene, level: Level, operator: str, places: list[int]) -> None:
+    value = level.column
+    if value is None:
+        return
     if scene.intent.entity is None:
         scene.set_entity(scene.schema.tables[value.table])
-    entity, level = scene.intent.entity, Level("avg", column=value, conditions=kinds)
+    entity = scene.intent.entity
     if entity is not None and value.table != entity.name:
         scene.intent.havings.append(Having(Measure("avg", value), operator, level))
     else:
@@ -117,10 +134,30 @@ def _compare(scene: Scene, value: Value, operator: str, places: list[int], kinds
         scene.elements[place].is_used = True
 
 
+def _own_group(scene: Scene, average: int, value: Value) -> Column | None:
+    """`than the average of their team`, `for its species`: the column that says whose average is meant."""
+    for place in range(average + 1, min(average + 6, len(scene.elements) - 1)):
+        if scene.word(place) not in THEIR:
+            continue
+        group = place + 1 + (scene.word(place + 1) == "own")
+        element = scene.elements[group] if group < len(scene.elements) else None
+        if element is None or not element.is_schema:
+            return None
+        own = [item.column for item in element.candidates if item.column and item.column.table == value.table]
+        table = scene.table(group)
+        links = [link.child for link in scene.schema.links if table and link.parent.table == table.name]
+        found = next(iter([*own, *(column for column in links if column.table == value.table)]), None)
+        if found is not None:
+            for at in range(place, group + 1):
+                scene.elements[at].is_used = True
+        return found
+    return None
+
+
 def _doubt_groups(scene: Scene, average: int) -> None:
     """The average of the things' own group is another one."""
     for place in range(average + 1, min(average + 6, len(scene.elements))):
-        if scene.word(place) in THEIR:
+        if scene.word(place) in THEIR and not scene.elements[place].is_used:
             scene.intent.doubt("the average of their own group is meant", 0.5)
         if scene.word(place) in ("overall", "all", "everything", "everyone"):
             scene.elements[place].is_used = True

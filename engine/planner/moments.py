@@ -10,6 +10,8 @@ from engine.planner.words import Cues, stem_of
 
 LEAST_ROOT = 3
 LEAST_SHARED = 5
+WEAK = frozenset(["arrived", "arrive", "arrival", "cancelled", "canceled", "cancellation", "paid"])
+"""Words of times that are an end of one thing and the beginning of another."""
 ENDS = ("ations", "ation", "ition", "ment", "ings", "ing", "ion", "als", "al", "ery", "ies", "ed", "er", "es", "e", "y")
 
 
@@ -57,7 +59,7 @@ def begin_of(table: Table, cues: Cues) -> Column | None:
     """When a row's thing began: its start, else when it was ordered, else when it was noted."""
     found = [column for column in times_of(table) if "begin" in roles_of(column, cues)]
     plain = [column for column in found if not roles_of(column, cues) & {"chore", "due"}]
-    starts = [column for column in plain if not set(column.words) & cues.spans["orders"]]
+    starts = [column for column in plain if not set(column.words) & (cues.spans["orders"] | WEAK)]
     return next(iter(starts or plain or found), None)
 
 
@@ -65,7 +67,7 @@ def end_of(table: Table, cues: Cues) -> Column | None:
     """When a row's thing ended; what it was due at is no end."""
     found = [column for column in times_of(table) if "end" in roles_of(column, cues)]
     plain = [column for column in found if not roles_of(column, cues) & {"chore", "due"}]
-    return next(iter(plain), None)
+    return min(plain, key=lambda column: bool(set(column.words) & WEAK), default=None)
 
 
 def due_of(table: Table, cues: Cues) -> Column | None:

@@ -55,12 +55,21 @@ def dimension_at(scene: Scene, place: int) -> list[Column] | None:
     column = scene.column(place)
     table = scene.table(place)
     if column is not None and (table is None or not scene.is_table_first(place)):
-        return [column]
+        return [*_called(scene, column), column]
     if column is not None and table is not None and _is_nearer(scene, column, table):
         return [column]
     if table is not None and table.labels:
         return list(table.labels)
     return [column] if column is not None else None
+
+
+def _called(scene: Scene, column: Column) -> list[Column]:
+    """What people call the thing that a column refers to."""
+    if not column.is_id or column in scene.schema.table_of(column).key:
+        return []
+    parents = [scene.schema.tables[link.parent.table] for link in scene.schema.links if link.child == column]
+    labels = parents[0].labels if len(parents) == 1 else ()
+    return [item for item in labels if item.family == "text" and item.is_readable]
 
 
 def _is_nearer(scene: Scene, column: Column, table: Table) -> bool:

@@ -1,7 +1,7 @@
 """How long something takes: days between two dates, `how long do loans last`, `delivery time in hours`."""
 
 from engine.planner.computing import SECONDS
-from engine.planner.formulas import Formula, Value
+from engine.planner.formulas import TIMES, Formula, Value
 from engine.planner.intent import Aggregate, Dimension, Measure
 from engine.planner.moments import begin_of, end_of, moment_at, roles_of, times_of
 from engine.planner.scene import Scene
@@ -23,6 +23,8 @@ def read_spans(scene: Scene) -> None:
         if head is None:
             continue
         after, unit = head
+        if _so_far(scene, at, after):
+            return
         held = _held(scene, at, unit)
         if held is not None:
             scene.use(*range(at, after), *_lasting(scene, after))
@@ -169,8 +171,26 @@ def _things(scene: Scene, at: int) -> list[Table]:
     places = [p for p in range(len(scene.elements)) if scene.elements[p].is_schema and scene.is_table_first(p)]
     places.sort(key=lambda place: (abs(place - at), place))
     named = [table for place in places if (table := scene.table(place)) is not None]
-    beside = [scene.schema.table_of(item.column) for item in scene.elements[max(0, at - 1)].candidates if item.column]
+    near = [item.column for item in scene.elements[max(0, at - 1)].candidates]
+    beside = [scene.schema.table_of(column) for column in near if column is not None and column.family in TIMES]
     return [*named, *([scene.intent.entity] if scene.intent.entity else []), *beside]
+
+
+def _from_being(scene: Scene, at: int, after: int) -> tuple[Column, Column, list[int]] | None:
+    """`how many days after being issued are invoices paid`: from what is said first to what is said next."""
+    joints = ("after", "since", "following", "before")
+    joint = next((p for p in range(after, after + 2) if scene.word(p) in joints), None)
+    if joint is None:
+        return None
+    found = _moments(scene, joint + 1, min(joint + AHEAD, len(scene.elements)))
+    pairs = [(one, two) for one in found for two in found if one[0] < two[0] and one[1] != two[1]]
+    same = [pair for pair in pairs if pair[0][1].table == pair[1][1].table]
+    if not same:
+        return None
+    first, second = same[0]
+    if scene.word(joint) == "before":
+        first, second = second, first
+    return first[1], second[1], [joint, first[0], second[0], *_fillers(scene, joint, max(first[0], second[0]))]
 
 
 def _delayed(scene: Scene, at: int, after: int) -> tuple[Column, Column, list[int]] | None:
@@ -233,7 +253,24 @@ def _said_unit(scene: Scene, after: int) -> str:
     return ""
 
 
-READERS = (_between, _delayed, _in_advance, _until, _whole)
+READERS = (_between, _from_being, _delayed, _in_advance, _until, _whole)
+
+
+def _so_far(scene: Scene, at: int, after: int) -> bool:
+    """`how many years has each clinic been open`: from its beginning until today."""
+    said = [p for p in range(after, min(after + AHEAD, len(scene.elements))) if scene.word(p) == "been"]
+    table = next(iter(_things(scene, at)), None)
+    begin = begin_of(table, scene.cues) if table is not None and said else None
+    if begin is None or table is None or end_of(table, scene.cues) is not None:
+        return False
+    unit = scene.unit(at + 1) or "year"
+    scene.use(*range(at, after), *said)
+    for place in range(said[0], min(said[0] + 4, len(scene.elements))):
+        element = scene.elements[place]
+        element.is_used = element.is_used or scene.word(place) in scene.cues.sets["states"] or element.is_ignored
+    labels = [Dimension(column) for column in table.labels]
+    scene.intent.dimensions += [*labels, Dimension(Formula("span", (begin, scene.now.date()), (unit, "count"), unit))]
+    return True
 
 
 def _ask(scene: Scene, at: int, after: int, formula: Value) -> None:

@@ -4,6 +4,8 @@ from datetime import datetime, timedelta
 
 from engine.dates.calendar import Unit
 from engine.dates.ranges import Range
+from engine.planner.elements import Element
+from engine.planner.formulas import TIMES
 from engine.planner.intent import Condition, Dimension
 from engine.planner.moments import begin_of, end_of, moment_at, moments_at, roles_of, times_of
 from engine.planner.scene import NEAR, Scene
@@ -18,7 +20,7 @@ NOW = ("now", "today", "currently", "right now", "at the moment", "at present", 
 def read_states(scene: Scene) -> None:
     """Each state where it stands, if no value or flag tells it."""
     for at, element in enumerate(scene.elements):
-        if element.is_used or element.is_schema or element.values:
+        if element.is_used or element.values or not _is_free(element):
             continue
         word = scene.word(at)
         if word in scene.cues.sets["states"] or f"{word} {scene.word(at + 1)}" in scene.cues.sets["states"]:
@@ -27,6 +29,11 @@ def read_states(scene: Scene) -> None:
             _ahead(scene, at)
         elif word in ("expired", "lapsed"):
             _over(scene, at)
+
+
+def _is_free(element: Element) -> bool:
+    """Whether a word is no name: `open` may be a state where there is a column opened_on."""
+    return all(item.column is not None and item.column.family in TIMES for item in element.candidates)
 
 
 def read_undone(scene: Scene) -> None:

@@ -4,7 +4,7 @@ from engine.dates.calendar import Unit
 from engine.planner.elements import Element
 from engine.planner.formulas import TIMES
 from engine.planner.intent import Condition, Dimension
-from engine.planner.moments import begin_of, moment_at, roles_of, says, times_of
+from engine.planner.moments import WEAK, begin_of, moment_at, roles_of, says, times_of
 from engine.planner.scene import NEAR, STRONG, Scene
 from engine.planner.schema import Column
 
@@ -110,9 +110,13 @@ def _first(scene: Scene, columns: list[Column]) -> Column:
     """Of several times that may be meant the one at which a thing began."""
     for table in dict.fromkeys(column.table for column in columns):
         begin = begin_of(scene.schema.tables[table], scene.cues)
-        if begin in columns and len({column.table for column in columns}) == 1:
+        if len({column.table for column in columns}) != 1:
+            break
+        is_plain = begin in columns and begin is not None and not set(begin.words) & WEAK
+        ordered = [item for item in times_of(scene.schema.tables[table]) if item in columns]
+        if is_plain or (ordered and "scheduled" in ordered[0].words):
             scene.intent.doubt("another column may hold the time that is meant", 0.85)
-            return begin
+            return begin if is_plain and begin is not None else ordered[0]
     scene.intent.doubt("several columns hold a time", 0.8)
     return columns[0]
 

@@ -336,9 +336,11 @@ class _Writer:
             named = value if "column" in value else {"expression": value}
             made: Definition = {"table": level.column.table, "alias": "a"}
             made["measures"] = [{"aggregate": level.aggregate, **named}]
-            if level.conditions:
-                made["filters"] = [self._condition(item, "a") for item in level.conditions]
-            return made
+            filters = [self._condition(item, "a") for item in level.conditions]
+            if level.within is not None:
+                other = {"column": self._path(level.within)}
+                filters.append({"column": _named("a", level.within), "operator": "eq", "other": other})
+            return {**made, "filters": filters}
         assert level.table is not None and level.owner is not None
         for link in self._schema.links:
             if (link.child.table, link.parent.table) == (level.table.name, level.owner.name):

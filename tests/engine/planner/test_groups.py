@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.engine.planner.test_planner import _sql_of
 from tests.engine.planner.test_times import desk_sql_of
 
 
@@ -146,3 +147,61 @@ def test_the_first_of_each(question: str, sql: str) -> None:
 )
 def test_groups_of_groups_and_figures_along_time(question: str, sql: str) -> None:
     assert desk_sql_of(question) == sql
+
+
+VETS = {
+    "vets": "vet_id:integer vet_name:text joined_on:date left_on:date salary:integer clinic_id:integer",
+    "clinics": "clinic_id:integer clinic_name:text city:text",
+    "pets": "pet_id:integer pet_name:text species:text birth_date:date weight_kg:double",
+    "visits": "visit_id:integer pet_id:integer vet_id:integer arrived_at:timestamp finished_at:timestamp fee:decimal",
+    "bills": "bill_id:integer visit_id:integer issued_on:date paid_on:date amount:decimal",
+}
+VET_VALUES = {("pets", "species"): ["dog", "cat"], ("clinics", "city"): ["Leeds", "York"]}
+
+
+@pytest.mark.parametrize(
+    ("question", "sql"),
+    [
+        (
+            "Which pets weigh more than the average for their species?",
+            "SELECT t0.pet_name FROM pets AS t0 WHERE t0.weight_kg > "
+            "(SELECT avg(a.weight_kg) AS avg_weight_kg FROM pets AS a WHERE a.species = t0.species)",
+        ),
+        (
+            "Which visits cost more than the average visit?",
+            "SELECT t0.visit_id FROM visits AS t0 WHERE t0.fee > (SELECT avg(a.fee) AS avg_fee FROM visits AS a)",
+        ),
+        (
+            "How many days after being issued are bills paid on average?",
+            "SELECT avg(date_diff('day', t0.issued_on, t0.paid_on)) AS avg_day_count FROM bills AS t0",
+        ),
+        (
+            "How many bills were issued and paid in the same month?",
+            "SELECT count(*) AS bill_count FROM bills AS t0 "
+            "WHERE date_trunc('month', t0.issued_on) = date_trunc('month', t0.paid_on)",
+        ),
+        (
+            "How old is the oldest cat?",
+            "SELECT max(date_diff('year', t0.birth_date, CAST('2026-11-21' AS DATE))) AS max_age FROM pets AS t0 "
+            "WHERE t0.species = 'cat'",
+        ),
+        (
+            "Which vets no longer work for us?",
+            "SELECT t0.vet_name FROM vets AS t0 WHERE t0.left_on IS NOT NULL",
+        ),
+        (
+            "Which pets had a visit in every month of 2026?",
+            "SELECT t0.pet_name FROM pets AS t0 INNER JOIN visits AS t1 ON t1.pet_id = t0.pet_id "
+            "WHERE t1.arrived_at >= '2026-01-01' AND t1.arrived_at < '2027-01-01' GROUP BY t0.pet_name, t0.pet_id "
+            "HAVING count(DISTINCT date_trunc('month', t1.arrived_at)) = 12",
+        ),
+        (
+            "What was the busiest month of 2025 in terms of visits?",
+            "SELECT date_trunc('month', t0.arrived_at) AS month, count(*) AS visit_count FROM visits AS t0 "
+            "WHERE t0.arrived_at >= '2025-01-01' AND t0.arrived_at < '2026-01-01' "
+            "GROUP BY date_trunc('month', t0.arrived_at) ORDER BY visit_count DESC LIMIT 1",
+        ),
+    ],
+)
+def test_at_the_vets(question: str, sql: str) -> None:
+    assert _sql_of(question, VETS, VET_VALUES) == sql
