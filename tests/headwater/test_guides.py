@@ -30,9 +30,9 @@ def _commands() -> list[str]:
 
 
 def _lines(block: str) -> list[str]:
-    """Its commands; a quote that is open at the end of a line goes on in the next."""
+    """Its commands; a quote that is open at the end of a line goes on in the next, as does a line that ends with \\."""
     lines = [""]
-    for line in block.splitlines():
+    for line in block.replace("\\\n", " ").splitlines():
         lines[-1] += line
         if lines[-1].count("'") % 2 == 0:
             lines.append("")
