@@ -333,13 +333,13 @@ class _Writer:
         """The one number as a query of its own."""
         if level.column is not None:
             value = self._value(level.column, "a")
-            named = value if "column" in value else {"expression": value}
+            said = value if "column" in value else {"expression": value}
             made: Definition = {"table": level.column.table, "alias": "a"}
-            made["measures"] = [{"aggregate": level.aggregate, **named}]
+            made["measures"] = [{"aggregate": level.aggregate, **said}]
             filters = [self._condition(item, "a") for item in level.conditions]
             if level.within is not None:
                 other = {"column": self._path(level.within)}
-                filters.append({"column": _named("a", level.within), "operator": "eq", "other": other})
+                filters.append({"column": named("a", level.within), "operator": "eq", "other": other})
             return {**made, "filters": filters}
         assert level.table is not None and level.owner is not None
         for link in self._schema.links:
