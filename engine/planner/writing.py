@@ -339,7 +339,7 @@ class _Writer:
             filters = [self._condition(item, "a") for item in level.conditions]
             if level.within is not None:
                 other = {"column": self._path(level.within)}
-                filters.append({"column": named("a", level.within), "operator": "eq", "other": other})
+                filters.append({"column": path("a", level.within), "operator": "eq", "other": other})
             return {**made, "filters": filters}
         assert level.table is not None and level.owner is not None
         for link in self._schema.links:
