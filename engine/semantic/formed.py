@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from engine.dates.ranges import Found
 from engine.planner.words import cues
 from engine.semantic.layer import Layer
-from engine.semantic.lexicon import flag_of, metric_names, set_flag, words_of
-from engine.semantic.metric_fits import read_metrics
-from engine.semantic.models import MAX_NAME, Dimension, Input, Metric, SemanticModel
+from engine.semantic.lexicon import Words, flag_of, metric_names, set_flag, words_of
+from engine.semantic.metric_fits import counts, is_counted, read_metrics
+from engine.semantic.models import MAX_NAME, Dimension, Input, Measure, Metric, SemanticModel
 from engine.semantic.sentence import Sentence
 from engine.sql.definitions import Expression
 
@@ -71,7 +71,7 @@ def form_metrics(sentence: Sentence, layer: Layer) -> Formed:
 
 
 def _of_kinds(sentence: Sentence, layer: Layer) -> list[tuple[Metric, str]]:
-    """`refunded amount`: a measure over the rows that are flagged so, named as its last word is."""
+    """`refunded amount`: a measure over the rows that are flagged so, named as its last word is; `members`: a count."""
     asked = {word.word for word in sentence.words}
     known = {name for metric in layer.metrics.values() for name in metric_names(metric)}
     found: dict[str, list[tuple[Metric, str]]] = {}
@@ -84,8 +84,8 @@ def _of_kinds(sentence: Sentence, layer: Layer) -> list[tuple[Metric, str]]:
     for holder, flag, words in flagged:
         for model, path in _measured(layer, holder, flag):
             for measure in model.measures:
-                name = (*words, words_of(measure.name)[-1])
-                if measure.aggregation != "sum" or name[-1] not in asked or name[-1] in words or name in known:
+                name = _kind_name(flag, words, measure, is_counted=is_counted(sentence, words))
+                if not name or not asked.issuperset(name) or name in known:
                     continue
                 metric = Metric(
                     name="_".join(name)[:MAX_NAME],
@@ -97,6 +97,14 @@ def _of_kinds(sentence: Sentence, layer: Layer) -> list[tuple[Metric, str]]:
                     (metric, f"{metric.name} is read as {measure.name} where {path}")
                 )
     return [each[0] for each in found.values() if len(each) == 1]
+
+
+def _kind_name(flag: Dimension, words: Words, measure: Measure, *, is_counted: bool) -> Words:
+    """What a measure over flagged rows is called; nothing where it has no name of its own."""
+    if counts(measure):
+        return words if is_counted and words_of(flag.name)[0] == "is" and len(words) == 1 else ()
+    noun = words_of(measure.name)[-1]
+    return (*words, noun) if measure.aggregation == "sum" and noun not in words else ()
 
 
 def _measured(layer: Layer, holder: SemanticModel, flag: Dimension) -> Iterator[tuple[SemanticModel, str]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from engine.semantic.layer import Layer
 from engine.semantic.lexicon import GROUPING, LINKING, Words, flag_of, metric_names, words_of
 from engine.semantic.limits import limits
-from engine.semantic.models import Metric
+from engine.semantic.models import Measure, Metric
 from engine.semantic.sentence import Sentence
 
 GENERIC = frozenset(["total", "amount", "number", "value", "count", "sum", "average"])
@@ -42,7 +42,18 @@ def is_count(metric: Metric, layer: Layer) -> bool:
     """Whether a metric says how many rows or things there are."""
     if metric.kind != "simple" or metric.inputs[0].name not in layer.measures:
         return False
-    _, measure = layer.measure(metric.inputs[0].name)
+    return counts(layer.measure(metric.inputs[0].name)[1])
+
+
+def is_counted(sentence: Sentence, words: Words) -> bool:
+    """Whether `how many` stands before words."""
+    texts = tuple(word.token.text.lower() for word in sentence.words)
+    places = [at for at in range(len(texts)) if sentence.stands(words, at)]
+    return any(texts[max(at - len(phrase), 0) : at] == phrase for at in places for phrase in COUNTING)
+
+
+def counts(measure: Measure) -> bool:
+    """Whether a measure says how many rows or things there are."""
     is_one = measure.aggregation == "sum" and measure.expression.value == 1
     return is_one or measure.aggregation in ("count", "count_distinct")
 

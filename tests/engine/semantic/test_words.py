@@ -82,6 +82,15 @@ def test_metrics_and_groups_are_found(layer: Layer, question: str, metrics: list
     assert (list(found.query.metrics), list(found.query.group_by)) == (metrics, groups)
 
 
+def test_what_a_flag_names_is_counted(layer: Layer) -> None:
+    found = read(layer, "How many members do we have by town?")
+    assert found.query is not None and found.confidence > 0.75
+    assert (found.query.metrics, found.query.group_by) == (("member",), (TOWN,))
+    assert [metric.inputs[0].name for metric in found.formed] == ["guests"]
+    assert read(layer, "How many guests are members?").query.metrics == ("guests",)  # type: ignore[union-attr]
+    assert read(layer, "takings of members by town").query.metrics == ("takings",)  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     ("question", "metric", "column", "value"),
     [
