@@ -19,6 +19,7 @@ _STEP = re.compile(
 )
 _AGO = re.compile(r"^(?P<count>\d{1,5}) (?P<unit>day|week|month|quarter|year)s? (?:ago|before today)$", re.I)
 _TRUNCATED = re.compile(r"^date_trunc\s*\(\s*'(?P<unit>hour|day|week|month|quarter|year)'\s*,\s*(?P<inner>.+)\)$", re.I)
+_CUT = re.compile(r"^date_trunc\s*\([^()]*\)$", re.I)  # the begin of a period is no day of it
 _BETWEEN = re.compile(r"^(?:from|between)\s+(?P<from>.+?)\s+(?:to|and|until|through|up to)\s+(?P<to>.+)$", re.I)
 _FROM_TO = re.compile(r"^(?P<from>.+?)\s+(?:to|until|through|up to)\s+(?P<to>.+)$", re.I)
 _SINCE = re.compile(r"^(?:[\w.]+\s*)?(?:>=|from|since|starting (?:at|from|on))\s*(?P<from>.+)$", re.I)
@@ -39,7 +40,8 @@ def read_span(text: str, now: datetime) -> Range | None:
         end = read_moment(match["to"], now) if "to" in match.groupdict() else None
         if start is None or ("to" in match.groupdict() and end is None):
             continue
-        return _half_open(start, end, is_open_end)
+        is_cut = end is not None and _CUT.match(match["to"].strip()) is not None
+        return _half_open(start, end, is_open_end or is_cut)
     return None
 
 
@@ -85,7 +87,7 @@ def defined_dates(question: str, dates: Found, spans: Mapping[str, Range]) -> Fo
     """What a question says about time, with the ranges that its phrases have been defined as."""
     mentions = []
     for item in dates.mentions:
-        said = " ".join(question[item.start : item.end].lower().split())
+        said = " ".join(question[item.start : item.end].lower().split()).removeprefix("the ")
         meant = next((range_ for name, range_ in spans.items() if said.startswith(name)), None)
         mentions.append(item if meant is None else type(item)(item.start, item.end, meant))
     return Found(tuple(mentions), dates.grain, dates.grain_at, dates.compares, dates.compares_at)

@@ -127,8 +127,8 @@ def _recipe(sentence: str) -> Definition | None:
     return Definition(names, (_body(match["body"], names[0]),), sentence, is_recipe=True)
 
 
-def define(sentence: str) -> Definition | None:
-    """The definition that a sentence is, if it is one."""
+def define(sentence: str, *, is_below: bool = False) -> Definition | None:
+    """The definition that a sentence is, if it is one. It may stand below a title."""
     plain = _unquoted(_EXAMPLE.sub("", sentence).strip()).rstrip(".; ")
     state = _STATE.match(plain)
     if state is not None:
@@ -143,11 +143,12 @@ def define(sentence: str) -> Definition | None:
         match = pattern.match(plain)
         if match is None or (pattern is _EQUALS and not _is_name(match)):
             continue
-        inner = define(match["body"]) if pattern is _EQUALS and _TITLE.match(plain) else None
+        is_title = pattern is _EQUALS and not is_below and _TITLE.match(plain) is not None
+        inner = define(match["body"], is_below=True) if is_title else None
         if inner is not None:  # a text below its title
             return replace(inner, names=tuple(dict.fromkeys((*inner.names, _name(match["name"])))))
-        names = tuple(dict.fromkeys(name for name in (_name(match["name"]), _name(match["long"] or "")) if name))
-        if not names or any(len(name.split()) > MAX_NAME_WORDS or not content_of(name) for name in names):
+        names = tuple(dict.fromkeys(filter(_is_short, (_name(match["name"]), _name(match["long"] or "")))))
+        if not names or names[0] != _name(match["name"]):
             return None
         parts = [part.strip() for part in _CHAIN.split(match["body"]) if part.strip()]
         if (rank := _RANKED.match(parts[-1])) is not None:  # `customer rank by amount` goes by its own words too
@@ -164,6 +165,10 @@ def define(sentence: str) -> Definition | None:
 def stems_of(text: str) -> tuple[str, ...]:
     """The words of a name, in lower case and singular."""
     return tuple(token.stem for token in tokens_of(text) if token.kind in ("word", "number"))
+
+
+def _is_short(name: str) -> bool:
+    return bool(content_of(name)) and len(name.split()) <= MAX_NAME_WORDS
 
 
 def _is_name(match: re.Match[str]) -> bool:

@@ -128,6 +128,7 @@ class Intent:
     havings: list[Having] = field(default_factory=list)
     missing: list[Lack] = field(default_factory=list)
     joined: list[Table] = field(default_factory=list)
+    optional: set[str] = field(default_factory=set)  # tables that may have no row for a thing
     latest: list["Latest"] = field(default_factory=list)
     ratio: tuple[Measure, Measure] | None = None
     ratio_scale: int = 1

@@ -166,7 +166,7 @@ def _know(
     def is_span(definition: Definition) -> bool:
         found = read_span(definition.bodies[-1], now) if is_time(definition.names[0], now) else None
         if found is not None:
-            spans[" ".join(definition.names[0].lower().split())] = found
+            spans[" ".join(definition.names[0].lower().split()).removeprefix("the ")] = found
         return found is not None
 
     question, those = split_those(question)

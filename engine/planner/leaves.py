@@ -1,7 +1,7 @@
 """Phrases of a definition as measures, read as questions are: `total revenue`, `number of successful transactions`."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from engine.dates.calendar import Calendar
@@ -15,16 +15,31 @@ from engine.planner.linking import LONGEST, Linker
 from engine.planner.meanings import expand
 from engine.planner.measures import count_again
 from engine.planner.missing import scope_missing
+from engine.planner.moments import begin_of, end_of
 from engine.planner.ranking import read_limit, read_order, read_ranking
+from engine.planner.rules import tables_in
 from engine.planner.scene import Scene
 from engine.planner.schema import Column, Schema, Table
 from engine.planner.showing import read_groups
+from engine.planner.spans import span
 from engine.planner.sqltext import read_call, read_conditions
 from engine.planner.subjects import find_entity
 from engine.planner.words import Cues, ngrams, tokens_of
 
 MAX_NESTED = 3
-_SHARE = re.compile(r"^(?:the )?(?P<kind>percentage|percent|share|proportion|fraction) of (?P<of>[\w -]{3,80})$", re.I)
+_LENGTH = re.compile(
+    r"^(?:the )?(?:total |average |mean |overall )?(?:number of )?(?P<unit>second|minute|hour|day|week|month|year)s?"
+    r" (?:of|per|for|in) (?:the |a |an |each |one )?(?P<thing>[\w ]{3,40})$",
+    re.I,
+)
+_NUMBERED = re.compile(
+    r"^(?:the )?(?P<head>(?:average|mean|total|median|maximum|minimum|max|min) )?(?P<base>[\w ]+?) (?:on|at|in|for|of) "
+    r"(?P<unit>day|week|month|quarter|year|visit|round|phase|level) (?P<number>\d{1,4})$",
+    re.I,
+)
+_SHARE = re.compile(
+    r"^(?:the )?(?P<kind>percentage|percent|share|proportion|fraction) of (?P<of>[^()+*/]{3,80})$", re.I
+)
 _UNIT = r"(?:month|week|quarter|year|day|period)"
 _PREVIOUS = re.compile(
     rf"(?:\b(?:of|in|for|from) )?(?:\bthe )?\b(?:previous|prev|prior|last|preceding)\s+{_UNIT}\b"
@@ -83,11 +98,14 @@ class Leaves:
 
     frame: Frame
     scene: Scene
+    joined: list[frozenset[str]] = field(default_factory=list)  # what each phrase needs a row of
+    is_calculated: bool = False
 
     def measure(self, said: Said, name: str) -> Measure:
         """What a term is calculated of, as one measure. Raises Unreadable."""
         if said.operator == "is":
             return self._single(said, name)
+        self.is_calculated = said.operator in ("/", "-", "+", "*")
         made = self._made(said, name, 0)
         if not isinstance(made, Calculation) or _multiplies_sums(made):
             raise Unreadable(name)
@@ -182,8 +200,23 @@ class Leaves:
         share = _SHARE.match(phrase)
         if share is not None and depth < MAX_NESTED:
             return self._share(share["of"], is_percent="perc" in share["kind"].lower())
+        length = self._length(re.sub(r"\s*\([^()]*\)", "", phrase).strip())
+        if length is not None:
+            return length
         call = read_call(phrase, self.frame.schema, self.scene.named)
         return call if call is not None else self.read(phrase)
+
+    def _length(self, phrase: str) -> Measure | None:
+        """`total days of treatment`: from where each begins to where it ends."""
+        match = _LENGTH.match(phrase)
+        tables = tables_in(match["thing"], self.frame.linker) if match else []
+        start, end = (
+            (begin_of(tables[0], self.frame.cues), end_of(tables[0], self.frame.cues)) if tables else (None, None)
+        )
+        if match is None or start is None or end is None:
+            return None
+        kind = "avg" if re.search(r"\b(?:average|mean)\b", phrase, re.I) else "sum"
+        return Measure(kind, span(start, end, match["unit"].lower()))  # type: ignore[arg-type]
 
     def _share(self, things: str, *, is_percent: bool) -> Calculation:
         """`percentage of finished trips`: of all trips, those that are."""
@@ -197,7 +230,7 @@ class Leaves:
         """A phrase that is read as a question of its own, in which the tables of the question are near."""
         frame = self.frame
         told = expand(re.sub(r"\s*\([^()]*\)", "", phrase).strip() or phrase, frame.phrases)
-        conditions, plain = compared(told, frame.linker)
+        conditions, plain = compared(self._numbered(told), frame.linker)
         elements, dates = elements_of(plain, frame.linker, frame.cues, frame.now, frame.calendar)
         inner = Scene(elements, dates, frame.schema, frame.cues, frame.now)
         for name, fit in self.scene.named.items():
@@ -212,11 +245,39 @@ class Leaves:
         for why, factor in inner.intent.doubts:
             self.scene.intent.doubt(why, factor)
         own = measure.column.table if measure.column is not None else measure.table.name if measure.table else ""
-        for table in inner.intent.joined:
-            if table.name != own and table not in self.scene.intent.joined:
-                self.scene.intent.joined.append(table)
+        joined = [table for table in inner.intent.joined if table.name != own]
+        self.joined.append(frozenset(table.name for table in joined))
+        if (having := self._having(measure, joined)) is not None:
+            measure = having
+        else:
+            self.scene.intent.joined += [table for table in joined if table not in self.scene.intent.joined]
         told_of = (*measure.conditions, *inner.intent.conditions, *conditions)
         return replace(measure, conditions=tuple(map(_hashable, told_of)))
+
+    def _numbered(self, phrase: str) -> str:
+        """`score on day 7` as the day7 score, where a column is called so."""
+        match = _NUMBERED.match(phrase)
+        if match is None or not self.frame.linker.find((f"{match['unit'].lower()}{match['number']}",)):
+            return phrase
+        return f"{match['head'] or ''}{match['unit'].lower()}{match['number']} {match['base']}"
+
+    def _having(self, measure: Measure, joined: list[Table]) -> Measure | None:
+        """`trips with stops`, of all trips: those that a stop refers to, without leaving out the others."""
+        schema = self.frame.schema
+        if len(joined) != 1 or measure.table is None or measure.column is not None or not self.is_calculated:
+            return None
+        link = next(
+            (
+                item
+                for item in schema.links
+                if (item.child.table, item.parent.table) == (joined[0].name, measure.table.name)
+            ),
+            None,
+        )
+        if link is None or joined[0].name in self.scene.intent.tables():
+            return None
+        self.scene.intent.optional.add(joined[0].name)
+        return replace(measure, table=None, column=link.child, is_distinct=True)
 
     def _measure_of(self, inner: Scene, phrase: str) -> Measure:
         """The measure of a phrase: the one that it names, else the sum of its column or the count of its things."""

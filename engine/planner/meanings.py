@@ -188,7 +188,7 @@ def _own_definitions(question: str) -> tuple[str, list[Definition], list[Definit
 
 def is_measure_like(phrase: str) -> bool:
     """Whether a phrase is one number: `total amount of successful orders`; not what is told by group or over time."""
-    words = re.sub(r"^(?:the|a|an) ", "", phrase.lower()).split()
+    words = re.sub(r"^(?:the|a|an) |(?<=ed )by ", "", phrase.lower()).split()
     kinds = {"aggregates", "count", "share", "ratio"}
     starts = any(kinds & cues().phrases.get(tuple(words[:count]), {}).keys() for count in (1, 2, 3))
     told = {"per", "each", "every", "by", "monthly", "weekly", "daily", "yearly", "latest", "recent", "most"} | {

@@ -122,7 +122,9 @@ class _Writer:
 
     def _join(self, step: ThroughLink) -> dict[str, Any]:
         link, _, target = step
+        is_left = target in self._intent.optional and all(table.name != target for table in self._intent.joined)
         return {
+            **({"type": "left"} if is_left else {}),
             "table": self._schema.base(target),
             "alias": self._alias[target],
             "on": [{"left": self._path(link.child), "right": self._path(link.parent)}],
