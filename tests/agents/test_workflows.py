@@ -11,7 +11,7 @@ from agents.events import EVENTS, WorkflowEvent
 from agents.workflow import clarified
 from core.dispatch import Call
 from core.errors import Conflict, InvalidArgument, NotFound, Unauthorized
-from tests.agents.desk import AgentDesk, opened_desk, until
+from tests.agents.desk import AgentDesk, changed, opened_desk, until
 from tests.faces.world import load_shop
 from tests.fakes.model_server import Asked, Reply
 
@@ -147,7 +147,8 @@ async def test_a_typed_plan_is_compiled(desk: AgentDesk) -> None:
         "limit": 1,
     }
     desk.server.play(writes("SELECT nothing FROM nowhere", plan))
-    answer = await run(desk, HARD, model="twin")
+    with changed(desk, "twin", strength="strong"):
+        answer = await run(desk, HARD, model="twin")
     assert (answer.path, [row["region"] for row in answer.result]) == ("plan", ["us"]), answer
 
 
