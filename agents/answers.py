@@ -45,7 +45,7 @@ def vote(candidates: Sequence[Candidate]) -> Candidate | None:
 
 
 def _weight(item: Candidate) -> float:
-    weight = WEIGHTS.get(item["source"], 0.5) * (0.2 + item["confidence"])
+    weight = WEIGHTS.get(item["source"], 0.5) * (0.2 + item["confidence"]) * item.get("votes", 1)
     return weight * (SAYS_NOTHING if _is_void(_result(item)["rows"]) else 1.0)
 
 

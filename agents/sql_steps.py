@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from agents.answers import SURE, vote
@@ -15,6 +16,10 @@ from core.errors import Conflict, NotFound, PlatformError, QueryUnauthorized, Ti
 
 MAX_SQL_CHARS = 20_000
 MAX_RUN = 4
+VOTES, MORE_VOTES = (
+    (0.0, 0.5, 0.9),
+    (0.7, 1.0),
+)  # temperatures of a small model's statements, and of what reflection adds
 MAX_SHOWN_COLUMNS = 40
 PLAIN = {"model": 0.5, "plan": 0.55, "repair": 0.4}
 STRONG = {"model": 0.75, "plan": 0.8, "repair": 0.65}
@@ -22,10 +27,11 @@ _NAME = re.compile(r"[a-z0-9]+")
 
 
 async def generate_sql(bench: Bench, state: State) -> dict[str, Any]:
-    """A model's candidates: SQL of its own, and a typed plan."""
+    """A model's candidates: a typed plan and SQL of a strong one. A small one cannot plan, and says SQL thrice."""
     found, notes, failure = [], [], {}
     is_strong = bench.model is not None and bench.model.strength == "strong"
-    for write in (_by_plan, _by_sql) if is_strong else (_by_sql, _by_plan):
+    by_sql = [partial(_by_sql, temperature=temperature) for temperature in VOTES]
+    for write in (_by_plan, _by_sql) if is_strong else by_sql:
         try:
             found.append(await write(bench, state))
         except BadReply as failed:
@@ -34,6 +40,7 @@ async def generate_sql(bench: Bench, state: State) -> dict[str, Any]:
             notes.append(failed.message)
             failure = {"failed": failed.message}
             break
+    found = _counted(found)
     update: dict[str, Any] = {"candidates": [*state.get("candidates", []), *found]}
     missing = [item for item in found if item.get("missing")]
     if missing and is_strong and len(missing) == len(found):
@@ -74,9 +81,18 @@ async def _by_plan(bench: Bench, state: State) -> Candidate:
 async def sample_sql(bench: Bench, state: State) -> list[Candidate]:
     """Further statements of a model, each a little another."""
     try:
-        return [await _by_sql(bench, state, temperature) for temperature in (0.5, 0.9)]
+        return [await _by_sql(bench, state, temperature) for temperature in MORE_VOTES]
     except ModelUnavailable:
         return []
+
+
+def _counted(found: Sequence[Candidate]) -> list[Candidate]:
+    """Statements that were said more than once, once, with how often."""
+    once: dict[str, Candidate] = {}
+    for item in found:
+        said = " ".join(item["sql"].split()) or item["source"]
+        once[said] = {**item, "votes": once[said].get("votes", 1) + 1} if said in once else item
+    return list(once.values())
 
 
 async def validate_sql(bench: Bench, state: State) -> dict[str, Any]:
@@ -192,9 +208,11 @@ def needs_model(state: State) -> bool:
 
 
 def schema_text(state: State) -> str:
-    """The linked part of the schema, as models read it: a line for each column, with samples, then joins."""
+    """The linked part of the schema, as models read it: a line for each column, with samples, then joins.
+
+    In one order whatever is asked, so that the prompts of all questions begin alike and a server's cache is of use."""
     linked, lines = state.get("linked", {}), []
-    for table in linked.get("tables", []):
+    for table in sorted(linked.get("tables", []), key=lambda item: str(item["name"])):
         lines.append(f"Table {table['name']}")
         for column in table["columns"][:MAX_SHOWN_COLUMNS]:
             shown = ", ".join(column["samples"][:8])

@@ -23,6 +23,7 @@ class Candidate(TypedDict, total=False):
     ranges: list[str]
     problem: str
     missing: str  # what the model says that the data has not
+    votes: int  # how often a model said the same, where more than once
     result: dict[str, Any] | None  # what running it gave
 
 
