@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 
 from engine.dates.calendar import Calendar
 from engine.dates.find import find_dates
@@ -37,7 +38,7 @@ NUMBERED = frozenset(["number", *IDENTIFYING])
 SORTING = frozenset(["sorted", "sort", "ranked", "rank", "ordered", "descending", "ascending", "desc", "asc"])
 DIRECTIONS = {"descending": "desc", "desc": "desc", "ascending": "asc", "asc": "asc"}
 CHANGES = frozenset(["growth", "change", "increase", "decrease", "difference", "delta", "compare", "comparison"])
-SURE, NO_TOTAL, OF_EACH = 0.95, 0.8, 0.7
+SURE, NO_TOTAL, OF_EACH, BY_MONTH = 0.95, 0.8, 0.7, 0.9
 
 
 @dataclass(slots=True)
@@ -102,8 +103,12 @@ class _Reader:
     # Groups
 
     def _read_groups(self) -> None:
-        """`by region and month`, `for each customer`."""
+        """`by region and month`, `for each customer`, `over time`."""
         at = 0
+        texts = [word.token.text.lower() for word in self._words]
+        if ("over", "time") in pairwise(texts) and self._dates.grain is None:
+            self._sense.grain = "month"
+            self._sense.doubts.append(("`over time` is read as by month", BY_MONTH))
         while at < len(self._words):
             if self._words[at].word in GROUPING and not self._words[at].use:
                 end = self._list(at + 1)

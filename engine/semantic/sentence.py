@@ -9,7 +9,7 @@ from engine.semantic.lexicon import Words, ignored, words_of
 
 NEGATIONS = frozenset(["not", "no", "without", "never", "except", "excluding", "neither", "nor", "other", "lack"])
 COUNTS = frozenset(["count"])  # `customer count` asks for another figure than one of customers
-UNEXPLAINED, UNEXPLAINED_VERB, UNEXPLAINED_NAME = 0.55, 0.85, 0.3
+UNEXPLAINED, UNEXPLAINED_AGENT, UNEXPLAINED_VERB, UNEXPLAINED_NAME = 0.55, 0.85, 0.7, 0.3
 MAX_NUMBER = 10_000
 MAX_WORDS = 150
 MAX_UNREAD = 5
@@ -83,8 +83,10 @@ def weight(text: str) -> float:
     """What a word that nothing stands for leaves of the confidence."""
     if text[:1].isupper() or text.lower() in NEGATIONS:
         return UNEXPLAINED_NAME
+    if stem_of(text) in cues().agents:  # `placed`, `sold`: what is done to such things anyway
+        return UNEXPLAINED_AGENT
     is_verb = text.islower() and (text.endswith(("ed", "en", "ing")) or stem_of(text) in cues().verbs)
-    return UNEXPLAINED_VERB if is_verb or stem_of(text) in cues().agents else UNEXPLAINED
+    return UNEXPLAINED_VERB if is_verb else UNEXPLAINED
 
 
 def _empty() -> frozenset[str]:

@@ -35,9 +35,9 @@ def named_time(
             return phrase.path, range(start, before)
     for at in (before - 1, after):
         if 0 <= at < len(sentence) and sentence.is_free(at, at + 1):
-            path = _by_verb(_text(sentence, at), times)
-            if path is not None:
-                return path, range(at, at + 1)
+            found = _by_verb([_text(sentence, place) for place in range(max(at - 1, 0), at + 1)], times)
+            if found is not None:
+                return found[0], range(at + 1 - found[1], at + 1)
     return None
 
 
@@ -51,13 +51,18 @@ def within(path: str, meant: Range) -> list[Condition]:
     ]
 
 
-def _by_verb(verb: str, times: Mapping[str, Place]) -> str | None:
-    """The only nearest time whose name holds a form of the verb: `shipped` for `ship_date`."""
-    wanted = _forms(verb)
-    found = {path: place for path, place in times.items() if any(wanted & _forms(word) for word in _own(path, place))}
-    nearest = min((len(place.steps) for place in found.values()), default=0)
-    paths = [path for path, place in found.items() if len(place.steps) == nearest]
-    return paths[0] if len(paths) == 1 else None
+def _by_verb(texts: Sequence[str], times: Mapping[str, Place]) -> tuple[str, int] | None:
+    """The only time whose name holds most of the words up to a verb, and how many: `shipped` for `ship_date`.
+
+    The nearest of several; `first ordered` is the time of a first order rather than of any."""
+    best: dict[tuple[int, int, int], list[str]] = {}
+    for path, place in times.items():
+        forms = [_forms(word) for word in _own(path, place)]
+        said = [any(_forms(text) & each for each in forms) for text in texts]
+        if said[-1]:
+            best.setdefault((sum(said), -len(place.steps), -len(forms)), []).append(path)
+    key = max(best, default=(0, 0, 0))
+    return (best[key][0], key[0]) if best and len(best[key]) == 1 else None
 
 
 def _own(path: str, place: Place) -> Words:

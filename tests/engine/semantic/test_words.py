@@ -40,6 +40,7 @@ semantic_models:
       - {name: town, type: categorical}
       - {name: is_member, type: categorical}
       - {name: joined_on, type: time, type_params: {time_granularity: day}}
+      - {name: first_joined_on, type: time, type_params: {time_granularity: day}}
     measures: [{name: guests, agg: count, expr: id, create_metric: true}]
 metrics:
   - {name: takings, type: simple, synonyms: [box office], type_params: {measure: takings}}
@@ -73,6 +74,7 @@ def read(layer: Layer, question: str) -> MetricReading:
         ("ticket count by town", ["tickets"], [TOWN]),
         ("the count of tickets by town", ["tickets"], [TOWN]),
         ("box office growth by month compared with the previous month", ["takings"], ["metric_time__month"]),
+        ("takings over time", ["takings"], ["metric_time__month"]),
         ("What is the ticket total by town?", ["ticket_total"], [TOWN]),
     ],
 )
@@ -119,6 +121,7 @@ def test_conditions_are_found(layer: Layer, question: str, metric: str, column: 
         ("takings with refund date in March 2025", ["ticket_id__refund_date"] * 2, None),
         ("tickets of guests who joined since 2024", ["guest__joined_on"], None),
         ("takings by town in 2025", [], datetime(2025, 1, 1)),
+        ("takings of guests who first joined in 2025", ["guest__first_joined_on"] * 2, None),
     ],
 )
 def test_the_time_that_is_named_is_meant(
@@ -162,6 +165,8 @@ def test_orders_and_limits_are_found(
         "the profit, which is takings minus costs, by town",
         "tickets refunded this month vs last month",
         "How many tickets have no channel?",
+        "How many tickets were cancelled in 2025?",
+        "takings of refurbished halls",
         "the mean gap where gap is the sum of takings and tickets",
     ],
 )
