@@ -46,6 +46,7 @@ PARTIAL = frozenset(
 )
 """Words of numbers that are no amounts of what happened: prices of one, limits, parts."""
 QUANTITIES = frozenset(["quantity", "sold", "unit", "ordered", "bought"])
+NO_SALES = frozenset([*TOTALS, "stock", "inventory", "hand", "available", "reorder", "min", "max", "minimum"])
 FAR = 0.3
 """What each join to a table that is spoken of takes away."""
 FARTHEST, FAR_OFF, PLAIN, RIVAL = 6, 2, 0.9, 0.12
@@ -94,7 +95,7 @@ def _quantity_of(price: Column, numbers: list[Column]) -> Column | None:
             return column
     if unit:
         return None
-    return next((item for item in numbers if set(item.words) & QUANTITIES and not set(item.words) & set(TOTALS)), None)
+    return next((item for item in numbers if set(item.words) & QUANTITIES and not set(item.words) & NO_SALES), None)
 
 
 def distance(schema: Schema, source: str, target: str) -> int:

@@ -34,7 +34,9 @@ def doubts_of(elements: list[Element], intent: Intent, table: Cues) -> list[Doub
     hedges = [element for element in elements if "hedges" in element.cues and not element.is_used]
     if hedges and not any(item.operator in ("is_null", "not_null") for item in intent.conditions):
         found.append((f"{hedges[0].text} may mean a state or a time", HEDGED))
-    return found + _alike(elements) + _totals(elements, intent) + _quantities(elements, intent)
+    return (
+        found + _alike(elements) + _totals(elements, intent) + _quantities(elements, intent) + _firsts(elements, intent)
+    )
 
 
 def _alike(elements: list[Element]) -> list[Doubt]:
@@ -87,6 +89,19 @@ def _totals(elements: list[Element], intent: Intent) -> list[Doubt]:
 def _is_added(word: Element, elements: list[Element], joint: str) -> bool:
     """Whether a word stands in what a joint adds: `and for what total`."""
     return any(item.text.lower() == joint and item.end < word.start for item in elements)
+
+
+def _firsts(elements: list[Element], intent: Intent) -> list[Doubt]:
+    """A choice of the first few, or an order of one number, by what is not said."""
+    found: list[Doubt] = []
+    if intent.limit is not None and not intent.sorts and intent.nested is None:
+        found.append(("by what the first are chosen is not read", 0.5))
+    if intent.sorts and intent.measures and not intent.dimensions and intent.nested is None:
+        found.append(("what is put in order is not read", 0.6))
+    left = [item.text for item in elements if "superlatives" in item.cues and item.is_ignored and not item.is_used]
+    if left and not intent.sorts and intent.nested is None:
+        found.append((f"{left[0]} is not read", 0.6))
+    return found
 
 
 def _quantities(elements: list[Element], intent: Intent) -> list[Doubt]:

@@ -13,7 +13,7 @@ from engine.planner.schema import Column, Table, values_of
 from engine.planner.words import SCALES, Cues, Token, ngrams, stem_of, tokens_of
 
 MAX_VALUE_TOKENS = 6
-WHOLE = 0.95
+WHOLE, HEAD = 0.95, 0.7
 """What a word such as `in` must fit at least to be a name."""
 FEW_VALUES = 20
 LONGEST_CODE = 4
@@ -107,7 +107,9 @@ class _Reader:
             cue = self._cues.phrases.get(words, {})
             candidates = self._linker.find(stems)
             if len(stems) == 1 and stems[0] in self._cues.ignored and not self._is_measured(at):
-                candidates = [item for item in candidates if item.score >= WHOLE]
+                is_thing = words[0] != stems[0] or self._tokens[at - 1].text.lower() not in ("in", "the", "by")
+                least = HEAD if is_thing else WHOLE  # `orders` of sales_order, but not `in order`
+                candidates = [item for item in candidates if item.score >= (least if item.table else WHOLE)]
             if cue or candidates:
                 best_end = end
                 break

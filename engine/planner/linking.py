@@ -87,7 +87,8 @@ class Linker:
         found: dict[tuple[str, ...], dict[object, Candidate]] = defaultdict(dict)
 
         def note(phrase: tuple[str, ...], candidate: Candidate, key: object) -> None:
-            if phrase and candidate.score > found[phrase].get(key, Candidate(0.0)).score:
+            is_bare = set(phrase) <= self._cues.sets["bare"]
+            if phrase and not is_bare and candidate.score > found[phrase].get(key, Candidate(0.0)).score:
                 found[phrase][key] = candidate
 
         for table in self.schema.tables.values():
@@ -163,15 +164,20 @@ class Linker:
         return [unit for word, unit in self._cues.units.items() if stem in (word, stem_of(word))]
 
     def related(self, verb: str) -> list[Table]:
-        """The table whose rows say that something was done: bookings of `booked`."""
-        if not verb.endswith("ed") or len(verb) < LEAST_VERB:
+        """The table whose rows say that something was done: bookings of `booked`, rides of `ridden`."""
+        wanted = self._cues.events.get(verb, ())
+        for word in wanted:
+            found = [table for table in self.schema.tables.values() if _says(table, word)]
+            if found:
+                return [min(found, key=lambda table: len(table.words))]
+        is_past = verb.endswith("ed") or (lemma_of(verb) != verb and not verb.endswith(("s", "ing")))
+        if not is_past or len(verb) < LEAST_VERB:
             return []
-        roots = {verb[:-2], verb[:-1]}
+        roots = {verb[:-2], verb[:-1], lemma_of(verb)}
         return [
             table
             for table in self.schema.tables.values()
-            if len(table.words) == 1
-            and any(table.words[0] in (root, *(root + end for end in ACTION_ENDS)) for root in roots)
+            if any(_words_of(table) in ((root,), *((root + end,) for end in ACTION_ENDS)) for root in roots)
         ][:1]
 
     def find(self, stems: tuple[str, ...]) -> list[Candidate]:
@@ -197,6 +203,14 @@ class Linker:
                     if score > found.get(_key(item), Candidate(0.0)).score:
                         found[_key(item)] = Candidate(score, item.column, item.table)
         return sorted((item for item in found.values() if item.score >= LEAST), key=lambda item: -item.score)
+
+
+def _words_of(table: Table) -> tuple[str, ...]:
+    return tuple(item for item in table.words if item not in LIGHT)
+
+
+def _says(table: Table, word: str) -> bool:
+    return _words_of(table)[-1:] == (word,) and len(_words_of(table)) <= 2
 
 
 def _has_no_vowel(word: str) -> bool:
@@ -241,8 +255,10 @@ def _column_phrases(column: Column, table: Table) -> list[tuple[tuple[str, ...],
         phrases += [(words[1:], 0.95)]
     if words[: len(table.words)] == table.words and len(words) > len(table.words):
         phrases += [(words[len(table.words) :], 0.9)]
-    for owner in {table.words, table.words[-1:], table.words[:1]} if words[0] not in ("is", "has", "was") else ():
-        phrases += [((*owner, *phrase), min(1.0, score)) for phrase, score in list(phrases) if phrase == words]
+    is_own = words[0] not in ("is", "has", "was") and words[-1] not in ("at", "on", "by", "in")
+    whole = [(phrase, score) for phrase, score in phrases if phrase == words or score >= 0.9]
+    for owner in {table.words, table.words[-1:], table.words[:1]} if is_own else ():
+        phrases += [((*owner, *phrase), min(1.0, score)) for phrase, score in whole]
     if column.is_id and column in table.key:
         phrases += [((*table.words, "id"), 1.0), ((*table.words[-1:], "id"), 0.95), (("id",), 0.6)]
     return phrases

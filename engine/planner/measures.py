@@ -91,6 +91,10 @@ def _numbers(scene: Scene, at: int, place: int, column: Column, aggregate: str) 
 def _is_of_all(scene: Scene, at: int, column: Column) -> bool:
     """`How many kilos were harvested` is their sum; of one that is named, or of each, it is shown."""
     entity = scene.intent.entity
+    if any(
+        scene.cue(p, "aggregates") == "sum" and not scene.elements[p].is_used for p in range(at, len(scene.elements))
+    ):
+        return True  # `how many did they take in total`
     is_asked = scene.cue(at, "superlatives") is None and scene.cue(at - 1, "superlatives") is None
     is_first = all(not item.is_schema or item.is_used for item in scene.elements[:at])
     is_other = entity is None or (entity.name != column.table and not any(e.values for e in scene.elements))

@@ -85,7 +85,8 @@ def scope_missing(scene: Scene) -> None:
     for lack in intent.missing:
         lack.conditions = [item for item in intent.conditions if _is_said_of(scene, item, lack)]
         intent.conditions = [item for item in intent.conditions if item not in lack.conditions]
-        intent.joined = [table for table in intent.joined if table != lack.table]
+        there = {lack.table.name, *(item.column.table for item in lack.conditions)}
+        intent.joined = [table for table in intent.joined if table.name not in there]
         if any(item.column.table == lack.table.name for item in intent.dimensions):
             intent.doubt(f"something of {lack.table.name} is to be shown, but there is none", 0.5)
     entity = intent.entity.name if intent.entity else ""

@@ -1,6 +1,6 @@
 """What a question puts first: its limit, its superlatives, its order."""
 
-from engine.planner.formulas import Value
+from engine.planner.formulas import Formula, Value
 from engine.planner.intent import Dimension, Measure, Sort
 from engine.planner.joins import join_tree, multiplies
 from engine.planner.moments import begin_of, main_time
@@ -159,7 +159,7 @@ def _ranked(scene: Scene, at: int) -> tuple[Measure | Dimension | None, range]:
         if (
             said is None
             and scene.elements[at].text.lower() in ("most", "fewest", "least")
-            and _is_of_many(scene, column)
+            and (_is_of_kind(scene, at, column) or _is_of_many(scene, column))
         ):
             said = "sum"
         return (Measure(said, column) if said else Dimension(column)), range(at, place + 1)  # type: ignore[arg-type]
@@ -183,6 +183,14 @@ def _is_of_many(scene: Scene, column: Value) -> bool:
         return False
     tree = join_tree(scene.schema, [entity.name, column.table])
     return tree is not None and multiplies(tree, entity.name)
+
+
+def _is_of_kind(scene: Scene, at: int, column: Value) -> bool:
+    """`Which district has the most seats`: of all places there, where rows are not called by it."""
+    subject = scene.subject_column(at)
+    if subject is None or isinstance(column, Formula) or subject.table != column.table or subject.family != "text":
+        return False
+    return subject not in scene.schema.tables[column.table].labels
 
 
 def _predicate(scene: Scene, at: int) -> Dimension | None:
@@ -278,4 +286,6 @@ def natural_of(scene: Scene, table: Table, word: str) -> Value | None:
         return dates[0] if len(dates) == 1 else begin
     if about and numbers:
         scene.intent.doubt(f"{word} may be about something else", 0.6)
+    if not about and len(numbers) == 1 and word.lower() not in ("most", "fewest", "least"):
+        scene.intent.doubt(f"what {word} is about is not said", 0.6)
     return numbers[0] if len(numbers) == 1 else None

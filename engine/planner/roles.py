@@ -68,9 +68,17 @@ def _verbs(elements: list[Element], roles: dict[str, tuple[str, ...]], cues: Cue
     for at, element in enumerate(elements):
         verb = lemma_of(element.text)
         is_denied = any("missing" in item.cues or "negation" in item.cues for item in elements[max(0, at - 2) : at])
-        if element.candidates or element.values or is_denied or verb not in cues.sets["verbs"]:
+        is_named = any(item.table is not None for item in element.candidates) or element.values
+        if is_named or is_denied or verb not in cues.sets["verbs"]:
             continue
-        agents = {verb + "er", verb + "or", verb.rstrip("e") + "er", verb.rstrip("e") + "or", verb + verb[-1] + "er"}
+        agents = {
+            verb,
+            verb + "er",
+            verb + "or",
+            verb.rstrip("e") + "er",
+            verb.rstrip("e") + "or",
+            verb + verb[-1] + "er",
+        }
         own = [name for name, role in roles.items() if set(role) & agents]
         side = next((side for side in ("to", "from") if verb in cues.sets[f"moving_{side}"]), None)
         name = own[0] if len(own) == 1 else sides.only(side)
@@ -95,12 +103,17 @@ def _role_at(
     names = set(said.values())
     if len(names) == 1 and not any(_is_table(element, base) for element in elements):
         return names.pop()
-    if len(names) == 1 and is_table and at == first:
+    if len(names) == 1 and is_table and at == first and any(_is_as(elements, place) for place in said):
         return names.pop()
     if not names and len(set(verbs.values())) == 1 and not any(_is_table(element, base) for element in elements):
         return verbs[min(verbs)]
     near = [place for place in said if abs(place - at) <= BACK]
     return said[min(near, key=lambda place: abs(place - at))] if near and not is_table else None
+
+
+def _is_as(elements: list[Element], at: int) -> bool:
+    """`as a destination`"""
+    return "as" in [element.text.lower() for element in elements[max(0, at - 2) : at]]
 
 
 def _is_table(element: Element, base: str) -> bool:

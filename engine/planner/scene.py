@@ -8,11 +8,12 @@ from engine.planner.elements import Element
 from engine.planner.intent import Condition, Dimension, Intent, Measure, Sort, TimePart
 from engine.planner.linking import GENERIC, Candidate
 from engine.planner.schema import Column, Schema, Table
-from engine.planner.words import Cues
+from engine.planner.words import Cues, lemma_of
 
 NEAR = 6
 STRONG = 0.85
 WORSE = 0.2
+RIVALLED, WEAK = 0.83, 0.6
 TIME_UNITS = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
 
 
@@ -21,6 +22,7 @@ class Scene:
 
     def __init__(self, elements: list[Element], dates: Found, schema: Schema, cues: Cues, now: datetime):
         self.elements = elements
+        self.verbs = cues.sets["verbs"]
         self.cues = cues
         self.dates = dates
         self.schema = schema
@@ -128,7 +130,7 @@ class Scene:
             if item.column is not None
             and (self.schema.base(item.column.table), item.column.name)
             != (self.schema.base(best.column.table), best.column.name)
-            and self.fit(at, item) > self.fit(at, best) - 0.05
+            and (self.fit(at, item) > self.fit(at, best) - 0.05 or item.score > best.score + WORSE)
         ]
         if rivals:
             self.rivalled[at, best.column] = f"{self.elements[at].text} may be another column"
@@ -141,7 +143,11 @@ class Scene:
         used = self.intent.columns()
         for (at, column), why in self.rivalled.items():
             if column in used and self.elements[at].is_used and not self.is_table_first(at):
-                self.intent.doubt(why, 0.85)
+                self.intent.doubt(why, RIVALLED)
+        for at, element in enumerate(self.elements):
+            fits = [item.score for item in element.candidates if item.column in used]
+            if element.is_used and fits and max(fits) < WEAK and not self.is_table_first(at):
+                self.intent.doubt(f"{element.text} fits little of what it is read as", 0.9)
 
     def score(self, at: int, column: Column) -> float:
         """How well the element at a place fits a column."""
@@ -193,8 +199,8 @@ class Scene:
                 return None
             if element.values or element.date or element.is_ignored or not over_or_hedges.isdisjoint(element.cues):
                 continue
-            if element.text.lower().endswith("ed") and not element.cues:
-                continue  # `total confirmed amount`
+            if not element.cues and (element.text.lower().endswith("ed") or lemma_of(element.text) in self.verbs):
+                continue  # `total confirmed amount`, `not taken a ride`
             if element.cues or element.number is not None or not element.is_ignored:
                 return None
         return None
@@ -243,8 +249,8 @@ class Scene:
 
     def is_singular(self) -> bool:
         """`Which author had the most` wants one; `which lakes have the largest` an order."""
-        for element in self.elements:
-            if element.is_schema and "superlatives" not in element.cues:
+        for at, element in enumerate(self.elements):
+            if (element.is_schema and "superlatives" not in element.cues) or at in self.kinds:
                 last = element.text.lower().split()[-1]
                 return not (last.endswith("s") and not last.endswith("ss"))
         return False

@@ -1,18 +1,16 @@
 """What a planner knows of a schema: things, their properties in words, the values they take, how they join."""
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from engine.catalog.words import split_words
+from engine.planner.names import LABELS, shared_lead, spelled, without_initial
 from engine.planner.words import Cues
 
 Family = Literal["number", "text", "date", "time", "boolean", "other"]
 _WORD = re.compile(r"[^\W_]+")
-LABELS = ("name", "title", "label", "symbol", "username", "description")
-SHARED_BY = 3  # tables or columns that begin alike before what they share counts as a prefix
 MAX_VALUE_WORDS = 6
 BY_LABEL, GUESSED = 3.0, 2.0
 LEAST_BEGIN, LEAST_SHORT = 4, 3
@@ -35,8 +33,11 @@ class Column:
 
     @property
     def is_id(self) -> bool:
-        return self.words[-1:] in (("id",), ("key",), ("uuid",)) or (
-            len(self.words) == 1 and len(self.words[0]) == 3 and self.words[0].endswith("id")
+        is_by = self.family == "number" and len(self.words) > 1 and self.words[-1] in ("by", "to")
+        return (
+            is_by
+            or self.words[-1:] in (("id",), ("key",), ("uuid",))
+            or (len(self.words) == 1 and len(self.words[0]) == 3 and self.words[0].endswith("id"))
         )
 
 
@@ -122,7 +123,7 @@ class Relation:
 def read_schema(relations: Iterable[Relation], cues: Cues, dialect: str = "") -> Schema:
     """Relations in words, with the joins that their names suggest."""
     given = list(relations)
-    lead = _shared_lead([split_words(relation.name.split(".")[-1].strip('"')) for relation in given])
+    lead = shared_lead([split_words(relation.name.split(".")[-1].strip('"')) for relation in given])
     tables = {relation.name: _table(relation, lead, cues, dialect) for relation in given}
     _settle_keys(tables, {item.name for item in given if item.key})
     names = [name for item in given for name in (item.name, *(column for column, _ in item.columns))]
@@ -142,15 +143,16 @@ def _settle_keys(tables: dict[str, Table], declared: set[str]) -> None:
         if len(table.key) == 1 and table.key[0].words != ("id",) and table.name not in declared:
             by_name.setdefault(table.key[0].name, []).append(table)
     for name, same in by_name.items():
-        best = min(same, key=lambda table: (not _is_called(table, name), sum(item.is_id for item in table.columns)))
+        best = min(same, key=lambda table: (_called(table, name), sum(item.is_id for item in table.columns)))
         for table in same:
-            if table is not best and not _is_called(table, name):
+            if table is not best and _called(table, name) > 0:
                 tables[table.name] = replace(table, key=(), labels=tuple(x for x in table.labels if x not in table.key))
 
 
-def _is_called(table: Table, name: str) -> bool:
+def _called(table: Table, name: str) -> int:
+    """How far a table is from being called as its key is: 0 is to the letter."""
     words = table.column(name).words[:-1]
-    return words in (table.words, table.words[-1:])
+    return 0 if words == table.words else 1 if words == table.words[-1:] else 2
 
 
 def add_values(schema: Schema, column: Column, values: Iterable[str]) -> None:
@@ -168,14 +170,14 @@ def add_values(schema: Schema, column: Column, values: Iterable[str]) -> None:
 
 def _table(relation: Relation, lead: tuple[str, ...], cues: Cues, dialect: str) -> Table:
     words = split_words(relation.name.split(".")[-1].strip('"'))
-    words = _spelled(words[len(lead) :] if len(words) > len(lead) else words, cues)
+    words = spelled(words[len(lead) :] if len(words) > len(lead) else words, cues)
     split = [split_words(name) for name, _ in relation.columns]
-    own = _shared_lead(split)
+    own = shared_lead(split)
     columns = tuple(
         Column(
             relation.name,
             name,
-            _spelled(_without_initial(parts[len(own) :] if len(parts) > len(own) else parts, words), cues),
+            spelled(without_initial(parts[len(own) :] if len(parts) > len(own) else parts, words), cues),
             _time_in_text(parts, dialect) or family_of(data_type),
             name not in relation.unreadable,
         )
@@ -184,32 +186,6 @@ def _table(relation: Relation, lead: tuple[str, ...], cues: Cues, dialect: str) 
     table = Table(relation.name, words, columns, row_count=relation.row_count)
     key = tuple(column for column in columns if column.name in relation.key) or _guess_key(table)
     return Table(relation.name, words, columns, key, _labels(table, key), relation.row_count)
-
-
-def _without_initial(words: tuple[str, ...], table: tuple[str, ...]) -> tuple[str, ...]:
-    """`name` of `sname` in a table of students."""
-    for label in LABELS:
-        if len(words) == 1 and table and words[0] == table[0][:1] + label:
-            return (label,)
-    return words
-
-
-def _spelled(words: tuple[str, ...], cues: Cues) -> tuple[str, ...]:
-    return tuple(cues.abbreviations.get(word, word) for word in words)
-
-
-def _shared_lead(names: list[tuple[str, ...]]) -> tuple[str, ...]:
-    """Words that nearly all names begin with, as `sb_tx` in `sbTxId`, `sbTxDate`."""
-    lead: tuple[str, ...] = ()
-    while len(names) >= SHARED_BY:
-        following = Counter(
-            name[len(lead)] for name in names if name[: len(lead)] == lead and len(name) > len(lead) + 1
-        )
-        best = following.most_common(1)
-        if not best or best[0][1] < 0.9 * len(names):
-            break
-        lead = (*lead, best[0][0])
-    return lead
 
 
 def _time_in_text(words: tuple[str, ...], dialect: str) -> Family | None:
@@ -319,6 +295,11 @@ def _links(schema: Schema, cues: Cues) -> Iterable[Link]:
                 yield from _by_person(column, table, schema, cues)
 
 
+def _is_person(table: Table) -> bool:
+    named = {column.words for column in table.columns}
+    return bool(named & {("first", "name"), ("full", "name"), ("last", "name"), ("hire", "date"), ("birth", "date")})
+
+
 def _by_person(column: Column, table: Table, schema: Schema, cues: Cues) -> Iterable[Link]:
     """`sender_id` of customers, `advisor_id` of instructors: who people are, where only one table has such people.
 
@@ -344,9 +325,10 @@ def _is_kind(table: Table, kind: str) -> bool:
 
 
 def _is_own(column: Column, table: Table, cues: Cues) -> bool:
-    """Whether a column names another row of its own table: `manager_id`, `reports_to`, `parent_category_id`."""
+    """Whether a column names another row of its table: `parent_category_id`, of people `manager_id`, `reports_to`."""
+    words = cues.sets["selves"] if _is_person(table) else cues.sets["rows"]
     is_like = column.family == table.key[0].family and (column.is_id or column.words[-1:] == ("to",))
-    return is_like and bool(set(column.words) & cues.sets["selves"])
+    return is_like and bool(set(column.words) & words)
 
 
 def _target(other: Table, column: Column, cost: float) -> Column:
@@ -360,8 +342,10 @@ def _cost(column: Column, table: Table, other: Table) -> float | None:
         if column.name == key.name and key.words != ("id",) and column not in table.key:
             return 1.0
         named = (column.words[:-1] or column.words) if column.words[-1] == "id" else column.words
-        if named and column.words != ("id",) and _names(named, other):
-            return 1.0 if named == other.words else 1.2
+        if named and column.words != ("id",) and named == other.words:
+            return 1.0
+        if named and column.words != ("id",) and _names(named, other) and named not in (table.words, table.words[-1:]):
+            return 1.2
         if len(named) > len(other.words) and named[-len(other.words) :] == other.words:
             return 1.4  # in a role: `home_city_id` of cities
         if column.name == key.name and key.words != ("id",) and len(table.key) != 1:

@@ -72,6 +72,7 @@ class Cues:
     sets: dict[str, frozenset[str]]
     units: dict[str, str]
     persons: dict[str, tuple[str, ...]]
+    events: dict[str, tuple[str, ...]]
     lifecycle: dict[str, frozenset[str]]
     happenings: dict[str, tuple[str, ...]]
     spans: dict[str, frozenset[str]]
@@ -152,6 +153,7 @@ def cues(name: str = "english") -> Cues:
     for kind, roles in table.pop("persons").items():
         for role in roles:
             persons[role] = (*persons.get(role, ()), kind)
+    events = {verb: tuple(words) for verb, words in table.pop("events").items()}
     units = {word: unit for unit, words in table.pop("units").items() for word in words}
     sets = {kind: frozenset(words) for kind, words in table.pop("sets").items()}
     natural = tuple((begin, name) for name, begins in table.pop("natural").items() for begin in begins)
@@ -178,6 +180,7 @@ def cues(name: str = "english") -> Cues:
         sets,
         units,
         persons,
+        events,
         lifecycle,
         happenings,
         spans,
