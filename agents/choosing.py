@@ -25,7 +25,8 @@ async def choose_model(ctx: Ctx, *, provider: str, model: str, api_base: str, us
                 "Models are asked only where an administrator has listed them.", hint="list_models shows them."
             )
     if fitting:
-        return await find_model(ctx, fitting[0].name), ""
+        meant = next((item for item in fitting if item.name == model), fitting[0])
+        return await find_model(ctx, meant.name), ""
     if listed:
         raise NotFound(f"No model {(model or provider)[:80]!r} is listed.", hint=_names(listed))
     return None, f"The model {(model or provider)[:80]!r} is not listed here."

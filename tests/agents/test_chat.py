@@ -109,6 +109,20 @@ async def test_only_listed_models_are_asked(strong: AgentDesk) -> None:
         await strong.call("chat", prompt="Hi", api_base="https://evil.example/v1")
 
 
+async def test_a_model_of_that_name_goes_before_one_that_its_provider_calls_so(strong: AgentDesk) -> None:
+    strong.server.play(lambda asked: "I am the twin.")
+    strong.spare.play(lambda asked: "I am the spare.")
+    models: Any = strong.platform.engine.models.file.models
+    models["a-spare"] = replace(models["spare"], name="a-spare", model="openai/twin", strength="strong")
+    try:
+        told = await strong.call("chat", prompt="Who?", model="twin")
+        other = await strong.call("chat", prompt="Who?", model="a-spare")
+    finally:
+        del models["a-spare"]
+    assert (told.response, told.answered_by) == ("I am the twin.", "twin")
+    assert (other.response, other.answered_by) == ("I am the spare.", "a-spare")
+
+
 async def test_tokens_and_calls_come_as_they_happen(strong: AgentDesk) -> None:
     strong.server.play([calling("execute_query", sql=COUNT), "There are four."])
     parts: list[Any] = []
