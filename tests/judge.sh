@@ -31,7 +31,7 @@ for name in ${*:-attacks differential mutations fuzz tables gold metrics a2a-js 
       else echo "metrics skipped: no folder $evals/acme_insurance (set HEADWATER_EVALS)"; fi ;;
     lives) run "Lives of approvals and shares" slow tests/engine/approvals ;;
     roles) run "Two organisations, every role, both databases" slow tests/headwater/test_story.py ;;
-    chat) run "Orders hidden in data" slow tests/agents ;;
+    chat) run "Agents: orders hidden in data, lying models, killed servers, OpenAI's client" slow tests/agents ;;
     index) run "An index under fire" slow tests/engine/retrieval ;;
     gateway) run "Agents under fire" slow tests/gateway ;;
     signin) run "Real clients sign in" slow -rs tests/signin/test_real_clients.py ;;
