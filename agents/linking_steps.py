@@ -148,11 +148,12 @@ def _narrowed(tables: list[dict[str, Any]], schema_name: str) -> list[dict[str, 
 async def _known(bench: Bench, state: State) -> list[str]:
     try:
         hits = await bench.ctx.engine.retrieval.search(
-            bench.ctx.principal, state["task"], ["knowledge"], MAX_KNOWLEDGE, state["connection_id"]
+            bench.ctx.principal, state["task"], ["knowledge"], 2 * MAX_KNOWLEDGE
         )
     except PlatformError:  # an index that is away takes nothing from the schema
         return []
-    return [f"{hit.title}: {hit.text}"[:MAX_KNOWLEDGE_CHARS] for hit in hits]
+    near = [hit for hit in hits if hit.connection_id in ("", state["connection_id"])]  # that of none is of all
+    return [f"{hit.title}: {hit.text}"[:MAX_KNOWLEDGE_CHARS] for hit in near[:MAX_KNOWLEDGE]]
 
 
 def quoted(message: str) -> list[str]:

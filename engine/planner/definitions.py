@@ -54,6 +54,7 @@ _RANKED = re.compile(
 )
 _CHAIN = re.compile(r"\s=\s(?!['\"\d-]|true\b|false\b|null\b)|,?\s(?:ie|i\.e\.|that is|in other words),?\s")
 _ADJECTIVE = re.compile(r"^(?P<state>[a-z][\w-]*(?: [\w-]+)?) (?P<thing>[a-z]\w+)$", re.I)
+_GOES_ON = re.compile(r"^(?:this|it|that|these|they|both|only include|include only)\b", re.I)
 _TITLE = re.compile(r"^[^=:]{2,80}:\s")
 _RECIPE = re.compile(
     r"^(?:to|when) (?:calculat\w+|comput\w+|get(?:ting)?|find(?:ing)?|determin\w+|measur\w+|deriv\w+|analy[sz]\w+) "
@@ -88,6 +89,7 @@ class Notes:
     definitions: tuple[Definition, ...] = ()
     sentences: tuple[str, ...] = ()
     recipes: tuple[Definition, ...] = ()  # among the sentences as well
+    more: tuple[tuple[str, str], ...] = ()  # sentences that go on about a definition, with that's text
 
 
 def read_notes(texts: Sequence[str]) -> Notes:
@@ -95,11 +97,16 @@ def read_notes(texts: Sequence[str]) -> Notes:
     definitions: dict[str, Definition] = {}
     rest: list[str] = []
     recipes: list[Definition] = []
+    more: list[tuple[str, str]] = []
     left = MAX_CHARS
     for text in texts:
         own: set[str] = set()
+        last = ""
         for sentence in _sentences(text[:left]):
             found = define(sentence)
+            if last and found is None and _GOES_ON.match(sentence):
+                more.append((sentence, last))
+            last = found.text if found is not None else last
             if found is None:
                 rest.append(sentence)
                 recipes += filter(None, [_recipe(sentence)])
@@ -110,7 +117,7 @@ def read_notes(texts: Sequence[str]) -> Notes:
                 definitions[key] = found
             own.add(key)
         left = max(0, left - len(text))
-    return Notes(tuple(definitions.values()), tuple(dict.fromkeys(rest)), tuple(dict.fromkeys(recipes)))
+    return Notes(tuple(definitions.values()), tuple(dict.fromkeys(rest)), tuple(dict.fromkeys(recipes)), tuple(more))
 
 
 def is_plainer(one: Definition, other: Definition) -> bool:
@@ -204,9 +211,8 @@ def _body(text: str, name: str) -> str:
     )
     plain = re.sub(r"\s*\((?:for|over|in|within|during) [^()]{0,80}\)\s*$", "", plain)
     head = name.split()[-1]
-    plain = re.sub(
-        r"^(?:all |any |only )?(?:of )?(?:the )?(?:those|ones?|anyone|everyone|any)(?: of them)?\b(?= )", head, plain
-    )
+    those = r"^(?:all |any |only )?(?:of )?(?:the )?(?:those|ones?|anyone|everyone|any)(?: of them)?\b(?= )"
+    plain = re.sub(those, lambda _: head, plain)  # a name is no pattern
     said = re.split(r",? (?:which|that) (?:is|are|means) (?=the |an? )", plain, maxsplit=1)
     return said[-1].strip(" .,;") or plain
 

@@ -7,10 +7,12 @@ from datetime import datetime
 
 from engine.dates.calendar import Calendar, Unit
 from engine.dates.ranges import Found, Range
+from engine.planner.calculations import measures_in
 from engine.planner.defined_times import defined_dates, is_time, read_span
 from engine.planner.definitions import Definition, content_of, stems_of
 from engine.planner.elements import Element
-from engine.planner.intent import Intent, Measure
+from engine.planner.formulas import columns_of
+from engine.planner.intent import Condition, Intent, Measure
 from engine.planner.latest import Latest, read_latest, settle_latest
 from engine.planner.leaves import Frame, compared, tables_named
 from engine.planner.linking import Linker
@@ -28,6 +30,7 @@ UNREAD = 0.85
 """Of a sentence that speaks of what is asked, and was not understood."""
 LEAST_SHARED, LEAST_SHARE = 2, 0.6
 MAX_SHOWN = 120
+_NOT_NULL = re.compile(r"\bnon[- ]?null\b|\bnot null\b|\bnot missing\b|\bhave (?:both|all) (?:values|scores)\b", re.I)
 _PER = re.compile(r"^per (month|week|quarter|year|day)\b", re.I)
 _BEFORE = re.compile(r"\b(?:previous|prev|prior|preceding) (month|week|quarter|year|day)\b", re.I)
 
@@ -103,6 +106,18 @@ class Knowing:
         frame = Frame(Linker(self.schema, cues()), cues(), self.now, self.calendar, said, phrases)
         return Terms(self.heard, frame, self.those).read
 
+    def _goes_on(self, sentence: str, intent: Intent) -> bool:
+        """Whether a sentence goes on about a definition that is used, and is read or makes the answer less sure."""
+        about = dict(self.heard.notes.more).get(sentence)
+        if about is None or all(definition.text != about for definition in self.heard.used):
+            return False
+        if _NOT_NULL.search(sentence):
+            _need_values(intent)
+            intent.doubt(f"by what is known: {sentence[:MAX_SHOWN]}", 1.0)
+        else:
+            intent.doubt(f"{sentence[:MAX_SHOWN]!r} is not read", UNREAD)
+        return True
+
     def settle(self, intent: Intent) -> None:
         """Rules put to what was read, and what an answer says of the knowledge that it uses or leaves out."""
         for definition in self.heard.used:
@@ -121,11 +136,22 @@ class Knowing:
         used += settle_matching(intent, self.rules, self.schema)
         for rule in used:
             intent.doubt(f"by what is known: {rule[:MAX_SHOWN]}", 1.0)
-        for sentence in self.rules.rest:
+        rest = [sentence for sentence in self.rules.rest if not self._goes_on(sentence, intent)]
+        for sentence in rest:
             content = content_of(sentence)
             shared = len(content & asked)
             if shared >= LEAST_SHARED and shared >= LEAST_SHARE * len(content):
                 intent.doubt(f"{sentence[:MAX_SHOWN]!r} is not read", UNREAD)
+
+
+def _need_values(intent: Intent) -> None:
+    """What is calculated of several columns is of rows that have them all."""
+    for measure in intent.measures:
+        parts = list(measures_in(measure)) if measure.calculation is not None else []
+        for column in dict.fromkeys(column for part in parts for column in columns_of(part.column)):
+            needed = Condition(column, "not_null")
+            if needed not in intent.conditions:
+                intent.conditions.append(needed)
 
 
 def know(

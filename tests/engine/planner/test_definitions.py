@@ -65,6 +65,10 @@ def test_sentences_part_without_full_stops_and_examples_are_left_out() -> None:
     assert len(notes.sentences) == 1
 
 
+def test_a_name_is_no_pattern() -> None:
+    assert read_notes([r"a\Sb \1 = those with \g<0>"]).definitions[0].bodies == (r"\1 with \g<0>",)
+
+
 def test_a_long_or_hostile_text_is_read_in_bounded_time() -> None:
     for text in ("(" * 20_000, "a = " * 10_000, "x is the ratio of " * 2_000, "'" * 9_000, "A " * 10_000 + "= 1"):
         read_notes([text])

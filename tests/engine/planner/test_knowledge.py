@@ -132,6 +132,29 @@ IN_2025 = "t0.started_on >= '2025-01-01' AND t0.started_on < '2026-01-01'"
             "nullif(count(*), 0)) "
             f"* 100 AS success_rate_of_trips {TRIPS} {SKIPPERS} GROUP BY t1.country",
         ),
+        (  # of all things those with a partner
+            "What is the CR by kind?",
+            "CR = check ratio = number of boats with boat conditions / total number of boats",
+            "SELECT t0.kind, CAST(count(DISTINCT t1.boat_id) AS DOUBLE) / nullif(count(DISTINCT t0.id), 0) AS cr "
+            "FROM boats AS t0 LEFT JOIN boat_conditions AS t1 ON t1.boat_id = t0.id GROUP BY t0.kind",
+        ),
+        (  # one column beside another
+            "How many losing trips were there?",
+            "A trip is losing if fee < fuel_cost",
+            f"SELECT count(*) AS trip_count {TRIPS} WHERE t0.fee < t0.fuel_cost",
+        ),
+        (  # a thing's own number is not summed over what it is joined with
+            "What is the HPM of each boat?",
+            "HPM = total hours / length",
+            "SELECT t0.name, CAST(sum(t1.hours) AS DOUBLE) / nullif(max(t0.length_m), 0) AS hpm FROM boats AS t0 "
+            "INNER JOIN trips AS t1 ON t1.boat_id = t0.id GROUP BY t0.name, t0.id",
+        ),
+        (  # what goes on about a definition
+            "What is the FPH?",
+            "FPH = total fee / total hours. This should only include trips with non-null hours.",
+            f"SELECT CAST(sum(t0.fee) AS DOUBLE) / nullif(sum(t0.hours), 0) AS fph {TRIPS} "
+            "WHERE t0.fee IS NOT NULL AND t0.hours IS NOT NULL",
+        ),
         (  # a rank
             "Show the number of trips and the TR for each skipper country",
             "TR = trip rank by number of trips, with rank 1 being the country with the most trips",
