@@ -120,6 +120,8 @@ def settle_groups(scene: Scene) -> None:
         intent.dimensions = [*outer, *inner]
     elif nested is None and _each_period(scene):
         return
+    elif scene.grain is not None and not (intent.measures or intent.ratio):
+        intent.doubt("what goes by time is not read", 0.6)
     elif nested is None and intent.havings:
         _count_those(scene)
 

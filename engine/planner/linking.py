@@ -59,6 +59,8 @@ KIN_FACTOR = 0.9
 LEAST = 0.45
 OF_KIND = 0.9
 VOWELS = frozenset("aeiouy")
+LEAST_PART = 0.3
+"""Of the letters of a word that its short form has, at least."""
 LEAST_VERB = 5
 ACTION_ENDS = ("ing", "ion", "ation", "ment", "al")
 LEAST_SPELLED, LEAST_SHORT = 5, 3
@@ -132,7 +134,7 @@ class Linker:
                 short
                 for short in self._words
                 if short[:1] == word[:1]
-                and LEAST_SHORT <= len(short) <= len(word) - 2
+                and max(LEAST_SHORT, LEAST_PART * len(word)) <= len(short) <= len(word) - 2
                 and (
                     (_has_no_vowel(short) and _is_skeleton(short, word))
                     or (self._is_short and word.startswith(short) and short[-1] not in VOWELS)

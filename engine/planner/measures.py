@@ -14,10 +14,28 @@ def read_measures(scene: Scene) -> None:
     for at in range(len(scene.elements)):
         if scene.elements[at].is_used:
             continue
+        if _totalled(scene, at):
+            continue
         if scene.cue(at, "count") is not None:
             _count(scene, at)
         elif scene.cue(at, "aggregates") is not None:
             _aggregate(scene, at)
+
+
+def _totalled(scene: Scene, at: int) -> bool:
+    """`total cost per month` where a column is called so: it is summed up."""
+    is_said = scene.elements[at].is_schema and scene.word(at).startswith("total") and not scene.is_table_first(at)
+    is_grouped = scene.grain is not None or any(
+        scene.cue(p, "group") and not scene.elements[p].is_used for p in range(len(scene.elements))
+    )
+    if not is_said or not is_grouped or scene.intent.ratio is not None:
+        return False
+    column = scene.column(at, "number")
+    if column is None or column.words[:1] != ("total",):
+        return False
+    scene.use(at)
+    scene.add(Measure("sum", column))
+    return True
 
 
 def count_again(scene: Scene) -> None:

@@ -10,7 +10,13 @@ from engine.planner.words import Cues, stem_of
 
 LEAST_ROOT = 3
 LEAST_SHARED = 5
-WEAK = frozenset(["arrived", "arrive", "arrival", "cancelled", "canceled", "cancellation", "paid"])
+WEAK = frozenset(
+    (
+        *("arrived", "arrive", "arrival", "cancelled", "canceled", "cancellation", "paid", "received", "posted"),
+        *("ship", "shipped", "shipping", "dispatch", "dispatched", "sent", "approved", "approval", "processed"),
+        *("reviewed", "checkout", "checkin"),
+    )
+)
 """Words of times that are an end of one thing and the beginning of another."""
 ENDS = ("ations", "ation", "ition", "ment", "ings", "ing", "ion", "als", "al", "ery", "ies", "ed", "er", "es", "e", "y")
 
@@ -59,15 +65,23 @@ def begin_of(table: Table, cues: Cues) -> Column | None:
     """When a row's thing began: its start, else when it was ordered, else when it was noted."""
     found = [column for column in times_of(table) if "begin" in roles_of(column, cues)]
     plain = [column for column in found if not roles_of(column, cues) & {"chore", "due"}]
-    starts = [column for column in plain if not set(column.words) & (cues.spans["orders"] | WEAK)]
-    return next(iter(starts or plain or found), None)
+    starts = [column for column in plain if not _names(column) & (cues.spans["orders"] | WEAK)]
+    ins = [column for column in plain if "checkin" in _names(column)]
+    return next(iter(starts or ins or plain or found), None)
 
 
 def end_of(table: Table, cues: Cues) -> Column | None:
     """When a row's thing ended; what it was due at is no end."""
     found = [column for column in times_of(table) if "end" in roles_of(column, cues)]
     plain = [column for column in found if not roles_of(column, cues) & {"chore", "due"}]
-    return min(plain, key=lambda column: bool(set(column.words) & WEAK), default=None)
+    begin = begin_of(table, cues)
+    plain = [column for column in plain if column != begin or len(plain) == 1]
+    strong = [column for column in plain if not _names(column) & WEAK]
+    return strong[0] if strong else plain[-1] if plain else None
+
+
+def _names(column: Column) -> set[str]:
+    return {*column.words, "".join(column.words[:2])}
 
 
 def due_of(table: Table, cues: Cues) -> Column | None:

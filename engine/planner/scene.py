@@ -57,7 +57,8 @@ class Scene:
         """The unit of `by month`; none where `daily` is part of a name, as in daily prices."""
         start, end = self.dates.grain_at
         for element in self.elements:
-            if element.start < end and start < element.end and element.is_schema and len(element.stems) > 1:
+            is_there = element.start < end and start < element.end
+            if is_there and ((element.is_schema and len(element.stems) > 1) or "order" in element.cues):
                 return None
         for element in self.elements:
             if self.dates.grain is not None and element.start < end and start < element.end:

@@ -7,7 +7,7 @@ from engine.dates.ranges import Range
 from engine.planner.elements import Element
 from engine.planner.formulas import TIMES
 from engine.planner.intent import Condition, Dimension
-from engine.planner.moments import begin_of, end_of, moment_at, moments_at, roles_of, times_of
+from engine.planner.moments import begin_of, end_of, moment_at, moments_at, roles_of, says, times_of
 from engine.planner.scene import NEAR, Scene
 from engine.planner.schema import Column, Table
 
@@ -25,10 +25,16 @@ def read_states(scene: Scene) -> None:
         word = scene.word(at)
         if word in scene.cues.sets["states"] or f"{word} {scene.word(at + 1)}" in scene.cues.sets["states"]:
             _state(scene, at)
-        elif word in ("upcoming", "future", "forthcoming"):
+        elif word in ("upcoming", "future", "forthcoming") or _is_next(scene, at):
             _ahead(scene, at)
         elif word in ("expired", "lapsed"):
             _over(scene, at)
+
+
+def _is_next(scene: Scene, at: int) -> bool:
+    """`the next 3 events`"""
+    is_counted = at + 2 < len(scene.elements) and isinstance(scene.elements[at + 1].number, int)
+    return scene.word(at) == "next" and is_counted and scene.is_table_first(at + 2)
 
 
 def _is_free(element: Element) -> bool:
@@ -114,6 +120,8 @@ def _state(scene: Scene, at: int) -> None:
     hedges = [p for p in range(max(0, at - 4), min(at + 5, len(scene.elements))) if scene.word(p) in NOW]
     if when is None and not (gone or hedges or _is_said(scene, at)):
         return
+    if not (gone or hedges) and any(says(item, scene.word(at), scene.cues) for item in times_of(table)):
+        return  # `enrolled in 2025` is when they enrolled
     if gone:
         made = [Condition(end, "lt", _text(scene.now, end))] if _is_planned(end) else [Condition(end, "not_null")]
     else:
@@ -182,7 +190,7 @@ def _ahead(scene: Scene, at: int) -> None:
     begin = begin_of(tables[0], scene.cues) or times_of(tables[0])[0]
     scene.intent.conditions.append(Condition(begin, "ge", _text(scene.now, begin), at=at))
     scene.elements[at].is_used = True
-    for place in range(max(0, at - 3), at):
+    for place in [*range(max(0, at - 3), at), *([at + 1] if scene.word(at) == "next" else [])]:
         number = scene.elements[place].number
         if scene.word(place) == "next":
             scene.elements[place].is_used = True

@@ -112,11 +112,15 @@ def _first(scene: Scene, columns: list[Column]) -> Column:
         begin = begin_of(scene.schema.tables[table], scene.cues)
         if len({column.table for column in columns}) != 1:
             break
-        is_plain = begin in columns and begin is not None and not set(begin.words) & WEAK
         ordered = [item for item in times_of(scene.schema.tables[table]) if item in columns]
-        if is_plain or (ordered and "scheduled" in ordered[0].words):
+        is_strong = begin is not None and not set(begin.words) & WEAK
+        is_plain = begin in columns and (is_strong or begin == ordered[0])
+        if ordered and "scheduled" in ordered[0].words:
+            scene.intent.doubt("the actual time may be meant", 0.8 if is_plain else 0.85)
+            return ordered[0]
+        if is_plain and begin is not None:
             scene.intent.doubt("another column may hold the time that is meant", 0.85)
-            return begin if is_plain and begin is not None else ordered[0]
+            return begin
     scene.intent.doubt("several columns hold a time", 0.8)
     return columns[0]
 
@@ -140,7 +144,7 @@ def _time_tables(scene: Scene, at: int) -> dict[str, float]:
     weights = dict.fromkeys(scene.intent.tables() or list(scene.named), 0.0)
     for measure in scene.intent.measures:
         name = measure.table.name if measure.table else measure.column.table if measure.column else ""
-        weights[name] = weights.get(name, 0.0) + 0.2
+        weights[name] = weights.get(name, 0.0) + 0.3
     for element in scene.elements[:at]:
         for table in element.related:  # `inspected in 2026`
             weights[table.name] = weights.get(table.name, 0.0) + 0.6
@@ -178,6 +182,12 @@ def _said(scene: Scene, at: int, column: Column) -> tuple[float, list[int]]:
 
 def free_verbs(scene: Scene) -> None:
     """`opened on a Monday` is about when something was opened, not about what is open now."""
+    for at, element in enumerate(scene.elements):
+        is_phrase = scene.word(at) == "place" and scene.word(at - 1) in ("take", "takes", "took", "taken", "taking")
+        is_new = scene.word(at) == "new" and at + 1 < len(scene.elements) and scene.is_table_first(at + 1)
+        if (is_phrase and not scene.is_table_first(at)) or is_new:  # `took place`, `new members per month`
+            element.candidates, element.related = [], []
+            element.is_ignored = element.is_used = True
     times = [p for p, element in enumerate(scene.elements) if element.date is not None] + [
         item.at for item in scene.days
     ]

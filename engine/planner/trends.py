@@ -23,6 +23,9 @@ def read_trends(scene: Scene) -> None:
         if scene.word(at) in RUNNING and (scene.word(at) != "running" or after in SUMS or after.startswith("total")):
             scene.trend = "running"
             element.is_used, element.cues = True, {}
+            place = scene.following(at + 2)
+            if after == "total" and place is not None and scene.is_table_first(place):
+                scene.elements[at + 1].cues = {"count": "phrases"}  # of things, not of what they are worth
         elif scene.word(at) in MOVING and after in ("average", "mean"):
             scene.trend = "moving"
             scene.window = _window(scene, at)

@@ -228,3 +228,48 @@ def test_states_and_times(question: str, rest: str) -> None:
 )
 def test_over_a_fleet(question: str, rest: str) -> None:
     assert _sql_of(question, FLEET, FLEET_VALUES).endswith(rest)
+
+
+LENDING = {
+    "borrowers": "borrower_id:integer full_name:text enrolled_on:date expires_on:date",
+    "loans": "loan_id:integer borrower_id:integer branch_id:integer checkout_date:date due_date:date "
+    "returned_date:date",
+    "branches": "branch_id:integer branch_name:text",
+    "gatherings": "gathering_id:integer branch_id:integer gathering_name:text starts_at:timestamp ends_at:timestamp",
+    "orders": "order_id:integer supplier:text ordered_on:date shipped_on:date received_on:date total_cost:decimal",
+    "holds": "hold_id:integer borrower_id:integer placed_at:timestamp fulfilled_at:timestamp",
+}
+LENDING_VALUES = {("branches", "branch_name"): ["Central", "Riverside"]}
+
+
+@pytest.mark.parametrize(
+    ("question", "rest"),
+    [
+        (  # what comes in and what goes out
+            "How many loans lasted longer than 3 weeks?",
+            "WHERE date_diff('day', t0.checkout_date, t0.returned_date) > 21",
+        ),
+        ("How many gatherings take place on weekends?", "WHERE date_part('isodow', t0.starts_at) IN (6, 7)"),
+        ("How many loans are currently outstanding?", "WHERE t0.returned_date IS NULL"),
+        (
+            "What are the next 3 gatherings at Riverside?",
+            "WHERE t0.starts_at >= '2026-11-21' AND t1.branch_name = 'Riverside' ORDER BY starts_at ASC LIMIT 3",
+        ),
+        ("Number of new borrowers per year", "GROUP BY date_part('year', t0.enrolled_on) ORDER BY year ASC"),
+        (
+            "Total cost of orders per quarter in 2026",
+            "WHERE t0.ordered_on >= '2026-01-01' AND t0.ordered_on < '2027-01-01' "
+            "GROUP BY date_trunc('quarter', t0.ordered_on) ORDER BY quarter ASC",
+        ),
+        (
+            "How long does it take on average from ordering to receiving orders?",
+            "SELECT avg(date_diff('day', t0.ordered_on, t0.received_on)) AS avg_day_count FROM orders AS t0",
+        ),
+        (
+            "How many borrowers enrolled in 2025?",
+            "WHERE t0.enrolled_on >= '2025-01-01' AND t0.enrolled_on < '2026-01-01'",
+        ),
+    ],
+)
+def test_over_a_lending_library(question: str, rest: str) -> None:
+    assert _sql_of(question, LENDING, LENDING_VALUES).endswith(rest)
