@@ -69,7 +69,10 @@ def amounts_of(schema: Schema, table: Table) -> list[Amount]:
     plain = [
         Amount(column, max(TOTALS.get(word, 0.0) for word in column.words))
         for column in numbers
-        if set(column.words) & set(TOTALS) and not set(column.words) & PARTIAL and column not in priced
+        if set(column.words) & set(TOTALS)
+        and not set(column.words) & PARTIAL
+        and not {"cost", "price"} <= set(column.words)
+        and column not in priced
     ]
     totals = [item for item in plain if "total" in columns_of(item.value)[0].words]
     return sorted(totals or [*made, *plain], key=lambda item: -item.fit)

@@ -18,6 +18,8 @@ WHOLE, HEAD = 0.95, 0.7
 FEW_VALUES = 20
 LONGEST_CODE = 4
 LEAST_DENIED = 4
+SEXES = frozenset(["gender", "sex"])
+COUNTRIES = frozenset(["country", "nation", "nationality", "land"])
 
 
 @dataclass(slots=True)
@@ -198,10 +200,19 @@ class _Reader:
             if end == at + 1 and not text.isupper():  # `top` is no airport's code
                 values = [item for item in values if not (item[1].isupper() and len(item[1]) <= LONGEST_CODE)]
             if not values and end == at + 1:
-                values = self._inflected(self._tokens[at].stem)
+                values = self._said_otherwise(text.lower()) or self._inflected(self._tokens[at].stem)
             if values:
                 return end, list(values)
         return at, []
+
+    def _said_otherwise(self, word: str) -> Sequence[tuple[Column, str]]:
+        """`female` where a column of sexes holds F, `German` where one of countries holds Germany."""
+        for known, about in ((self._cues.shortened, SEXES), (self._cues.demonyms, COUNTRIES)):
+            for value in known.get(word, ()):
+                held = [item for item in values_of(self._linker.schema, value) if set(item[0].words) & about]
+                if held:
+                    return held
+        return ()
 
     def _inflected(self, stem: str) -> Sequence[tuple[Column, str]]:
         """`successful` for the value success, `failed` for fail: a value that the word begins with."""

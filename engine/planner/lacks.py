@@ -14,7 +14,8 @@ def write_lack(
     lack: Lack, schema: Schema, alias: Mapping[str, str], condition: Callable[[Condition, str], Definition]
 ) -> Definition | None:
     """The condition, or none where nothing connects the two. `condition` writes one over an alias of its own."""
-    if not lack.conditions and lack.reference is None:
+    refers = any(link.child.table == lack.table.name and link.parent.table in alias for link in schema.links)
+    if not lack.conditions and lack.reference is None and not refers:
         for link in schema.links:
             if link.parent.table == lack.table.name and link.child.table in alias:
                 return {"column": path(alias[link.child.table], link.child), "operator": "is_null"}

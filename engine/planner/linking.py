@@ -56,6 +56,7 @@ LIGHT = frozenset(
 SYNONYM_FACTOR = 0.8
 SHORT_FACTOR = 0.97
 KIN_FACTOR = 0.9
+ONLY_HEAD = 0.9
 LEAST = 0.45
 OF_KIND = 0.9
 VOWELS = frozenset("aeiouy")
@@ -96,6 +97,8 @@ class Linker:
         for table in self.schema.tables.values():
             for phrase, score in _parts(table.words):
                 note(phrase, Candidate(score, table=table), table.name)
+            if len(table.words) > 1 and table.words[-1] not in self._shared_heads:
+                note(table.words[-1:], Candidate(ONLY_HEAD, table=table), table.name)
             plain = tuple(word for word in table.words if word not in LIGHT)
             for phrase, score in _parts(plain):
                 note(phrase, Candidate(min(score, 0.95), table=table), table.name)
@@ -114,6 +117,14 @@ class Linker:
             return []
         is_cue = (column.words[0],) in self._cues.phrases or column.words[0] in self._cues.ignored
         return [] if is_cue else [((column.words[0], table.words[-1]), OF_KIND)]
+
+    @cached_property
+    def _shared_heads(self) -> frozenset[str]:
+        """Last words of tables that say little, or are those of several, or words of the names of others."""
+        heads = [table.words[-1] for table in self.schema.tables.values() if table.words]
+        inner = {word for table in self.schema.tables.values() for word in table.words[:-1]}
+        shared = {head for head in heads if heads.count(head) > 1 or head in inner or lemma_of(head) != head}
+        return frozenset(shared) | GENERIC | LIGHT | self._cues.sets["plain_heads"]
 
     @cached_property
     def _words(self) -> frozenset[str]:
@@ -193,7 +204,7 @@ class Linker:
             # A verb stands for a column by itself, not as a part of its name.
             verbs = self._cues.verbs.get(word, ()) if len(words) == 1 else ()
             others = [(other, SYNONYM_FACTOR) for other in (*self._cues.synonyms.get(word, ()), *verbs)]
-            others += [(base, SHORT_FACTOR) for base in self._base_forms(word)]
+            others += [(base, SHORT_FACTOR) for base in self._base_forms(word) if len(words) > 1]
             others += [(kin, KIN_FACTOR) for kin in self._kin_of(word)]
             if len(words) == 1 and place == 0:
                 others = [*others, *((unit, 1.0) for unit in self._units_of(stems[0]))]

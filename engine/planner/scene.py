@@ -58,7 +58,8 @@ class Scene:
         start, end = self.dates.grain_at
         for element in self.elements:
             is_there = element.start < end and start < element.end
-            if is_there and ((element.is_schema and len(element.stems) > 1) or "order" in element.cues):
+            is_name = (element.is_schema and len(element.stems) > 1) or bool(element.values)
+            if is_there and (is_name or "order" in element.cues):
                 return None
         for element in self.elements:
             if self.dates.grain is not None and element.start < end and start < element.end:

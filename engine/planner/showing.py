@@ -198,6 +198,10 @@ def _mention(scene: Scene, at: int) -> None:
         return
     before = [item.text.lower() for item in scene.elements[max(0, at - 2) : at]]
     is_asked = before[-1:] in (["which"], ["what"])  # `and which shop sold it`
+    named = next((p for p in range(at - 1, max(-1, at - 4), -1) if scene.cue(p, "names") is not None), None)
+    if named is not None and scene.elements[named + 1].text.lower() == "of":  # `the name of their manager`
+        is_asked, scene.elements[named].is_used = False, True
+        before = ["with", "their"]
     if is_asked or (before[-1:] in (["their"], ["its"]) and before[0] in ("and", "with", ",", "along", "together")):
         scene.show(list(table.labels), at)
         if not is_asked and scene.intent.entity is not None and not scene.intent.measures:

@@ -73,6 +73,8 @@ class Cues:
     units: dict[str, str]
     persons: dict[str, tuple[str, ...]]
     events: dict[str, tuple[str, ...]]
+    shortened: dict[str, tuple[str, ...]]
+    demonyms: dict[str, tuple[str, ...]]
     lifecycle: dict[str, frozenset[str]]
     happenings: dict[str, tuple[str, ...]]
     spans: dict[str, frozenset[str]]
@@ -154,6 +156,8 @@ def cues(name: str = "english") -> Cues:
         for role in roles:
             persons[role] = (*persons.get(role, ()), kind)
     events = {verb: tuple(words) for verb, words in table.pop("events").items()}
+    shortened = {word: tuple(values) for word, values in table.pop("shortened").items()}
+    demonyms = {word: tuple(values) for word, values in table.pop("demonyms").items()}
     units = {word: unit for unit, words in table.pop("units").items() for word in words}
     sets = {kind: frozenset(words) for kind, words in table.pop("sets").items()}
     natural = tuple((begin, name) for name, begins in table.pop("natural").items() for begin in begins)
@@ -181,6 +185,8 @@ def cues(name: str = "english") -> Cues:
         units,
         persons,
         events,
+        shortened,
+        demonyms,
         lifecycle,
         happenings,
         spans,
