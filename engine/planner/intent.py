@@ -168,8 +168,8 @@ class Intent:
         measures, _ = self.parts()
         counted = [item.table for item in measures if item.table is not None]
         tables = [*([self.entity] if self.entity else []), *counted]
-        names = [*(table.name for table in tables), *(column.table for column in self.columns())]
-        return list(dict.fromkeys([*names, *(table.name for table in self.joined)]))
+        first = [table.name for table in (*tables, *self.joined)]  # they decide the way to the rest
+        return list(dict.fromkeys([*first, *(column.table for column in self.columns())]))
 
 
 def conditions_in(items: Iterable[object]) -> Iterator[Condition]:

@@ -28,7 +28,7 @@ def _tree(schema: Schema, wanted: list[str]) -> tuple[list[ThroughLink], list[st
         edges[link.parent.table].append((link.child.table, link))
     tree: list[ThroughLink] = []
     tied: list[str] = []
-    joined = {wanted[0]}
+    joined = [wanted[0]]
     for table in wanted[1:]:
         if table in joined:
             continue
@@ -40,14 +40,14 @@ def _tree(schema: Schema, wanted: list[str]) -> tuple[list[ThroughLink], list[st
         for step in paths[0]:
             if step[2] not in joined:
                 tree.append(step)
-                joined.add(step[2])
+                joined.append(step[2])
     return tree, tied
 
 
-def _paths(edges: dict[str, list[tuple[str, Link]]], sources: set[str], target: str) -> list[list[ThroughLink]]:
+def _paths(edges: dict[str, list[tuple[str, Link]]], sources: list[str], target: str) -> list[list[ThroughLink]]:
     """The cheapest way from some table to another, and the next one if it costs no more."""
     queue: list[tuple[float, int, str, list[ThroughLink]]] = []
-    for number, source in enumerate(sorted(sources)):
+    for number, source in enumerate(reversed(sources)):  # of two ways the one from what was named last
         heappush(queue, (0.0, number, source, []))
     seen: set[str] = set()
     found: list[list[ThroughLink]] = []

@@ -120,10 +120,9 @@ class Linker:
 
     @cached_property
     def _shared_heads(self) -> frozenset[str]:
-        """Last words of tables that say little, or are those of several, or words of the names of others."""
+        """Last words of tables that say little, or are those of several."""
         heads = [table.words[-1] for table in self.schema.tables.values() if table.words]
-        inner = {word for table in self.schema.tables.values() for word in table.words[:-1]}
-        shared = {head for head in heads if heads.count(head) > 1 or head in inner or lemma_of(head) != head}
+        shared = {head for head in heads if heads.count(head) > 1 or lemma_of(head) != head}
         return frozenset(shared) | GENERIC | LIGHT | self._cues.sets["plain_heads"]
 
     @cached_property

@@ -208,7 +208,8 @@ def _mention(scene: Scene, at: int) -> None:
             own = [Dimension(column) for column in scene.intent.entity.labels]
             scene.intent.dimensions = list(dict.fromkeys([*own, *scene.intent.dimensions]))
     scene.intent.joined.append(table)
-    if table.name in scene.schema.roles and not scene.elements[at].values:
+    is_shown = any(item.column in table.labels for item in scene.intent.dimensions)
+    if table.name in scene.schema.roles and not scene.elements[at].values and not is_shown:
         scene.intent.doubt(f"{scene.elements[at].text} is only said to be there", 0.75)
 
 

@@ -40,3 +40,52 @@ def test_words_of_one_root_or_meaning_find_the_column(question: str, sql: str) -
 def test_two_ways_between_things_are_no_sure_answer() -> None:
     planned = plan("List the rooms and their technicians", _schema_of(LAB, {}), NOW)
     assert planned.confidence < 0.8
+
+
+OUTLET = {
+    "customer": "customer_id:integer full_name:text gender:text country:text joined_on:date",
+    "sales_order": "order_id:integer customer_id:integer seller_id:integer order_date:date status:text",
+    "order_line": "line_id:integer order_id:integer product_id:integer qty:integer unit_price:decimal",
+    "product": "product_id:integer product_name:text kind:text stock_qty:integer list_price:decimal",
+    "product_note": "note_id:integer product_id:integer customer_id:integer stars:integer",
+}
+OUTLET_VALUES = {
+    ("customer", "gender"): ["F", "M"],
+    ("customer", "country"): ["Germany", "Japan"],
+    ("sales_order", "status"): ["open", "returned"],
+    ("product", "kind"): ["lamp", "chair"],
+}
+
+
+@pytest.mark.parametrize(
+    ("question", "sql"),
+    [
+        (  # values that are said otherwise
+            "How many German women are customers?",
+            "SELECT count(*) AS customer_count FROM customer AS t0 WHERE t0.country = 'Germany' AND t0.gender = 'F'",
+        ),
+        (  # the last word of a name that no other has
+            "Which customers have never placed an order?",
+            "SELECT t0.full_name FROM customer AS t0 WHERE NOT (EXISTS(SELECT 1 AS value FROM sales_order AS n "
+            "WHERE n.customer_id = t0.customer_id))",
+        ),
+        (  # what is in stock is not sold
+            "Total revenue by kind of product",
+            "SELECT t0.kind, sum(t1.qty * t1.unit_price) AS sum_amount FROM product AS t0 "
+            "INNER JOIN order_line AS t1 ON t1.product_id = t0.product_id GROUP BY t0.kind",
+        ),
+        (  # what was bought is reached by orders, not by notes
+            "Which customers bought a lamp?",
+            "SELECT DISTINCT t0.full_name FROM customer AS t0 INNER JOIN sales_order AS t1 "
+            "ON t1.customer_id = t0.customer_id INNER JOIN order_line AS t2 ON t2.order_id = t1.order_id "
+            "INNER JOIN product AS t3 ON t2.product_id = t3.product_id WHERE t3.kind = 'lamp'",
+        ),
+    ],
+)
+def test_over_an_outlet_a_question_becomes(question: str, sql: str) -> None:
+    assert _sql_of(question, OUTLET, OUTLET_VALUES) == sql
+
+
+@pytest.mark.parametrize("question", ["Which 3 products are the best?", "Who is the best customer?"])
+def test_what_nothing_puts_in_order_is_no_sure_answer(question: str) -> None:
+    assert plan(question, _schema_of(OUTLET, OUTLET_VALUES), NOW).confidence < 0.8
