@@ -155,6 +155,15 @@ def read_values(scene: Scene) -> None:
         first, several = found_all[0], "not_in" if is_not else "in"
         values = tuple(item.value for item in found_all)
         scene.intent.conditions.append(Condition(column, several, values, at=first.at) if len(values) > 1 else first)
+        if len(values) > 1 and not is_not and isinstance(column, Column) and _is_apart(scene):
+            scene.show([column], first.at)
+            scene.intent.is_grouped = True
+
+
+def _is_apart(scene: Scene) -> bool:
+    """`for France and Italy respectively`: a measure of each rather than of both."""
+    is_said = any(item.text.lower() in ("respectively", "separately") for item in scene.elements)
+    return is_said and bool(scene.intent.measures) and not scene.intent.ratio
 
 
 def value_condition(scene: Scene, at: int) -> Condition:

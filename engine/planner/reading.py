@@ -29,7 +29,7 @@ from engine.planner.shares import close_ratio, read_ratio, read_share
 from engine.planner.showing import read_groups, show_rest
 from engine.planner.spans import read_spans
 from engine.planner.states import read_states, read_undone
-from engine.planner.subjects import find_entity
+from engine.planner.subjects import doubt_agents, find_entity
 from engine.planner.times import free_verbs, read_times
 from engine.planner.trends import read_trends, settle_trends
 from engine.planner.words import Cues
@@ -97,4 +97,5 @@ def read_intent(
         if step is read_measures and terms is not None:
             terms(scene)
     scene.doubt_rivals()
+    doubt_agents(scene)
     return scene.intent

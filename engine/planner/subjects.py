@@ -2,6 +2,7 @@
 
 from engine.planner.scene import STRONG, Scene
 from engine.planner.schema import Column, Table
+from engine.planner.words import lemma_of
 
 
 def find_entity(scene: Scene) -> None:
@@ -53,6 +54,27 @@ def _says_more(scene: Scene, at: int) -> bool:
         if not element.values:
             return False
     return False
+
+
+def doubt_agents(scene: Scene) -> None:
+    """`farmers who own a farm` where some are owners and others are not: a verb whose doer the data knows apart."""
+    used = set(scene.intent.tables())
+    conditions = {item.column for item in scene.intent.conditions}
+    for at, element in enumerate(scene.elements):
+        verb = lemma_of(element.text)
+        before = scene.elements[at - 1].text.lower() if at else ""
+        if verb not in scene.cues.sets["verbs"] or before in ("their", "its", "his", "her", "our") or element.values:
+            continue
+        doers = {root + end for root in (verb, verb.rstrip("e")) for end in ("er", "or")}
+        flags = [
+            column
+            for name in used
+            for column in scene.schema.tables[name].columns
+            if column.family == "boolean" and set(column.words) & doers
+        ]
+        values = [column for doer in doers for column, _ in scene.schema.values.get(doer, ()) if column.table in used]
+        if any(column not in conditions for column in (*flags, *values)):
+            scene.intent.doubt(f"{element.text} may be meant of some of them only", 0.75)
 
 
 def thing_at(scene: Scene, at: int) -> Table | None:

@@ -89,3 +89,17 @@ def test_over_an_outlet_a_question_becomes(question: str, sql: str) -> None:
 @pytest.mark.parametrize("question", ["Which 3 products are the best?", "Who is the best customer?"])
 def test_what_nothing_puts_in_order_is_no_sure_answer(question: str) -> None:
     assert plan(question, _schema_of(OUTLET, OUTLET_VALUES), NOW).confidence < 0.8
+
+
+def test_each_of_several_values_is_measured_where_they_are_kept_apart() -> None:
+    sql = _sql_of("What is the average list price of lamps and chairs respectively?", OUTLET, OUTLET_VALUES)
+    assert "SELECT t0.kind, avg(t0.list_price)" in sql and sql.endswith("GROUP BY t0.kind")
+
+
+def test_a_verb_whose_doer_the_data_knows_apart_is_no_sure_answer() -> None:
+    tables = {
+        "keepers": "keeper_id:integer full_name:text barn_id:integer is_owner:boolean",
+        "barns": "barn_id:integer barn_name:text",
+    }
+    planned = plan("Which keepers own a barn?", _schema_of(tables, {}), NOW)
+    assert planned.confidence < 0.8
