@@ -37,6 +37,7 @@ class Periods:
             self.edge,
             self._containing,
             self._date,
+            self._century,
             self._fiscal_year,
             self._numbered,
             self._day_of_month,
@@ -360,6 +361,15 @@ class Periods:
             return None
         then = shifted(self.now, unit[0], -int(self.tokens[at]["number"]))
         return Read(self.whole(then, unit[0]), unit[1] + 1)
+
+    def _century(self, at: int, year: int | None) -> Read | None:
+        """`the 19th century` begins in 1801."""
+        is_numbered = self.has(at, "nth") or self.has(at, "ordinal")
+        number = self._ordinal(at) if is_numbered and self.has(at + 1, "century") else 0
+        if number < 1:
+            return None
+        start = datetime(100 * number - 99, 1, 1)
+        return Read(Range(start, shifted(start, YEAR, 100), YEAR, f"from {start.year} on"), at + 2)
 
     def _year(self, at: int, year: int | None) -> Read | None:
         if self.has(at, "decade"):

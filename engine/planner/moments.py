@@ -153,6 +153,7 @@ def says(column: Column, word: str, cues: Cues) -> bool:
     stem = stem_of(word)
     parts = set(stem.replace("-", " ").split())
     if len(parts) != 1:  # `check-ins`
+        parts = {part if part in column.words else part.removesuffix("s") for part in parts}
         return bool(parts) and parts <= set(column.words)
     if len(stem) <= LEAST_ROOT and stem not in column.words:
         return False

@@ -12,6 +12,7 @@ from engine.planner.conditions import read_comparisons, read_texts, read_values
 from engine.planner.days import read_days, settle_days
 from engine.planner.either import read_either, read_within
 from engine.planner.elements import Element
+from engine.planner.events import read_events
 from engine.planner.firsts import read_firsts, settle_firsts
 from engine.planner.grouping import read_group_averages, settle_groups
 from engine.planner.intent import Intent
@@ -46,6 +47,7 @@ STEPS = (
     read_lengths,
     read_trends,
     read_firsts,
+    read_events,
     read_group_averages,
     read_undone,
     read_missing,

@@ -265,6 +265,10 @@ LENDING_VALUES = {("branches", "branch_name"): ["Central", "Riverside"]}
             "How long does it take on average from ordering to receiving orders?",
             "SELECT avg(date_diff('day', t0.ordered_on, t0.received_on)) AS avg_day_count FROM orders AS t0",
         ),
+        (  # what only a time tells of
+            "How many enrolments were there in 2025?",
+            "FROM borrowers AS t0 WHERE t0.enrolled_on >= '2025-01-01' AND t0.enrolled_on < '2026-01-01'",
+        ),
         (
             "How many borrowers enrolled in 2025?",
             "WHERE t0.enrolled_on >= '2025-01-01' AND t0.enrolled_on < '2026-01-01'",
