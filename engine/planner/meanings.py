@@ -14,6 +14,7 @@ from engine.planner.words import MAX_CHARS, Token, cues, tokens_of
 
 MAX_PHRASE = 300
 LEAST_ALIKE = 4
+MAX_USED, MAX_GROWN = 16, 1_200  # definitions of one question, and characters that they may add
 _SOME_DAY = datetime(2024, 5, 15, 12)
 _ASIDE = re.compile(
     r"(?:,|;|\()\s*(?:where|with|here|and)?\s*(?P<text>[\"']?[A-Za-z][\w -]{0,40}[\"']?\s*"
@@ -241,7 +242,10 @@ class _Hearing:
         self._again: list[Definition] = []
 
     def hear(self) -> Heard:
+        room = len(self._question) + MAX_GROWN
         for definition in self._known:
+            if len(self._used) >= MAX_USED or len(self._question) > room:
+                break
             found = _places(tokens_of(self._question), definition.names)
             if not found:
                 continue
