@@ -17,11 +17,12 @@ from engine.planner.latest import Latest, read_latest, settle_latest
 from engine.planner.leaves import Frame, compared, tables_named
 from engine.planner.linking import Linker
 from engine.planner.meanings import Heard, hear
-from engine.planner.rules import Rules, read_rules, settle_filters, settle_joins, settle_matching, with_joins
+from engine.planner.rules import Rules, read_rules, settle_filters, settle_joins, settle_matching
 from engine.planner.scene import Scene
 from engine.planner.schema import Schema
 from engine.planner.terms import Terms
 from engine.planner.those import split_those
+from engine.planner.told_joins import with_joins
 from engine.planner.words import cues
 
 UNUSED = 0.7
@@ -209,8 +210,8 @@ def _know(
     latest = read_latest(sentences, linker)
     taken = {item.text for item in latest}
     rules = read_rules([item for item in sentences if item not in taken], linker) if sentences else Rules()
-    if rules.joining:
-        schema = with_joins(schema, rules, list(tables_named(heard.question, linker)))
+    if rules.joining or rules.filtering:
+        schema = with_joins(schema, rules, list(tables_named(heard.question, linker)), linker)
     return Knowing(heard, schema, now, calendar, rules, spans, tuple(latest), tuple(those), question)
 
 

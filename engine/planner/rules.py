@@ -9,13 +9,11 @@ from engine.planner.definitions import content_of
 from engine.planner.formulas import Value
 from engine.planner.intent import Condition, Intent
 from engine.planner.linking import LONGEST, Linker
-from engine.planner.schema import Column, Link, Schema, Table
+from engine.planner.schema import Column, Schema, Table
 from engine.planner.sqltext import read_conditions
 from engine.planner.words import ngrams, tokens_of
 
 STRONG = 0.85
-CLOSER = 0.4
-"""What a join that a text names costs, of what it cost."""
 Mode = Literal["exact", "nocase", "partial"]
 _PARTIAL = re.compile(
     r"\bwild\s?-?cards?\b|\bpercent(?:age)? signs?\b|\bpartial(?:ly)?\b|\bfuzzy\b|\bsubstrings?\b|\bflexibl[ey]\b"
@@ -216,41 +214,6 @@ def tables_in(text: str, linker: Linker, *, plain: bool = False) -> list[Table]:
             if items:
                 break
     return found
-
-
-def with_joins(schema: Schema, rules: Rules, named: Sequence[str]) -> Schema:
-    """The schema in which the joins cost less that texts name for what a question speaks of."""
-    closer: set[frozenset[str]] = set()
-    added: list[Link] = []
-    for rule in rules.joining:
-        names = [table.name for table in rule.tables]
-        if len(set(names) & set(named)) < min(2, len(named)):
-            continue
-        closer |= {frozenset((one, other)) for one in names for other in names if one != other}
-        if rule.column and len(names) == 2:
-            added += _link_on(schema, rule)
-    if not closer:
-        return schema
-    links = [
-        replace(link, cost=link.cost * CLOSER) if frozenset((link.child.table, link.parent.table)) in closer else link
-        for link in schema.links
-    ]
-    return replace(schema, links=[*links, *added])
-
-
-def _link_on(schema: Schema, rule: Joining) -> list[Link]:
-    """A join on a column of that name in both tables, where none is known."""
-    pair = {table.name for table in rule.tables}
-    if any({link.child.table, link.parent.table} == pair for link in schema.links):
-        return []
-    sides = [
-        next((item for item in table.columns if item.name.lower() == rule.column.lower()), None)
-        for table in rule.tables
-    ]
-    if sides[0] is None or sides[1] is None or sides[0].family != sides[1].family:
-        return []
-    is_first_key = sides[0] in rule.tables[0].key
-    return [Link(sides[1], sides[0]) if is_first_key else Link(sides[0], sides[1])]
 
 
 def settle_matching(intent: Intent, rules: Rules, schema: Schema) -> list[str]:

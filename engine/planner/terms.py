@@ -45,6 +45,9 @@ class Terms:
                     is_ranking = scene.cue(place, "superlatives") is not None
                     scene.elements[place].is_used = scene.elements[place].is_used or not is_ranking
 
+        if any(item.calculation is not None and item.calculation.operator == "rank" for item in scene.intent.measures):
+            for element in scene.elements:  # said again: `and the rank`
+                element.is_used = element.is_used or element.text.lower() in ("rank", "ranking")
         count_those(scene, list(self.those), self.frame)
 
     def _measure(self, scene: Scene, at: int, element: Element) -> Measure:
