@@ -89,6 +89,7 @@ class Work:
     left: Mapping[str, str] | None = None  # a question of the planner's that is answered now
     asked: Question = NOTHING_ASKED
     talk_with: Talk | None = None
+    loop: Loop | None = None
     voice: Voice = field(init=False)
 
     def __post_init__(self) -> None:
@@ -101,6 +102,9 @@ class Work:
         self.voice.has_read = self.guard.has_read
         more = {"tool": called.tool, "arguments_json": called.arguments_json, "result_json": called.result_json}
         await self.tell("tool_call" if event == "tool_call" else "tool_result", **more)
+        if event == "tool_result" and self.loop is not None:  # what has been spent is known also after a kill
+            so_far = Outcome("running", steps=tuple(self.loop.steps), cost=self.loop.cost)
+            await self.ctx.engine.runs.note(self.run, so_far)
 
 
 async def take_turn(ctx: Ctx, wish: Wish) -> Told:
@@ -118,16 +122,15 @@ async def take_turn(ctx: Ctx, wish: Wish) -> Told:
     elif state is not None:
         work.held = read_held(state)
         decide(guard, work.held, None if guard.person is not None else wish.decision or answer_of(wish.prompt))
-    loops: list[Loop] = []
     try:
         async with ctx.engine.runs.holding(run, ctx.cancelled):
-            return await _take(work, loops)
+            return await _take(work)
     except (PlatformError, asyncio.CancelledError) as error:
-        await asyncio.shield(_fail(work, loops, error))
+        await asyncio.shield(_fail(work, error))
         raise
 
 
-async def _take(work: Work, loops: list[Loop]) -> Told:
+async def _take(work: Work) -> Told:
     await work.tell("started")
     wish, held = work.wish, work.held
     if held is not None:
@@ -137,8 +140,7 @@ async def _take(work: Work, loops: list[Loop]) -> Told:
         work.model, work.note = await choose_model(
             work.ctx, provider=wish.provider, model=wish.model, api_base=wish.api_base, usual=usual
         )
-    loop = await _loop(work)
-    loops.append(loop)
+    loop = work.loop = await _loop(work)
     if work.model is None:
         ending, work.asked = await plan(loop, _question(work))
         ending = replace(ending, text=f"{ending.text} {work.note}".strip())
@@ -240,9 +242,9 @@ async def _keep(work: Work, loop: Loop, text: str, pending: Any) -> None:
     await work.ctx.engine.conversations.add(work.talk, turn)
 
 
-async def _fail(work: Work, loops: list[Loop], error: BaseException) -> None:
+async def _fail(work: Work, error: BaseException) -> None:
     """Write down that a run ended without an answer, and what it has cost."""
-    loop = loops[0] if loops else None
+    loop = work.loop
     steps, cost = (tuple(loop.steps), loop.cost) if loop is not None else ((), Cost())
     is_cancelled = isinstance(error, (Cancelled, asyncio.CancelledError))
     if loop is not None and getattr(error, "question", None) is not None:

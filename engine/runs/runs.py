@@ -139,6 +139,11 @@ class Runs:
         self._bell.ring(run.uid)
         return RunEvent(seq, now, kind, data)
 
+    async def note(self, run: Run, so_far: Outcome) -> None:
+        """Keep steps and cost of a run that goes on. Raises Cancelled when somebody else holds it now."""
+        now, values = self._clock(), self._done(run, so_far)
+        await self._store.write(lambda connection: self._keep(connection, run, now, values))
+
     async def events(self, run: Run, after_seq: int = 0) -> list[RunEvent]:
         """Events after a cursor, oldest first, at most `PAGE`."""
         query = select(run_events).where(*_of(run.tenant, run.uid), run_events.c.seq > after_seq)

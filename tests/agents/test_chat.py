@@ -13,7 +13,7 @@ from agents.loop import MAX_STRIKES
 from agents.minds import LEFT_OUT, fit
 from core.dispatch import Call
 from core.errors import Cancelled, InvalidArgument, NotFound, PlatformError, QuotaExceeded, Unauthorized, Unavailable
-from tests.agents.desk import AgentDesk
+from tests.agents.desk import AgentDesk, until
 from tests.fakes.model_server import GARBAGE, HUGE, Asked, Reply, ToolCall, calling, endless_tool_calls
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -361,16 +361,28 @@ async def test_earlier_turns_may_be_the_callers_own(strong: AgentDesk) -> None:
 async def test_a_run_is_cancelled_by_its_owner(strong: AgentDesk) -> None:
     strong.server.play([Reply("Late.", delay_s=3.0)])
     running = asyncio.create_task(strong.call("chat", prompt="Slow.", session_id="slow"))
-    runs: Any = None
-    for _ in range(200):
-        runs = await strong.call("list_agent_runs", agent_id="chat", session_id="slow")
-        if runs.runs:
-            break
-        await asyncio.sleep(0.02)
-    await strong.call("cancel_agent_run", run_id=runs.runs[0].run_id)
+    await until(lambda: strong.server.requests)
+    (run,) = (await strong.call("list_agent_runs", agent_id="chat", session_id="slow")).runs
+    await strong.call("cancel_agent_run", run_id=run.run_id)
     with pytest.raises(Cancelled):
         await running
-    assert (await strong.call("get_agent_run", run_id=runs.runs[0].run_id)).status == "cancelled"
+    assert (await strong.call("get_agent_run", run_id=run.run_id)).status == "cancelled"
+
+
+async def test_what_a_run_has_spent_is_known_while_it_runs(strong: AgentDesk) -> None:
+    """So that it is known too of a run whose process is killed."""
+    strong.server.play([calling("execute_query", sql=COUNT), Reply("Late.", delay_s=3.0)])
+    running = asyncio.create_task(strong.call("chat", prompt="Slow.", session_id="spent"))
+    await until(lambda: len(strong.server.requests) == 2)
+    (run,) = (await strong.call("list_agent_runs", agent_id="chat", session_id="spent")).runs
+    shown = await strong.call("get_agent_run", run_id=run.run_id)
+    assert shown.status == "running" and shown.usage.total_tokens > 0 and shown.usage.usd > 0
+    assert [step.node for step in shown.trace] == ["model", "execute_query"]
+    await strong.call("cancel_agent_run", run_id=run.run_id)
+    with pytest.raises(Cancelled):
+        await running
+    ended = await strong.call("get_agent_run", run_id=run.run_id)
+    assert (ended.status, ended.usage) == ("cancelled", shown.usage)  # and nothing is counted twice
 
 
 async def test_old_results_are_left_out_before_turns_and_never_the_question() -> None:

@@ -21,6 +21,8 @@ MODELS = '{{models: [{{name: twin, model: openai/twin, api_base: "{url}", timeou
 ASK = "which share of turnover is lost by moonlight deals"  # the planner leaves it to a model
 SQL = {"tables": [], "sql": "SELECT region, sum(amount) AS total FROM orders GROUP BY region ORDER BY region"}
 PLANS, WRITES = "plan_query", "generate_sql"  # the nodes before and at which the model is asked
+CALL = {"action": "call", "tool": "execute_query", "arguments": {"sql": "SELECT 1 AS n"}, "text": ""}
+ANSWER = {"action": "answer", "tool": "", "arguments": {}, "text": "Here you are."}
 LEASE = {"HEADWATER_JOBS__LEASE_S": "3"}
 
 
@@ -33,10 +35,9 @@ class House:
     model: ModelServer
     environment: dict[str, str]
 
-    def is_asked(self, word: str) -> bool:
-        """Whether the model was asked for an object that has this."""
-        shapes = [asked.body["response_format"]["json_schema"]["schema"] for asked in self.model.requests]
-        return any(word in shape["properties"] for shape in shapes)
+    def is_told(self, text: str) -> bool:
+        """Whether the model has read this."""
+        return any(text in asked.prompt for asked in self.model.requests)
 
     @contextmanager
     def open(self) -> Iterator["Door"]:
@@ -106,7 +107,7 @@ def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
 def say(asked: Asked) -> Any:
     wanted = asked.body["response_format"]["json_schema"]["schema"]["properties"]
     if "action" in wanted:
-        return {"action": "answer", "tool": "", "arguments": {}, "text": "Here you are."}
+        return ANSWER
     return SQL if "sql" in wanted else {"missing": "all of it"}
 
 
@@ -122,7 +123,7 @@ def test_a_kill_in_the_middle_loses_no_workflow_and_leaves_no_talk_open(house: H
         whole = door.post("/workflows/run", **asking("whole"))
         assert (whole["status"], whole["path"]) == ("completed", "model"), whole["why"]
         asked = len(house.model.requests)
-        house.model.play(lambda asked: Reply("late", delay_s=60))
+        house.model.play(lambda asked: CALL if asked.question == "Well?" else Reply("late", delay_s=60))
         works = [
             lambda: door.post("/workflows/run", **asking("sync")),
             lambda: door.stream(heard, **asking("told", mode="async")),
@@ -131,7 +132,7 @@ def test_a_kill_in_the_middle_loses_no_workflow_and_leaves_no_talk_open(house: H
         threads = [threading.Thread(target=_until_gone, args=(work,)) for work in works]
         for thread in threads:
             thread.start()
-        assert until(lambda: house.is_asked("action") and _node(heard) == WRITES)
+        assert until(lambda: house.is_told("Result of execute_query") and _node(heard) == WRITES)
         assert until(lambda: PLANS in [step["node"] for step in door.get("/workflows/sync")["steps"]])
         assert door.get("/workflows/sync")["status"] == "running"
         door.server.process.kill()
@@ -181,6 +182,7 @@ def test_whoever_comes_back_at_once_waits_for_the_lease_and_hears_each_event_onc
 def _check_talk(door: Door) -> None:
     listed = door.get("/v1/agents/chat/runs?session_id=s1")["runs"]
     assert [(run["status"], run["error"]["code"]) for run in listed] == [("failed", "UNAVAILABLE")]
+    assert listed[0]["usage"]["total_tokens"] > 0  # of the call before the one in which it was killed
     assert listed[0]["finished_at"] and "Ask again" in listed[0]["error"]["hint"]
     assert door.get("/v1/agents/chat/runs?status=running")["runs"] == []
     told = door.post("/v1/agent/chat", prompt="Well?", session_id="s1")
