@@ -61,6 +61,8 @@ def _word(elements: list[Element], at: int, table: Cues) -> Doubt:
     )
     if not is_verb or (not word.endswith(("ed", "en", "ing")) and lemma_of(word) not in table.sets["verbs"]):
         return (f"nothing stands for {word}", UNEXPLAINED)
+    if [item.text.lower() for item in elements[max(0, at - 2) : at]] == ["to", "be"]:
+        return (f"{word} is left out", UNEXPLAINED)  # what needs to be done is a state
     return (f"{word} is left out", JOINING_VERB if _has_object(elements, at) else HANGING_VERB)
 
 

@@ -50,7 +50,21 @@ UNITS = frozenset(
 )
 """Last words that say what a number is measured in."""
 LIGHT = frozenset(
-    ["daily", "monthly", "history", "log", "info", "information", "detail", "data", "fact", "dim", "table"]
+    [
+        "daily",
+        "monthly",
+        "history",
+        "log",
+        "info",
+        "information",
+        "detail",
+        "data",
+        "fact",
+        "dim",
+        "table",
+        "header",
+        "master",
+    ]
 )
 """Words of a table's name that say little about its rows."""
 SYNONYM_FACTOR = 0.8

@@ -18,6 +18,8 @@ def without_initial(words: tuple[str, ...], table: tuple[str, ...]) -> tuple[str
 
 def spelled(words: tuple[str, ...], cues: Cues) -> tuple[str, ...]:
     """A name with its abbreviations written out."""
+    if len(words) > 1 and words[-1] in ("no", "nr"):
+        words = (*words[:-1], "number")
     return tuple(cues.abbreviations.get(word, word) for word in words)
 
 

@@ -37,8 +37,14 @@ class Column:
         return (
             is_by
             or self.words[-1:] in (("id",), ("key",), ("uuid",))
+            or (self.family == "number" and len(self.words) == 2 and self._is_numbered)
             or (len(self.words) == 1 and len(self.words[0]) == 3 and self.words[0].endswith("id"))
         )
+
+    @property
+    def _is_numbered(self) -> bool:
+        """`store_no`, `InvoiceNumber`, but not `citation_num`, which may count."""
+        return self.words[-1] == "number" and self.name.lower().rstrip('"').endswith(("no", "nr", "number"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +146,16 @@ def _settle_keys(tables: dict[str, Table], declared: set[str]) -> None:
     """One column is the key of one table: of `crew_members` rather than of `crew_training`, which has more ids."""
     by_name: dict[str, list[Table]] = {}
     for table in tables.values():
-        if len(table.key) == 1 and table.key[0].words != ("id",) and table.name not in declared:
+        if len(table.key) == 1 and table.key[0].words != ("id",):
             by_name.setdefault(table.key[0].name, []).append(table)
-    for name, same in by_name.items():
-        best = min(same, key=lambda table: (_called(table, name), sum(item.is_id for item in table.columns)))
+    for name, every in by_name.items():
+        same = [table for table in every if table.name not in declared]
+        if not same:
+            continue
+        best = min(
+            [table for table in every if table.name in declared] or same,
+            key=lambda table: (_called(table, name), sum(item.is_id for item in table.columns)),
+        )
         for table in same:
             if table is not best and _called(table, name) > 0:
                 tables[table.name] = replace(table, key=(), labels=tuple(x for x in table.labels if x not in table.key))
@@ -232,7 +244,9 @@ def _guess_key(table: Table) -> tuple[Column, ...]:
             return (column,)
     if ids and ids[0] is table.columns[0] and ids[0].words[:-1] and all(_begins(w, table) for w in ids[0].words[:-1]):
         return (ids[0],)
-    return ()
+    lead = table.columns[0] if table.columns else None
+    is_code = lead is not None and lead.words[-1:] in (("code",), ("number",)) and len(lead.words) > 1
+    return (lead,) if lead is not None and is_code and all(_begins(w, table) for w in lead.words[:-1]) else ()
 
 
 def _begins(word: str, table: Table) -> bool:
@@ -338,6 +352,8 @@ def _target(other: Table, column: Column, cost: float) -> Column:
 def _cost(column: Column, table: Table, other: Table) -> float | None:
     """How sure it is that a column holds another table's key; None when nothing says so."""
     key = other.key[0] if len(other.key) == 1 else None
+    if key is not None and column.name == key.name and _is_named_code(column) and column.family == key.family:
+        return 1.0 if column not in table.key or len(table.key) > 1 else None
     if key is not None and column.is_id and column.family == key.family:
         if column.name == key.name and key.words != ("id",) and column not in table.key:
             return 1.0
@@ -354,6 +370,13 @@ def _cost(column: Column, table: Table, other: Table) -> float | None:
     if shared is not None and not other.key and column.family == "text" and column not in table.labels:
         return BY_LABEL
     return None
+
+
+def _is_named_code(column: Column) -> bool:
+    """`store_no`, `plan_cd`, `sku`: what is called so in two tables is the same."""
+    return column.words[-1:] in (("code",), ("number",), ("sku",)) and (
+        len(column.words) > 1 or column.words == ("sku",)
+    )
 
 
 def _names(words: tuple[str, ...], table: Table) -> bool:
