@@ -157,7 +157,7 @@ def define(sentence: str, *, is_below: bool = False) -> Definition | None:
         names = tuple(dict.fromkeys(filter(_is_short, (_name(match["name"]), _name(match["long"] or "")))))
         if not names or names[0] != _name(match["name"]):
             return None
-        parts = [part.strip() for part in _CHAIN.split(match["body"]) if part.strip()]
+        parts = [part.strip() for part in _CHAIN.split(_spelled_out(match["body"], names[0])) if part.strip()]
         if (rank := _RANKED.match(parts[-1])) is not None:  # `customer rank by amount` goes by its own words too
             names = (*names, _name(rank[1]))
         bodies = tuple(_body(part, names[0]) for part in reversed(parts))
@@ -167,6 +167,14 @@ def define(sentence: str, *, is_below: bool = False) -> Definition | None:
         more = tuple(part for part in parts[:-1] if len(part.split()) <= MAX_NAME_WORDS)
         return Definition((*names, *more), bodies, sentence, is_recipe=pattern is _STEPS)
     return None
+
+
+def _spelled_out(body: str, name: str) -> str:
+    """`Total Dental Revenue, the summed cost of ...`: what letters stand for, and then what that is."""
+    long, comma, rest = body.partition(", ")
+    letters = "".join(word[0] for word in re.findall(r"\w+", long) if word.lower() not in ("of", "the", "per", "to"))
+    is_long = bool(comma) and letters.lower() == name.lower() and len(name) > 1
+    return f"{long} = {rest}" if is_long and re.match(r"(?:the|an?|that is|i\.?e\.?|being|meaning)\b", rest) else body
 
 
 def stems_of(text: str) -> tuple[str, ...]:

@@ -13,8 +13,13 @@ JOINING_VERB, HANGING_VERB = 0.9, 0.72
 """A verb like `published` between things that are understood says little, one that nothing follows says more."""
 HEDGED = 0.8
 """Of `still` or `already`, where nothing says what is in that state."""
+STATE = 0.6
+"""Of `are broken`, where nothing follows that it happens to."""
+BEING = ("is", "are", "was", "were", "be", "been", "being")
+UNGROUPED = 0.6
 REACH = 5
 ALIKE = 0.6
+EACH = ("each", "every", "per", "for each", "for every", "of each", "in each", "in every", "by each", "at each")
 
 
 def is_unexplained(element: Element, table: Cues) -> bool:
@@ -35,8 +40,20 @@ def doubts_of(elements: list[Element], intent: Intent, table: Cues) -> list[Doub
     if hedges and not any(item.operator in ("is_null", "not_null") for item in intent.conditions):
         found.append((f"{hedges[0].text} may mean a state or a time", HEDGED))
     return (
-        found + _alike(elements) + _totals(elements, intent) + _quantities(elements, intent) + _firsts(elements, intent)
+        found
+        + _groups(elements, intent)
+        + _alike(elements)
+        + _totals(elements, intent)
+        + _quantities(elements, intent)
+        + _firsts(elements, intent)
     )
+
+
+def _groups(elements: list[Element], intent: Intent) -> list[Doubt]:
+    """`has every clerk`: what is asked of each, in an answer that has no groups."""
+    left = [item.text for item in elements if item.text.lower() in EACH and not item.is_used]
+    is_one = (intent.measures or intent.ratio) and not intent.dimensions and intent.nested is None
+    return [(f"{left[0]} is not read", UNGROUPED)] if left and is_one else []
 
 
 def _alike(elements: list[Element]) -> list[Doubt]:
@@ -63,7 +80,9 @@ def _word(elements: list[Element], at: int, table: Cues) -> Doubt:
         return (f"nothing stands for {word}", UNEXPLAINED)
     if [item.text.lower() for item in elements[max(0, at - 2) : at]] == ["to", "be"]:
         return (f"{word} is left out", UNEXPLAINED)  # what needs to be done is a state
-    return (f"{word} is left out", JOINING_VERB if _has_object(elements, at) else HANGING_VERB)
+    if _has_object(elements, at):
+        return (f"{word} is left out", JOINING_VERB)
+    return (f"{word} is left out", STATE if before in BEING else HANGING_VERB)
 
 
 def _has_object(elements: list[Element], at: int) -> bool:

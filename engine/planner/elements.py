@@ -101,8 +101,21 @@ class _Reader:
             return element, at + 1
         return self._phrase(at)
 
+    def _is_bidding(self, at: int) -> bool:
+        """`Return the name`, `Order the shops by`: what is to be done, not a thing of that name."""
+        text = self._tokens[at].text.lower()
+        if text not in self._cues.sets["bidding"]:
+            return False
+        is_begin = at == 0 or self._tokens[at - 1].text.lower() in (*".?!;:", "please", "also")
+        after = self._tokens[at + 1].text.lower() if at + 1 < len(self._tokens) else ""
+        return is_begin and (after in self._cues.sets["determiners"] or (at > 0 and text == "return"))
+
     def _phrase(self, at: int) -> tuple[Element, int]:
         """The longest of what a phrase may be; a value of two words and more goes before all."""
+        if self._is_bidding(at):
+            element = self._element(at, at + 1)
+            element.is_ignored = True
+            return element, at + 1
         value_end, values = self._value(at)
         best_end, cue, candidates = at, {}, []
         for end, words, stems in ngrams(self._tokens, at, max(LONGEST, self._cues.longest)):

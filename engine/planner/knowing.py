@@ -32,6 +32,9 @@ UNREAD = 0.85
 LEAST_SHARED, LEAST_SHARE = 2, 0.6
 MAX_SHOWN = 120
 _NOT_NULL = re.compile(r"\bnon[- ]?null\b|\bnot null\b|\bnot missing\b|\bhave (?:both|all) (?:values|scores)\b", re.I)
+_RESTRICTS = re.compile(
+    r"\b(?:only|never|exclud\w+|ignor\w+|not count\w*|leave out|must|do not|does not|without)\b", re.I
+)
 _PER = re.compile(r"^per (month|week|quarter|year|day)\b", re.I)
 _BEFORE = re.compile(r"\b(?:previous|prev|prior|preceding) (month|week|quarter|year|day)\b", re.I)
 
@@ -141,7 +144,8 @@ class Knowing:
         for sentence in rest:
             content = content_of(sentence)
             shared = len(content & asked)
-            if shared >= LEAST_SHARED and shared >= LEAST_SHARE * len(content):
+            is_near = shared >= LEAST_SHARED and shared >= LEAST_SHARE * len(content)
+            if is_near or (shared and _RESTRICTS.search(sentence)):
                 intent.doubt(f"{sentence[:MAX_SHOWN]!r} is not read", UNREAD)
 
 

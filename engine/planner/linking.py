@@ -225,6 +225,8 @@ class Linker:
                 for item in self._phrases.get((*words[:place], *other.split(), *words[place + 1 :]), ()):
                     if other in self._cues.units.values() and item.column is not None and "per" in item.column.words:
                         continue  # the price of a kilo is none of kilos
+                    if item.column is not None and item.column.words[-1] in self._cues.sets["scales"] - {other}:
+                        continue  # a price level is no price
                     score = item.score * factor
                     if score > found.get(_key(item), Candidate(0.0)).score:
                         found[_key(item)] = Candidate(score, item.column, item.table)

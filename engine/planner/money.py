@@ -24,6 +24,8 @@ def read_money(scene: Scene) -> None:
     if found is None:
         return
     value, factor = found
+    if value.words[-1:] and value.words[-1] in scene.cues.sets["scales"]:
+        return
     before = range(asked - 1, max(-1, asked - 4), -1)
     kind = next((scene.cue(p, "aggregates") for p in before if _is_kind(scene, p)), None)
     measure = Measure(kind if kind in ("avg", "median") else "sum", value)  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from engine.planner.intent import Dimension, Measure, Sort
 from engine.planner.joins import join_tree, multiplies
 from engine.planner.moments import begin_of, main_time
 from engine.planner.scene import NEAR, Scene
-from engine.planner.schema import Table
+from engine.planner.schema import Column, Table
 from engine.planner.spans import whole_span
 
 
@@ -80,8 +80,21 @@ def _ranked_by(scene: Scene, at: int) -> None:
     place = scene.following(at + 1)
     column = scene.column(place, "number", "date", "time") if place is not None else None
     if column is not None and place is not None and not column.is_id:
-        scene.rank(Dimension(column), scene.wants_most)
+        scene.rank(_of_groups(scene, at, column) or Dimension(column), scene.wants_most)
         scene.use(at, place)
+        if isinstance(scene.intent.sorts[0].by, Measure):
+            scene.add(scene.intent.sorts[0].by)
+
+
+def _of_groups(scene: Scene, at: int, column: Column) -> Measure | None:
+    """`top 3 categories by quantity`: the sum of each, where a thing has many rows that hold it."""
+    subject = scene.subject_column(at)
+    is_kind = subject is not None and subject.family == "text" and subject not in scene.schema.table_of(column).labels
+    if column.family != "number" or not ((is_kind and subject.table == column.table) or _is_of_many(scene, column)):
+        return None
+    if set(column.words) & scene.cues.sets["rates"]:
+        scene.intent.doubt(f"whether {' '.join(column.words)} is summed up is not said", 0.6)
+    return Measure("sum", column)
 
 
 def _popular(scene: Scene, at: int) -> None:

@@ -1,5 +1,6 @@
 """A question while it is read: its elements, which table or column each most likely is, and the intent so far."""
 
+import re
 from datetime import datetime
 
 from engine.dates.calendar import Unit
@@ -13,7 +14,7 @@ from engine.planner.words import Cues, lemma_of
 NEAR = 6
 STRONG = 0.85
 WORSE = 0.2
-RIVALLED, WEAK = 0.83, 0.6
+RIVALLED, WEAK, LITTLE = 0.83, 0.6, 0.5
 TIME_UNITS = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
 
 
@@ -101,6 +102,9 @@ class Scene:
 
     def owner_before(self, at: int) -> str:
         """The table that a place is said to belong to: `states with an area of`, `hotels whose rating`."""
+        if at and re.search(r"(?:['\u2019]s|s['\u2019])$", self.elements[at - 1].text) and self.is_table_first(at - 1):
+            owner = self.elements[at - 1].candidates[0].table  # `the owner's name`
+            return owner.name if owner is not None else ""
         for place in range(at - 1, max(-1, at - 4), -1):
             element = self.elements[place]
             if element.text.lower() in self.cues.sets["having"]:
@@ -149,7 +153,8 @@ class Scene:
         for at, element in enumerate(self.elements):
             fits = [item.score for item in element.candidates if item.column in used]
             if element.is_used and fits and max(fits) < WEAK and not self.is_table_first(at):
-                self.intent.doubt(f"{element.text} fits little of what it is read as", 0.9)
+                factor = 0.9 if max(fits) >= LITTLE else 0.8
+                self.intent.doubt(f"{element.text} fits little of what it is read as", factor)
 
     def score(self, at: int, column: Column) -> float:
         """How well the element at a place fits a column."""

@@ -269,9 +269,18 @@ def _labels(table: Table, key: tuple[Column, ...]) -> tuple[Column, ...]:
         if column.words == table.words:
             return (column,)
     called = [column for column in texts if column.words[-1:] == ("name",)]
-    if len(called) == 1:
+    if len(called) == 1 and _is_called(called[0], table, key):
         return (called[0],)
     return tuple(column for column in called if column.words == ("full", "name")) or key
+
+
+def _is_called(column: Column, table: Table, key: tuple[Column, ...]) -> bool:
+    """Whether a name is that of a table's rows: the court name of a hearing is none, if rows have a key of that name."""
+    named = column.words[:-1]
+    own = key[0].words[:-1] if len(key) == 1 and key[0].is_id else ()
+    return (
+        not own or own != table.words or bool(set(named) & set(table.words)) or named[-1:] in (("full",), ("display",))
+    )
 
 
 def _declared(schema: Schema, relations: Iterable[Relation]) -> Iterable[Link]:

@@ -368,6 +368,8 @@ class _Writer:
     def _lacks(self, lack: Lack) -> dict[str, Any]:
         """No row of a table belongs to the thing: its own column is null, or nothing refers to it."""
         made = write_lack(lack, self._schema, self._alias, self._condition)
+        if lack.reference is None and ties(self._schema, [self._names[0], lack.table.name]):
+            self._doubts.append((f"{lack.table.name} is reached in more than one way", TIED))
         if made is None:
             raise Impossible(f"nothing connects {lack.table.name} with what is asked for")
         return made
