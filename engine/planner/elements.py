@@ -115,6 +115,8 @@ class _Reader:
         if self._is_bidding(at):
             element = self._element(at, at + 1)
             element.is_ignored = True
+            if element.text.lower() in ("order", "rank"):
+                element.cues = {"order": "by"}
             return element, at + 1
         value_end, values = self._value(at)
         best_end, cue, candidates = at, {}, []

@@ -89,8 +89,9 @@ def _ranked_by(scene: Scene, at: int) -> None:
 def _of_groups(scene: Scene, at: int, column: Column) -> Measure | None:
     """`top 3 categories by quantity`: the sum of each, where a thing has many rows that hold it."""
     subject = scene.subject_column(at)
-    is_kind = subject is not None and subject.family == "text" and subject not in scene.schema.table_of(column).labels
-    if column.family != "number" or not ((is_kind and subject.table == column.table) or _is_of_many(scene, column)):
+    is_kind = subject is not None and subject.family == "text" and subject.table == column.table
+    is_kind = is_kind and subject not in scene.schema.table_of(column).labels
+    if column.family != "number" or not (is_kind or _is_of_many(scene, column)):
         return None
     if set(column.words) & scene.cues.sets["rates"]:
         scene.intent.doubt(f"whether {' '.join(column.words)} is summed up is not said", 0.6)
@@ -259,8 +260,11 @@ def read_order(scene: Scene) -> None:
             if scene.intent.sorts:
                 scene.intent.sorts = [Sort(sort.by, said == "desc") for sort in scene.intent.sorts]
             continue
+        start = at + 1
+        if scene.word(at) in ("order", "rank"):  # `Order the shops by rent`
+            start = next((p + 1 for p in range(at + 1, len(scene.elements)) if scene.word(p) == "by"), None) or start
         place = next(
-            (p for p in range(at + 1, min(at + NEAR, len(scene.elements))) if scene.elements[p].is_schema), None
+            (p for p in range(start, min(start + NEAR, len(scene.elements))) if scene.elements[p].is_schema), None
         )
         if place is None:
             continue
@@ -272,7 +276,7 @@ def read_order(scene: Scene) -> None:
         by = measure or (Dimension(column) if column is not None else None)
         if by is not None:
             scene.intent.sorts = [Sort(by, False)]
-            scene.use(*range(at, place + 1))
+            scene.use(*range(start - 1, place + 1))
 
 
 def natural_of(scene: Scene, table: Table, word: str) -> Value | None:

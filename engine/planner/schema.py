@@ -6,14 +6,15 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from engine.catalog.words import split_words
-from engine.planner.names import LABELS, shared_lead, spelled, without_initial
+from engine.planner.keys import guess_key, labels_of
+from engine.planner.names import shared_lead, spelled, without_initial
 from engine.planner.words import Cues
 
 Family = Literal["number", "text", "date", "time", "boolean", "other"]
 _WORD = re.compile(r"[^\W_]+")
 MAX_VALUE_WORDS = 6
 BY_LABEL, GUESSED = 3.0, 2.0
-LEAST_BEGIN, LEAST_SHORT = 4, 3
+LEAST_BEGIN = 4
 """Cost of a join by what things are called, where they have no key."""
 
 
@@ -196,8 +197,8 @@ def _table(relation: Relation, lead: tuple[str, ...], cues: Cues, dialect: str) 
         for (name, data_type), parts in zip(relation.columns, split, strict=True)
     )
     table = Table(relation.name, words, columns, row_count=relation.row_count)
-    key = tuple(column for column in columns if column.name in relation.key) or _guess_key(table)
-    return Table(relation.name, words, columns, key, _labels(table, key), relation.row_count)
+    key = tuple(column for column in columns if column.name in relation.key) or guess_key(table)
+    return Table(relation.name, words, columns, key, labels_of(table, key), relation.row_count)
 
 
 def _time_in_text(words: tuple[str, ...], dialect: str) -> Family | None:
@@ -224,63 +225,6 @@ def family_of(data_type: str) -> Family:
     if any(kind in word for kind in ("char", "text", "string", "uuid", "enum")):
         return "text"
     return "other"
-
-
-def _guess_key(table: Table) -> tuple[Column, ...]:
-    """`id`, `<table>_id`, or an id of a few letters that begins like the table; else its first id."""
-    ids = [column for column in table.columns if column.is_id]
-    if len(ids) == len(table.columns) > 1:
-        return ()  # it only ties others together
-    first = table.words[0] if table.words else ""
-    for wanted in (("id",), (*table.words, "id"), (*table.words[-1:], "id")):
-        for column in ids:
-            if column.words == wanted:
-                return (column,)
-    for column in ids:
-        if len(column.words) == 1 and column.words[0][:1] == first[:1] and column is table.columns[0]:
-            return (column,)
-    for column in ids:
-        if len(column.words) == 1 and first and column.words[0][:1] == first[:1]:
-            return (column,)
-    if ids and ids[0] is table.columns[0] and ids[0].words[:-1] and all(_begins(w, table) for w in ids[0].words[:-1]):
-        return (ids[0],)
-    lead = table.columns[0] if table.columns else None
-    is_code = lead is not None and lead.words[-1:] in (("code",), ("number",)) and len(lead.words) > 1
-    return (lead,) if lead is not None and is_code and all(_begins(w, table) for w in lead.words[:-1]) else ()
-
-
-def _begins(word: str, table: Table) -> bool:
-    """Whether a word is one of a table's, or short for it: tech of technicians."""
-    return any(own == word or (len(word) >= LEAST_SHORT and own.startswith(word)) for own in table.words)
-
-
-def _labels(table: Table, key: tuple[Column, ...]) -> tuple[Column, ...]:
-    """What people call a row: its name, a first and last name, a title; else its key."""
-    texts = [column for column in table.columns if column.family == "text"]
-    for label in LABELS:
-        for wanted in ((label,), (*table.words, label), (*table.words[-1:], label)):
-            for column in texts:
-                if column.words == wanted:
-                    return (column,)
-    both = [column for column in texts if column.words in (("first", "name"), ("last", "name"))]
-    if len(both) == 2:
-        return tuple(both)
-    for column in texts:
-        if column.words == table.words:
-            return (column,)
-    called = [column for column in texts if column.words[-1:] == ("name",)]
-    if len(called) == 1 and _is_called(called[0], table, key):
-        return (called[0],)
-    return tuple(column for column in called if column.words == ("full", "name")) or key
-
-
-def _is_called(column: Column, table: Table, key: tuple[Column, ...]) -> bool:
-    """Whether a name is that of a table's rows: the court name of a hearing is none, if rows have a key of that name."""
-    named = column.words[:-1]
-    own = key[0].words[:-1] if len(key) == 1 and key[0].is_id else ()
-    return (
-        not own or own != table.words or bool(set(named) & set(table.words)) or named[-1:] in (("full",), ("display",))
-    )
 
 
 def _declared(schema: Schema, relations: Iterable[Relation]) -> Iterable[Link]:

@@ -144,7 +144,8 @@ def _time_tables(scene: Scene, at: int) -> dict[str, float]:
     weights = dict.fromkeys(scene.intent.tables() or list(scene.named), 0.0)
     for measure in scene.intent.measures:
         name = measure.table.name if measure.table else measure.column.table if measure.column else ""
-        weights[name] = weights.get(name, 0.0) + 0.3
+        if name:  # a calculation has no table of its own
+            weights[name] = weights.get(name, 0.0) + 0.3
     for element in scene.elements[:at]:
         for table in element.related:  # `inspected in 2026`
             weights[table.name] = weights.get(table.name, 0.0) + 0.6
