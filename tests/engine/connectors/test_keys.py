@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from core.settings import QuerySettings
-from engine.connectors.connector import ConnectionSpec
+from engine.connectors.connector import ConnectionSpec, RelationInfo
 from engine.connectors.places import Places
 from engine.connectors.pool import Connectors
 from engine.lake.metadata import read_identifier
@@ -26,7 +26,12 @@ CREATE VIEW seen AS SELECT * FROM one;"""
 KEYS = {"one": ("id",), "two": ('a "x', "b"), "none": (), "seen": ()}
 
 
-async def keys(folder: Path, kind: str, options: dict[str, str], hosts: list[str]) -> Mapping[str, tuple[str, ...]]:
+REFERRING = """
+CREATE TABLE town (id INTEGER PRIMARY KEY);
+CREATE TABLE trip (start_id INTEGER REFERENCES town (id), end_id INTEGER REFERENCES town (id));"""
+
+
+async def relations(folder: Path, kind: str, options: dict[str, str], hosts: list[str]) -> list[RelationInfo]:
     pool = Connectors(
         lake=Lake(folder / "home"),
         places=Places(home=folder / "home", roots=[folder], private_hosts=hosts),
@@ -34,9 +39,24 @@ async def keys(folder: Path, kind: str, options: dict[str, str], hosts: list[str
         temp_directory=folder / "tmp",
     )
     connector = await pool.get(ConnectionSpec("default", "it", "it", kind, options, {}, 1))
-    found = {relation.name: relation.primary_key for relation in await connector.schema()}
+    found = await connector.schema()
     await pool.close()
     return found
+
+
+async def keys(folder: Path, kind: str, options: dict[str, str], hosts: list[str]) -> Mapping[str, tuple[str, ...]]:
+    return {relation.name: relation.primary_key for relation in await relations(folder, kind, options, hosts)}
+
+
+async def test_files_of_sqlite_and_duckdb_say_their_foreign_keys(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "a.db") as lite:
+        lite.executescript(REFERRING)
+    with duckdb.connect(str(tmp_path / "a.duckdb")) as duck:
+        duck.execute(REFERRING)
+    for kind, name in (("sqlite", "a.db"), ("duckdb", "a.duckdb")):
+        found = {item.name: item for item in await relations(tmp_path, kind, {"path": str(tmp_path / name)}, [])}
+        assert set(found["trip"].foreign_keys) == {("start_id", "town", "id"), ("end_id", "town", "id")}
+        assert found["town"].foreign_keys == ()
 
 
 async def test_files_of_sqlite_and_duckdb_say_their_primary_keys(tmp_path: Path) -> None:
