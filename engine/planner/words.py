@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,7 @@ def tokens_of(question: str) -> list[Token]:
     return found
 
 
+@lru_cache(maxsize=16_384)  # asked of the same words many times for each question
 def stem_of(text: str) -> str:
     """A word in lower case and singular; a name such as `device_type` as its words."""
     plain = re.sub(r"['\u2019]s?$", "", text)
