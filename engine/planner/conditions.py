@@ -92,17 +92,35 @@ def read_texts(scene: Scene) -> None:
             place = near[0] if near else None
             column = _text_column_before(scene, at)
             if place is not None and column is not None:
-                text = _escaped(_literal(scene, place) or "")
-                pattern = {"starts": f"{text}%", "ends": f"%{text}", "contains": f"%{text}%"}[kind]
-                scene.intent.conditions.append(Condition(column, "ilike", pattern, at=at))
+                places = _also(scene, place)
+                looked = [Condition(column, "ilike", _pattern(scene, each, kind), at=at) for each in places]
+                either = Condition(column, "or", options=tuple(looked), at=at)
+                scene.intent.conditions.append(either if len(looked) > 1 else looked[0])
                 scene.use(*range(at, place))
-                scene.use(place)
+                for each in range(place, places[-1] + 1):
+                    scene.elements[each].is_used = True
         elif element.quoted is not None and not element.values and not element.is_used:
             column = _text_column_before(scene, at)
             if column is not None:
                 scene.intent.conditions.append(Condition(column, "ilike", _escaped(element.quoted), at=at))
                 scene.intent.doubt(f"no column is known to hold {element.text}", 0.6)
                 scene.use(at)
+
+
+def _also(scene: Scene, place: int) -> list[int]:
+    """`'slow', 'late' or 'rude'`: all the texts of a choice."""
+    places = [place]
+    while scene.elements[place].quoted is not None:
+        after = next((p for p in range(places[-1] + 1, len(scene.elements)) if scene.word(p) not in (",", "or")), None)
+        if after is None or after == places[-1] + 1 or scene.elements[after].quoted is None:
+            break
+        places.append(after)
+    return places
+
+
+def _pattern(scene: Scene, at: int, kind: str) -> str:
+    text = _escaped(_literal(scene, at) or "")
+    return {"starts": f"{text}%", "ends": f"%{text}", "contains": f"%{text}%"}[kind]
 
 
 def _literal(scene: Scene, at: int) -> str | None:

@@ -37,7 +37,7 @@ _MEANS = re.compile(
     r"|minimum|highest|lowest|most recent|latest)\b)"
     r"|(?:is|are)(?=\s+(?:an? |any |all )?[\w-]+ (?:who|whose|that|which|with|where|having|born|made"
     r"|sold|sent|paid|\w{2,}ed|of (?:at|more|less|over|under|\d)|over|above|below|under|longer"
-    r"|shorter|larger|smaller|older|younger)\b))"
+    r"|shorter|larger|smaller|older|younger)\b)|(?:is|are)(?=\s+(?:[\w-]+ ){1,3}whose\b))"
     r"\s+(?P<body>.+)$",
     re.I,
 )

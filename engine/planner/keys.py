@@ -41,12 +41,12 @@ def _begins(word: str, table: "Table") -> bool:
 def labels_of(table: "Table", key: "tuple[Column, ...]") -> "tuple[Column, ...]":
     """What people call a row: its name, a first and last name, a title; else its key."""
     texts = [column for column in table.columns if column.family == "text"]
-    for label in LABELS:
+    both = [column for column in texts if column.words in (("first", "name"), ("last", "name"))]
+    for label in LABELS[:1] if len(both) == 2 else LABELS:
         for wanted in ((label,), (*table.words, label), (*table.words[-1:], label)):
             for column in texts:
                 if column.words == wanted:
                     return (column,)
-    both = [column for column in texts if column.words in (("first", "name"), ("last", "name"))]
     if len(both) == 2:
         return tuple(both)
     for column in texts:

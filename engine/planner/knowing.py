@@ -7,7 +7,8 @@ from datetime import datetime
 
 from engine.dates.calendar import Calendar, Unit
 from engine.dates.ranges import Found, Range
-from engine.planner.calculations import measures_in
+from engine.planner.calculations import measures_in, read_calculation
+from engine.planner.codes import read_codes
 from engine.planner.defined_times import defined_dates, is_time, read_span
 from engine.planner.definitions import Definition, content_of, stems_of
 from engine.planner.elements import Element
@@ -17,6 +18,7 @@ from engine.planner.latest import Latest, read_latest, settle_latest
 from engine.planner.leaves import Frame, compared, tables_named
 from engine.planner.linking import Linker
 from engine.planner.meanings import Heard, hear
+from engine.planner.phrasing import plain_question, plain_text
 from engine.planner.rules import Rules, read_rules, settle_filters, settle_joins, settle_matching
 from engine.planner.scene import Scene
 from engine.planner.schema import Schema
@@ -29,6 +31,8 @@ UNUSED = 0.7
 """Of a plan that leaves out what a term was defined as."""
 UNREAD = 0.85
 """Of a sentence that speaks of what is asked, and was not understood."""
+FORMULA = 0.85
+"""Of a term that is read by its words, though it is calculated too."""
 LEAST_SHARED, LEAST_SHARE = 2, 0.6
 MAX_SHOWN = 120
 _NOT_NULL = re.compile(r"\bnon[- ]?null\b|\bnot null\b|\bnot missing\b|\bhave (?:both|all) (?:values|scores)\b", re.I)
@@ -126,6 +130,8 @@ class Knowing:
         """Rules put to what was read, and what an answer says of the knowledge that it uses or leaves out."""
         for definition in self.heard.used:
             intent.doubt(f"{definition.names[0]} is read as {_shown(definition)}", 1.0)
+            if len(definition.bodies) > 1 and definition.text not in self.heard.said and _is_formula(definition):
+                intent.doubt(f"what {definition.names[0]} is calculated as is not used", FORMULA)
         for name in self.left_out:
             intent.doubt(f"what is known of {name[:MAX_SHOWN]} is not used", UNUSED)
         named = [item for item in self.heard.used if item.names[0].isupper()]
@@ -200,15 +206,17 @@ def _know(
             spans[" ".join(definition.names[0].lower().split()).removeprefix("the ")] = found
         return found is not None
 
-    question, those = split_those(question)
+    question, those = split_those(plain_question(question))
+    codes, texts = read_codes(question, [plain_text(text) for text in knowledge], linker)
     heard = hear(
         question,
-        knowledge,
+        texts,
         lambda text: compared(text, linker),
         is_span,
         by_phrase=by_phrase,
         with_recipes=with_recipes,
         things=things,
+        given=codes,
     )
     sentences = heard.notes.sentences
     latest = read_latest(sentences, linker)
@@ -235,6 +243,10 @@ def _hoist(intent: Intent) -> None:
         replace(item, by=replace(item.by, conditions=())) if isinstance(item.by, Measure) else item
         for item in intent.sorts
     ]
+
+
+def _is_formula(definition: Definition) -> bool:
+    return any(read_calculation(body) is not None for body in definition.bodies)
 
 
 def _shown(definition: Definition) -> str:

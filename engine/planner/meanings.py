@@ -40,6 +40,11 @@ _ONLY = re.compile(
     r"|(?:count|include|consider|use|take) only) (?:all |the )*(?P<phrase>[\w' -]{3,80})",
     re.I,
 )
+_SHOW = re.compile(
+    r"^(?:please |note: )?always (?:show|return|include|list|report|give|display|output)(?: also)? (?:the )?"
+    r"(?P<phrase>[\w' -]{3,60})$",
+    re.I,
+)
 _PER = re.compile(r"^per (?:month|week|quarter|year|day) (?P<body>.{3,})$", re.I)
 _SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Z\"'])")
 _JOINT = re.compile(
@@ -101,6 +106,7 @@ def hear(
     by_phrase: bool = False,
     with_recipes: bool = False,
     things: Sequence[str] = (),
+    given: Sequence[Definition] = (),
 ) -> Heard:
     """A question with the definitions in some texts, and in itself, put to its terms. Ranges of time are not put.
 
@@ -110,7 +116,7 @@ def hear(
     notes = read_notes(knowledge)
     told = {" ".join(stems_of(item.names[0])) for item in notes.definitions}
     asides = [item for item in asides if " ".join(stems_of(item.names[0])) not in told]
-    known = [item for item in (*own, *notes.definitions, *asides) if not is_span(item)]
+    known = [item for item in (*given, *own, *notes.definitions, *asides) if not is_span(item)]
     asked, used = _with_filters(asked, notes.sentences, compared, things)
     recipes = [item for item in notes.recipes if _places(tokens_of(asked), item.names)]
     heard = _Hearing(asked, [*known, *(recipes if with_recipes else ())], compared, by_phrase=by_phrase).hear()
@@ -126,11 +132,17 @@ def _with_filters(
     used = []
     for sentence in sentences:
         plain = sentence.rstrip(". ")
+        shown = _SHOW.match(plain)
+        if shown is not None and asked & frozenset(stems_of(shown["phrase"])[:-1]):
+            question = f"{question.rstrip()} Return the {shown['phrase']}."
+            used.append(sentence)
+            continue
         match = _OUT.match(plain) or _NEVER.match(plain) or _ONLY.match(plain)
         phrase = re.sub(r"\s+(?:from|in|when|for|whenever)\s+.*$", "", match["phrase"]) if match else ""
         if match is None or not phrase or stems_of(phrase)[-1:] == () or compared(sentence)[0]:
             continue
-        noun = stems_of(phrase)[-1]
+        head = re.split(r"\s+(?:that|which|who|whose|with|where)\b", phrase, maxsplit=1)[0]
+        noun = (stems_of(head) or stems_of(phrase))[-1]
         is_needed = any(len(thing) >= LEAST_ALIKE and noun.startswith(thing) for thing in things)
         if not (noun in asked or is_needed) or frozenset(stems_of(phrase)) <= asked:
             continue

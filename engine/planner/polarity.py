@@ -63,9 +63,18 @@ def _is_condition(scene: Scene, at: int) -> bool:
     before = [scene.elements[p].text.lower() for p in range(max(0, at - 4), at)]
     if any(word in ("whether", "if", "by", "per", "each") for word in before):
         return False
-    following = at + 1 < len(scene.elements) and scene.is_table_first(at + 1)
+    following = at + 1 < len(scene.elements) and (scene.is_table_first(at + 1) or _is_number_beside(scene, at))
     said = ("is", "are", "was", "were", "be", "been", "have", "has", "had", "with", "without", "not", "that", "who")
     return following or any(word in said for word in before) or is_negated(scene, at)
+
+
+def _is_number_beside(scene: Scene, at: int) -> bool:
+    """`billable hours`: a flag before a number of the same rows."""
+    flag, after = flag_at(scene, at), scene.elements[at + 1]
+    return flag is not None and any(
+        item.column is not None and item.column.table == flag.table and item.column.family == "number"
+        for item in after.candidates[:1]
+    )
 
 
 def read_done(scene: Scene) -> None:

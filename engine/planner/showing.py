@@ -5,6 +5,7 @@ from engine.planner.intent import Dimension, Measure
 from engine.planner.moments import is_alike
 from engine.planner.scene import STRONG, Scene
 from engine.planner.schema import Column, Table
+from engine.planner.words import lemma_of
 
 PLAIN = 0.7
 
@@ -189,6 +190,9 @@ def _mention(scene: Scene, at: int) -> None:
     """A further table says that there is a row of it: `organizations that have authors`."""
     table = scene.table(at)
     best = max(item.score for item in scene.elements[at].candidates)
+    if _is_done(scene, at):
+        scene.intent.doubt(f"{scene.elements[at].text} is left out", 0.9)
+        return
     is_new = (
         table is not None
         and table.name not in scene.intent.tables()
@@ -211,6 +215,13 @@ def _mention(scene: Scene, at: int) -> None:
     is_shown = any(item.column in table.labels for item in scene.intent.dimensions)
     if table.name in scene.schema.roles and not scene.elements[at].values and not is_shown:
         scene.intent.doubt(f"{scene.elements[at].text} is only said to be there", 0.75)
+
+
+def _is_done(scene: Scene, at: int) -> bool:
+    """`How many cases did each vet treat?`: what is done to things that are named already."""
+    before = [item.text.lower() for item in scene.elements[:at]]
+    is_verb = lemma_of(scene.elements[at].text) == scene.elements[at].text.lower() in scene.cues.sets["verbs"]
+    return is_verb and bool({"did", "do", "does"} & set(before)) and bool(scene.intent.measures)
 
 
 def _wants_label(scene: Scene) -> bool:

@@ -3,7 +3,7 @@
 from engine.dates.calendar import Unit
 from engine.planner.elements import Element
 from engine.planner.formulas import TIMES
-from engine.planner.intent import Condition, Dimension
+from engine.planner.intent import Condition, Dimension, Measure
 from engine.planner.moments import WEAK, begin_of, moment_at, roles_of, says, times_of
 from engine.planner.scene import NEAR, STRONG, Scene
 from engine.planner.schema import Column
@@ -16,6 +16,7 @@ HOUSEKEEPING = ("created", "updated", "modified", "time")
 
 def read_times(scene: Scene) -> None:
     """Ranges of time go to the date column that belongs to what is counted."""
+    _count_by_period(scene)
     said = [item for item in scene.elements if item.date is not None and not item.is_used]
     is_compared = scene.dates.compares is not None and not scene.is_compared
     if len(said) > 1 or is_compared or any(item.date and item.date.versus for item in said):
@@ -35,6 +36,20 @@ def read_times(scene: Scene) -> None:
         column = grain_column(scene)
         if column is not None and all(item.column != column for item in scene.intent.dimensions):
             scene.intent.dimensions.insert(0, Dimension(column, None if column.family == "number" else scene.grain))
+
+
+def _count_by_period(scene: Scene) -> None:
+    """`visits per month`: how many there are, where nothing else is asked of them."""
+    intent, entity = scene.intent, scene.intent.entity
+    is_bare = not (intent.measures or intent.ratio or intent.dimensions or intent.havings or intent.sorts)
+    if scene.grain is None or entity is None or not is_bare or intent.nested is not None:
+        return
+    start = scene.dates.grain_at[0]
+    first = next((at for at, item in enumerate(scene.elements) if item.start >= start or item.is_schema), None)
+    rest = [item for item in scene.elements if item.is_schema and not item.is_used]
+    if first is not None and first <= 1 and len(rest) == 1 and scene.is_table(rest[0], entity.name):
+        scene.add(Measure("count", table=entity))
+        rest[0].is_used = True
 
 
 def grain_column(scene: Scene) -> Column | None:
