@@ -3,6 +3,8 @@
 from collections import defaultdict
 from heapq import heappop, heappush
 
+from engine.planner.formulas import columns_of
+from engine.planner.intent import Intent
 from engine.planner.schema import BY_LABEL, GUESSED, Link, Schema
 
 ThroughLink = tuple[Link, str, str]
@@ -67,6 +69,19 @@ def _paths(edges: dict[str, list[tuple[str, Link]]], sources: list[str], target:
                     count += 1
                     heappush(queue, (cost + link.cost, count, following, [*path, (link, at, following)]))
     return found
+
+
+def far_values(tree: list[ThroughLink], intent: Intent) -> list[str]:
+    """Texts of tables that only another one leads to, of which nothing is said: they may be of something else."""
+    if any(factor < 1 for _, factor in intent.doubts):
+        return []  # it is not sure anyway
+    shown = {column.table for item in intent.measures for column in columns_of(item.column)}
+    shown |= {item.column.table for item in intent.dimensions} | {item.name for item in intent.joined}
+    shown |= {item.table.name for item in intent.measures if item.table is not None}
+    named = {*intent.tables(), *shown}
+    far = {target for _, source, target in tree if source not in named} - shown
+    found = [item for item in intent.conditions if isinstance(item.value, str) and item.operator == "eq"]
+    return [str(item.value) for item in found if item.column.table in far]
 
 
 def doubts_of(schema: Schema, tree: list[ThroughLink]) -> list[tuple[str, float]]:

@@ -9,7 +9,7 @@ from engine.planner.calculations import Calculation, measures_in
 from engine.planner.computing import Inexpressible, expression
 from engine.planner.formulas import Formula, Value, columns_of
 from engine.planner.intent import Condition, Dimension, Intent, Lack, Level, Measure, Sort
-from engine.planner.joins import ThroughLink, doubts_of, join_tree, multiplies, ties
+from engine.planner.joins import ThroughLink, doubts_of, far_values, join_tree, multiplies, ties
 from engine.planner.lacks import path, write_lack
 from engine.planner.nesting import average_count, first_of_each, over_groups
 from engine.planner.schema import Column, Schema, Table
@@ -57,6 +57,7 @@ class _Writer:
         self._tree = tree
         self._doubts += doubts_of(schema, tree)
         self._doubts += [(f"{name} is reached in more than one way", TIED) for name in ties(schema, self._names)]
+        self._doubts += [(f"{value[:60]} may be of something else", TIED) for value in far_values(tree, intent)]
         joined = list(dict.fromkeys([self._names[0], *(step[2] for step in tree)]))
         if (more := len(joined) - len(self._names)) > 0:
             factor = UNNAMED[min(more, len(UNNAMED)) - 1]

@@ -84,3 +84,8 @@ def test_a_long_name_before_what_it_stands_for_is_not_read() -> None:
 def test_a_rule_that_is_not_understood_makes_an_answer_less_sure() -> None:
     question, rule = "How many trips are there per driver?", "Only drivers that are fit for it make trips."
     assert _planned(question, rule).confidence < _planned(question).confidence
+
+
+def test_a_value_of_things_that_are_far_away_is_not_sure() -> None:
+    planned = _planned("How many vehicles are broken?")
+    assert planned.definition is None or planned.confidence < 0.8
