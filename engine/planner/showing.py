@@ -129,6 +129,9 @@ def _related(scene: Scene) -> None:
 def _show_left(scene: Scene, at: int, column: Column) -> None:
     """A column that nothing has used yet is shown, if the question names it plainly and not as a measure already."""
     score = max(item.score for item in scene.elements[at].candidates if item.column == column)
+    if _is_done(scene, at) and scene.word(at - 1) not in ("and", ",", "the", "by", "or"):
+        scene.use(at)
+        return
     if scene.elements[at].stems[-1] in scene.cues.verbs:
         scene.use(at)
         return

@@ -89,3 +89,10 @@ def test_a_rule_that_is_not_understood_makes_an_answer_less_sure() -> None:
 def test_a_value_of_things_that_are_far_away_is_not_sure() -> None:
     planned = _planned("How many vehicles are broken?")
     assert planned.definition is None or planned.confidence < 0.8
+
+
+def test_a_verb_that_is_called_as_a_column_is_not_shown() -> None:
+    tables = {"drv": "drv_id:integer drv_nm:text", "job": "job_id:integer drv_id:integer drive:text done_on:date"}
+    planned = plan("How many jobs did each driver drive in 2025?", _schema_of(tables, {}), NOW)
+    assert planned.definition is not None
+    assert "drive" not in str(planned.definition)
