@@ -81,8 +81,16 @@ def _word(elements: list[Element], at: int, table: Cues) -> Doubt:
     if [item.text.lower() for item in elements[max(0, at - 2) : at]] == ["to", "be"]:
         return (f"{word} is left out", UNEXPLAINED)  # what needs to be done is a state
     if _has_object(elements, at):
-        return (f"{word} is left out", JOINING_VERB)
+        return (f"{word} is left out", STATE if _is_before_its_noun(elements, at, table) else JOINING_VERB)
     return (f"{word} is left out", STATE if before in BEING else HANGING_VERB)
+
+
+def _is_before_its_noun(elements: list[Element], at: int, table: Cues) -> bool:
+    """`How many cancelled flights` are fewer than flights; `who borrowed books` are those who did."""
+    before, after = elements[at - 1] if at else None, elements[at + 1] if at + 1 < len(elements) else None
+    if not elements[at].text.endswith(("ed", "en")) or after is None or not after.is_schema:
+        return False
+    return before is None or not (before.is_schema or before.values or before.text.lower() in table.sets["doers"])
 
 
 def _has_object(elements: list[Element], at: int) -> bool:

@@ -86,7 +86,7 @@ def _count(scene: Scene, at: int, aggregate: str = "") -> None:
         measure = Measure("count", table=table, is_distinct=is_distinct)
     else:
         return
-    scene.use(*(p for p in range(at, place + 1) if not scene.elements[p].values))
+    scene.use(*scene.between(at, place))
     scene.use(place)  # what is counted is no value of something else
     _most(scene, at, measure)
     scene.add(measure)
@@ -94,7 +94,7 @@ def _count(scene: Scene, at: int, aggregate: str = "") -> None:
 
 def _numbers(scene: Scene, at: int, place: int, column: Column, aggregate: str) -> None:
     """A column that holds a number of something."""
-    scene.use(*range(at, place + 1))
+    scene.use(*scene.between(at, place))
     is_grouped = any(scene.cue(p, "group") and not scene.elements[p].is_used for p in range(len(scene.elements)))
     is_grouped = (is_grouped and scene.intent.limit is None) or scene.grain is not None
     if aggregate or is_grouped or _is_of_all(scene, at, column):
@@ -153,7 +153,7 @@ def _aggregate(scene: Scene, at: int) -> None:
         return None  # the latest score is not the highest
     if kind in ("max", "min") and scene.cue(at, "superlatives") and _is_ranking(scene, at, place):
         return None
-    scene.use(*(p for p in range(at, place + 1) if not scene.elements[p].values))
+    scene.use(*scene.between(at, place))
     scene.read_at[place] = Measure(kind, column)  # type: ignore[arg-type]
     scene.add(scene.read_at[place])
     return None

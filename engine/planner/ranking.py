@@ -1,5 +1,7 @@
 """What a question puts first: its limit, its superlatives, its order."""
 
+from collections.abc import Sequence
+
 from engine.planner.formulas import Formula, Value
 from engine.planner.intent import Dimension, Measure, Sort
 from engine.planner.joins import join_tree, multiplies
@@ -155,7 +157,7 @@ def _superlative(scene: Scene, at: int) -> None:
         scene.intent.limit = 1
 
 
-def _ranked(scene: Scene, at: int) -> tuple[Measure | Dimension | None, range]:
+def _ranked(scene: Scene, at: int) -> tuple[Measure | Dimension | None, Sequence[int]]:
     """What a superlative puts in order, and the elements that say so."""
     read = next((scene.read_at[p] for p in range(at + 1, at + 5) if p in scene.read_at), None)
     if read is not None:
@@ -176,7 +178,7 @@ def _ranked(scene: Scene, at: int) -> tuple[Measure | Dimension | None, range]:
             and (_is_of_kind(scene, at, column) or _is_of_many(scene, column))
         ):
             said = "sum"
-        return (Measure(said, column) if said else Dimension(column)), range(at, place + 1)  # type: ignore[arg-type]
+        return (Measure(said, column) if said else Dimension(column)), scene.between(at, place)  # type: ignore[arg-type]
     if table is None:
         return None, range(0)
     is_other = scene.intent.entity is not None and table.name != scene.intent.entity.name
@@ -185,7 +187,7 @@ def _ranked(scene: Scene, at: int) -> tuple[Measure | Dimension | None, range]:
         moment = main_time(table, scene.cues) or begin_of(table, scene.cues)
         return (Dimension(moment), range(at, place + 1)) if moment is not None else (None, range(0))
     if is_other or (subject is not None and subject not in table.labels):
-        return Measure("count", table=table), range(at, place + 1)
+        return Measure("count", table=table), scene.between(at, place)
     natural = natural_of(scene, table, scene.elements[at].text)
     return (None if natural is None else Dimension(natural)), range(0)
 

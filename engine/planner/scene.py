@@ -212,6 +212,15 @@ class Scene:
                 return None
         return None
 
+    def between(self, at: int, place: int) -> list[int]:
+        """Two places and what is between them, but for words that say more: `how many cancelled flights`."""
+        inner = (p for p in range(at + 1, place) if not self.elements[p].values and not self._says_more(p))
+        return [at, *inner, place]
+
+    def _says_more(self, at: int) -> bool:
+        element = self.elements[at]
+        return element.is_content and not element.cues and not element.is_schema and element.number is None
+
     def head(self, at: int) -> int:
         """`population density` is about the density: the last of numbers that stand side by side."""
         while (

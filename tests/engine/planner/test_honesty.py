@@ -96,3 +96,16 @@ def test_a_verb_that_is_called_as_a_column_is_not_shown() -> None:
     planned = plan("How many jobs did each driver drive in 2025?", _schema_of(tables, {}), NOW)
     assert planned.definition is not None
     assert "drive" not in str(planned.definition)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How many cancelled trips are there?",
+        "Which driver has the most rejected trips?",
+        "How many approved trips did each driver make?",
+        "What is the total confirmed quantity per goods?",
+    ],
+)
+def test_a_kind_of_things_that_nothing_tells_apart_is_not_sure(question: str) -> None:
+    assert _planned(question).confidence < 0.8
