@@ -30,8 +30,9 @@ def read_groups(scene: Scene) -> None:
                 break
             after = scene.elements[joint + 1].text.lower() if joint + 1 < len(scene.elements) else ""
             is_more = after in ("for", "of", "in", "with", "from", "who", "that", "where")
-            if is_more or scene.cue(joint + 1, "negation") is not None:
-                break  # `by country, for customers who ...`
+            is_more = is_more or (joint + 1 < len(scene.elements) and scene.elements[joint + 1].date is not None)
+            if is_more or after in scene.cues.sets["comparing"] or scene.cue(joint + 1, "negation") is not None:
+                break  # `by country, for customers who ...`, `by carrier, compared with last year`
             place = scene.following(joint + 1)
 
 

@@ -277,3 +277,13 @@ LENDING_VALUES = {("branches", "branch_name"): ["Central", "Riverside"]}
 )
 def test_over_a_lending_library(question: str, rest: str) -> None:
     assert _sql_of(question, LENDING, LENDING_VALUES).endswith(rest)
+
+
+def test_a_period_after_a_comma_is_no_further_group() -> None:
+    values = {**DESK_VALUES, ("agents", "team"): ["north", "south"]}
+    for question in (
+        "number of tickets by priority, compared with last year",
+        "number of tickets by priority, this year compared with last year",
+    ):
+        sql = _sql_of(question, {**DESK, "models": "model_id:integer year_built:integer"}, values)
+        assert "priority" in sql and "year_built" not in sql, sql
