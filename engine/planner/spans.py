@@ -11,7 +11,6 @@ AHEAD = 10
 """How many elements after `the time` its two ends may stand."""
 JOINTS = ("and", "to", "until", "till", "through", "-")
 HELD = {"min": "minute", "mins": "minute", "sec": "second", "secs": "second", "hr": "hour", "hrs": "hour"}
-SKIPPED = ("of", "for", "the", "a", "an", "is", "was", "it", "does", "do", "did", "in", "on")
 
 
 def read_spans(scene: Scene) -> None:
